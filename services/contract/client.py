@@ -1,0 +1,349 @@
+"""The typed client of the native API, for heads and claws: base URLs with fail-over, timeouts, bounded retries.
+
+Every verb that changes something carries an Idempotency-Key made here, so that repeating it after a lost answer is
+safe. A client may be shared between threads; each thread gets an HTTP session of its own.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import requests
+
+from contract import __version__, wire
+from contract.errors import SpineError, Unavailable, from_problem
+from contract.retry import PATIENT, RetryPolicy
+from contract.sse import ServerEvent, parse_events
+
+T = TypeVar("T")
+_REPEATABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
+_FAIL_OVER = frozenset({502, 503, 504})
+
+
+class SpineClient:
+    """Speaks to one spine, or to any of several that share a store.
+
+    Args:
+        base_urls: one or more, such as `http://127.0.0.1:36725`; the next is tried when one does not answer.
+        token: sent as a bearer token, never logged.
+        worker_id: sent as X-Worker-Id, binds claims to this process.
+        connect_seconds, read_seconds: timeouts of one call; a waiting claim gets its wait on top.
+        retry: how often a safe call is repeated.
+        sleep: how to wait between two tries (a test or a stopping claw passes its own).
+    """
+
+    def __init__(
+        self,
+        base_urls: str | Iterable[str],
+        token: str,
+        *,
+        worker_id: str | None = None,
+        connect_seconds: float = 5.0,
+        read_seconds: float = 20.0,
+        retry: RetryPolicy = PATIENT,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
+        self._urls = [url.rstrip("/") for url in urls if url.strip()]
+        if not self._urls:
+            raise ValueError("give at least one base URL")
+        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": f"spinal-cord/{__version__}"}
+        if worker_id:
+            self._headers["X-Worker-Id"] = worker_id
+        self._timeouts = (connect_seconds, read_seconds)
+        self._retry, self._sleep = retry, sleep
+        self._local = threading.local()
+        self._current = 0
+
+    @property
+    def base_url(self) -> str:
+        """The base URL that answered last."""
+        return self._urls[self._current % len(self._urls)]
+
+    # --- jobs ------------------------------------------------------------------------------------------------------
+
+    def submit(self, fields: dict[str, Any], idempotency_key: str | None = None) -> wire.Job:
+        """Submit one job; `fields` are the members of `wire.Submit` in camelCase."""
+        return self._post("/jobs", fields, wire.Job, key=idempotency_key)
+
+    def job(self, job_id: str) -> wire.Job:
+        """Return a job.
+
+        Raises:
+            NotFound, Forbidden: as the server says.
+        """
+        return self._get(_job(job_id), wire.Job)
+
+    def jobs(self, **query: str | int) -> wire.JobList:
+        """List jobs, oldest first; `query` holds filters such as status, target, limit, cursor."""
+        return self._get("/jobs", wire.JobList, params=query)
+
+    def attempts(self, job_id: str) -> list[wire.Attempt]:
+        """Return every claim of a job, oldest first."""
+        return self._get(f"{_job(job_id)}/attempts", wire.AttemptList).attempts
+
+    def comment(self, job_id: str, text: str) -> wire.Job:
+        """Add a comment."""
+        return self._post(f"{_job(job_id)}/comment", {"text": text}, wire.Job)
+
+    # --- what a claw says ------------------------------------------------------------------------------------------
+
+    def claim(
+        self,
+        *,
+        capabilities: Iterable[str] = (),
+        targets: Iterable[str] | None = None,
+        most: int = 1,
+        wait: float = 0,
+        idempotency_key: str | None = None,
+    ) -> list[wire.Job]:
+        """Claim up to `most` jobs, waiting up to `wait` seconds (30 at most); an empty list when none came."""
+        body: dict[str, Any] = {"capabilities": list(capabilities), "max": most, "wait": wait}
+        if targets is not None:
+            body["targets"] = list(targets)
+        answer = self._call("POST", "/jobs/claim", body=body, key=idempotency_key or _key(), extra_seconds=wait)
+        return [] if answer.status_code == 204 else msgspec.json.decode(answer.content, type=wire.JobList).jobs
+
+    def claim_one(self, job_id: str, capabilities: Iterable[str] | None = None) -> wire.Job:
+        """Claim one job by id, with a full lease at once.
+
+        Raises:
+            AlreadyClaimed, TerminalStatus, MaxAttemptsReached, NotClaimable, Forbidden, NotFound
+        """
+        body = {} if capabilities is None else {"capabilities": list(capabilities)}
+        return self._post(f"{_job(job_id)}/claim", body, wire.Job)
+
+    def heartbeat(self, job_id: str, fence: int, progress: Any = msgspec.UNSET) -> wire.Job:
+        """Extend the lease; the answer carries `newComments`.
+
+        Raises:
+            StaleFence, NotRunning: the job is not this holder's any more; stop working on it.
+        """
+        body = {"fence": fence} if progress is msgspec.UNSET else {"fence": fence, "progress": progress}
+        return self._post(f"{_job(job_id)}/heartbeat", body, wire.Job, keyed=False)
+
+    def complete(self, job_id: str, fence: int, result: Any, idempotency_key: str | None = None) -> wire.Job:
+        """Report success.
+
+        Raises:
+            StaleFence: with `lateResult: kept` in its members when the spine stored the result all the same.
+        """
+        body = {"fence": fence, "result": result}
+        return self._post(f"{_job(job_id)}/complete", body, wire.Job, key=idempotency_key)
+
+    def fail(
+        self, job_id: str, fence: int, error: str, requeue: bool = True, idempotency_key: str | None = None
+    ) -> wire.Job:
+        """Report failure; with `requeue` the job is tried again while attempts last."""
+        body = {"fence": fence, "error": error, "requeue": requeue}
+        return self._post(f"{_job(job_id)}/fail", body, wire.Job, key=idempotency_key)
+
+    def release(
+        self,
+        job_id: str,
+        fence: int,
+        reason: str | None = None,
+        count_attempt: bool = True,
+        idempotency_key: str | None = None,
+    ) -> wire.Job:
+        """Give the job back to the queue."""
+        body = {"fence": fence, "reason": reason, "countAttempt": count_attempt}
+        return self._post(f"{_job(job_id)}/release", body, wire.Job, key=idempotency_key)
+
+    # --- logs, events, blobs ---------------------------------------------------------------------------------------
+
+    def append_log(self, job_id: str, fence: int, offset: int, data: bytes) -> wire.LogState:
+        """Append bytes at an offset of this attempt's log; repeating the same bytes is harmless.
+
+        Raises:
+            LogGap: go on from its `size`. LogConflict: other bytes stand there.
+        """
+        answer = self._call(
+            "POST",
+            f"{_job(job_id)}/log",
+            raw=data,
+            params={"offset": offset},
+            headers={"X-Spine-Fence": str(fence), "Content-Type": "application/octet-stream"},
+        )
+        return msgspec.json.decode(answer.content, type=wire.LogState)
+
+    def read_log(self, job_id: str, offset: int = 0, fence: int | None = None, limit: int | None = None) -> bytes:
+        """Return a range of the newest attempt's log, or of the one with `fence`."""
+        params = {k: v for k, v in {"offset": offset, "fence": fence, "limit": limit}.items() if v is not None}
+        return self._call("GET", f"{_job(job_id)}/log", params=params).content
+
+    def follow_log(self, job_id: str, offset: int = 0, fence: int | None = None) -> Iterator[ServerEvent]:
+        """Yield `log` events as bytes arrive and a last `end` event; the connection is made once, not resumed."""
+        params = {"follow": 1, "offset": offset} | ({} if fence is None else {"fence": fence})
+        return self._stream(f"{_job(job_id)}/log", params, None)
+
+    def events(self, cursor: str | None = None, job_id: str | None = None, limit: int = 100) -> wire.EventPage:
+        """Return a page of events after `cursor`."""
+        path = "/events" if job_id is None else f"{_job(job_id)}/events"
+        params: dict[str, str | int] = {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
+        return self._get(path, wire.EventPage, params=params)
+
+    def follow_events(self, cursor: str | None = None) -> Iterator[ServerEvent]:
+        """Yield events as they happen, from a cursor on; the connection is made once, not resumed."""
+        return self._stream("/events", {}, cursor)
+
+    def upload(self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream") -> wire.Blob:
+        """Store a file. A repeat after a lost answer stores it twice, which wastes space and breaks nothing."""
+        if not isinstance(content, bytes):
+            start = content.tell()
+
+            def files() -> dict[str, Any]:
+                content.seek(start)
+                return {"file": (filename, content, content_type)}
+
+        else:
+
+            def files() -> dict[str, Any]:
+                return {"file": (filename, content, content_type)}
+
+        answer = self._call("POST", "/blobs", files=files)
+        return msgspec.json.decode(answer.content, type=wire.Blob)
+
+    def download(self, blob_id: str) -> bytes:
+        """Return a stored file's bytes (meant for small ones)."""
+        return self._call("GET", f"/blobs/{quote(blob_id, safe='')}").content
+
+    # --- the server itself -----------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """Return the health document (no retries hidden: it is a probe)."""
+        answer = self._call("GET", "/health")
+        document: dict[str, Any] = msgspec.json.decode(answer.content)
+        return document
+
+    def skill(self) -> str:
+        """Return the skill document."""
+        return self._call("GET", "/skill.md").content.decode()
+
+    # --- how a call is made ----------------------------------------------------------------------------------------
+
+    def _get(self, path: str, kind: type[T], params: Any = None) -> T:
+        return msgspec.json.decode(self._call("GET", path, params=params).content, type=kind)
+
+    def _post(self, path: str, body: Any, kind: type[T], key: str | None = None, keyed: bool = True) -> T:
+        answer = self._call("POST", path, body=body, key=(key or _key()) if keyed else None)
+        return msgspec.json.decode(answer.content, type=kind)
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # no .netrc: it would replace our bearer token
+            session.headers.update(self._headers)
+        return session
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        raw: bytes | None = None,
+        files: Callable[[], dict[str, Any]] | None = None,
+        params: Any = None,
+        headers: dict[str, str] | None = None,
+        key: str | None = None,
+        extra_seconds: float = 0,
+    ) -> requests.Response:
+        """Make one call with fail-over and retries; every call here is safe to repeat (see the class).
+
+        Raises:
+            SpineError: what the server answered, as the class of its code.
+            Unavailable: no server answered in time.
+        """
+        sent = dict(headers or {})
+        data = raw
+        if body is not None:
+            data = msgspec.json.encode(body)
+            sent["Content-Type"] = "application/json"
+        if key:
+            sent["Idempotency-Key"] = key
+        deadline = time.monotonic() + self._retry.total_seconds + extra_seconds
+        waits = self._retry.waits()
+        while True:
+            after: float | None = None
+            try:
+                answer = self._session().request(
+                    method,
+                    self.base_url + path,
+                    data=data,
+                    files=files() if files else None,
+                    params=params,
+                    headers=sent,
+                    timeout=(self._timeouts[0], self._timeouts[1] + extra_seconds),
+                    allow_redirects=False,
+                )
+                if answer.status_code < 300:
+                    return answer
+                fault = _fault(answer)
+                if answer.status_code not in _REPEATABLE:
+                    raise fault
+                after = _retry_after(answer)
+                lost = answer.status_code in _FAIL_OVER
+            except requests.RequestException as e:
+                fault = Unavailable(f"{method} {self.base_url}: no answer ({e.__class__.__name__})")
+                fault.__cause__ = e
+                lost = True
+            if lost:
+                self._current += 1
+            wait = next(waits, None)
+            if wait is None:
+                raise fault
+            wait = max(wait, min(after or 0.0, self._retry.cap_seconds))
+            if time.monotonic() + wait > deadline:
+                raise fault
+            self._sleep(wait)
+
+    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Iterator[ServerEvent]:
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {})
+        try:
+            # A ping comes every 15 s, so twice that without a byte means a dead connection.
+            with self._session().get(
+                self.base_url + path,
+                params=params,
+                headers=headers,
+                stream=True,
+                timeout=(self._timeouts[0], 35),
+                allow_redirects=False,
+            ) as answer:
+                if answer.status_code >= 300:
+                    raise _fault(answer)
+                yield from parse_events(answer.iter_content(chunk_size=None))
+        except requests.RequestException as e:
+            self._current += 1
+            raise Unavailable(f"GET {self.base_url}{path}: the stream ended ({e.__class__.__name__})") from e
+
+
+def _key() -> str:
+    return uuid.uuid4().hex
+
+
+def _job(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def _fault(answer: requests.Response) -> SpineError:
+    """Read a problem document; anything else (a proxy's page) becomes Unavailable with the status."""
+    try:
+        members = msgspec.json.decode(answer.content, type=dict[str, Any])
+        code = members.pop("error")
+    except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
+        return Unavailable(f"HTTP {answer.status_code} from {answer.url}, and not a problem document")
+    detail = str(members.pop("detail", members.pop("title", "")))
+    for name in ("type", "title", "retryable"):
+        members.pop(name, None)
+    return from_problem(str(code), detail, members)
+
+
+def _retry_after(answer: requests.Response) -> float | None:
+    value = answer.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None

@@ -1,0 +1,120 @@
+"""Reading a role's environment: typed values, secrets as NAME or NAME_FILE, and all faults reported at once.
+
+Each role's `settings.py` is the only module that calls this with a real environment.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Secret(str):
+    """Text that must not be shown: its repr hides it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class SettingsError(ValueError):
+    """The environment cannot be used; `faults` names every variable and its fix."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class EnvReader:
+    """Collects values and faults; `finish` raises once with everything that is wrong."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str) -> str:
+        """Return the variable, or `default` when it is unset or empty."""
+        return self._environ.get(name, "").strip() or default
+
+    def optional(self, name: str) -> str | None:
+        """Return the variable, or None when it is unset or empty."""
+        return self._environ.get(name, "").strip() or None
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        """Return a whole number in [least, most]; a fault is noted otherwise."""
+        raw = self._environ.get(name, "").strip()
+        if not raw:
+            return default
+        try:
+            value = int(raw)
+        except ValueError:
+            self.faults.append(f"{name}: {raw!r} is not a whole number; give one from {least} to {most}")
+            return default
+        if not least <= value <= most:
+            self.faults.append(f"{name}: {value} is out of range; give a number from {least} to {most}")
+            return default
+        return value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Return a yes or no; a fault is noted for anything else."""
+        raw = self._environ.get(name, "").strip().lower()
+        if not raw:
+            return default
+        if raw in ("1", "true", "yes", "on"):
+            return True
+        if raw in ("0", "false", "no", "off"):
+            return False
+        self.faults.append(f"{name}: {raw!r} is neither yes nor no; use 1 or 0")
+        return default
+
+    def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:
+        """Return one of `options`; a fault is noted for anything else."""
+        value = self.text(name, default)
+        if value not in options:
+            self.faults.append(f"{name}: {value!r} is not one of {', '.join(options)}")
+            return default
+        return value
+
+    def listed(self, name: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return a comma-separated variable as its non-empty parts."""
+        raw = self._environ.get(name, "")
+        return tuple(part.strip() for part in raw.split(",") if part.strip()) or default
+
+    def secret(self, name: str) -> Secret | None:
+        """Return a secret from NAME, or from the file that NAME_FILE names; a fault is noted when both are set."""
+        direct, path = self._environ.get(name, "").strip(), self._environ.get(f"{name}_FILE", "").strip()
+        if direct and path:
+            self.faults.append(f"{name}: set {name} or {name}_FILE, not both")
+            return None
+        if path:
+            try:
+                direct = Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as e:
+                self.faults.append(f"{name}_FILE: cannot read {path}: {e.__class__.__name__}")
+                return None
+            if not direct:
+                self.faults.append(f"{name}_FILE: {path} is empty; put the token in it")
+                return None
+        return Secret(direct) if direct else None
+
+    def custom(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        """Return `parse(value)`; a ValueError becomes a fault that names the variable."""
+        raw = self._environ.get(name, "").strip()
+        if not raw:
+            return default
+        try:
+            return parse(raw)
+        except ValueError as e:
+            self.faults.append(f"{name}: {e}")
+            return default
+
+    def finish(self) -> None:
+        """Raise all faults together.
+
+        Raises:
+            SettingsError: at least one variable cannot be used.
+        """
+        if self.faults:
+            raise SettingsError(self.faults)
