@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Writes requirements/*.txt: exact versions with the hashes of every platform's files. Existing pins stay unless UPGRADE=1.
+# No index address goes into the files, so that each machine uses its own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+uv=${UV:-.venv/bin/uv}
+
+compile() { # compile NAME SOURCE OPTION…; further requirements come on standard input
+  local out=requirements/$1.txt
+  "$uv" pip compile -q "${@:2}" --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file "$out" >/dev/null
+  printf '# Written by `make lock`; do not edit.\n%s\n' "$(grep -v '^#' "$out")" >"$out"
+}
+
+build='setuptools>=77' # what `pip install --no-build-isolation` needs to build this project itself
+compile dev pyproject.toml - --extra spine --extra claw --extra head --extra dev ${UPGRADE:+--upgrade} <<<"$build"
+# dev holds everything; the others take its versions, so that tests run what is shipped.
+compile run pyproject.toml - --extra spine --extra claw --extra head --constraint requirements/dev.txt <<<"$build"
+compile build - --constraint requirements/dev.txt <<<"$build"
+for role in spine claw head; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
+wc -l requirements/*.txt
