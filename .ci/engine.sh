@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Makes sure that a Docker Engine answers and that the two base images of the tests are there. Run it as often as you like:
+# what is there already is left alone. Where no image can be pulled, images are made from Debian packages.
+set -euo pipefail
+
+BASE=debian:bookworm-slim
+BARE=spinal-cord/bare:bookworm # what a person starts from: git, make, python3 and venv, and a user that is not root
+BARE_PACKAGES=git,make,python3,python3-venv,ca-certificates
+CACHE=${CI_CACHE:-/var/cache/spinal-cord-ci}
+LOG=/var/log/ci-dockerd.log
+PIDFILE=/run/ci-dockerd.pid
+
+say() { printf 'engine: %s\n' "$*"; }
+die() { printf 'engine: %s\n' "$*" >&2; exit 1; }
+answers() { docker info >/dev/null 2>&1; }
+has() { docker image inspect "$1" >/dev/null 2>&1; }
+# The mirror that this machine already uses.
+mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | awk 'NR == 1'; }
+
+install_packages() {
+  export DEBIAN_FRONTEND=noninteractive
+  [ "$(id -u)" = 0 ] || die "not root: start Docker yourself, or run this as root"
+  command -v apt-get >/dev/null || die "this is not Debian: install and start Docker yourself, then try again"
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+install_engine() {
+  command -v dockerd >/dev/null && return
+  say "installing the engine from Debian's packages …"
+  install_packages docker.io iptables ca-certificates
+}
+
+start_engine() {
+  say "starting the engine …"
+  if [ -d /run/systemd/system ]; then
+    systemctl start docker
+  else
+    setsid nohup dockerd --pidfile "$PIDFILE" >"$LOG" 2>&1 </dev/null &
+  fi
+  for _ in $(seq 150); do answers && return; sleep 0.2; done
+  tail -n 20 "$LOG" >&2 || true
+  die "the engine did not answer within 30 s"
+}
+
+# debootstrap NAME IMAGE OPTION…: one packed file per week, so that the next run imports in a second.
+debootstrap() {
+  local name=$1 image=$2 packed
+  packed=$CACHE/$name-$(date -u +%G%V).tar.zst
+  if [ ! -s "$packed" ]; then
+    command -v mmdebstrap >/dev/null && command -v zstd >/dev/null || install_packages mmdebstrap zstd
+    mkdir -p "$CACHE"
+    rm -f "$CACHE/$name"-*.tar.zst*
+    mmdebstrap --quiet --variant=minbase "${@:3}" --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
+      --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
+      bookworm - "$(mirror)" | zstd --quiet -3 >"$packed.part"
+    mv "$packed.part" "$packed"
+  fi
+  zstd --quiet --decompress --stdout "$packed" | docker import --change 'CMD ["bash"]' - "$image" >/dev/null
+}
+
+make_images() {
+  if ! has "$BASE"; then
+    say "making $BASE …"
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+      debootstrap base "$BASE" --include=ca-certificates
+    else
+      docker pull --quiet "$BASE"
+    fi
+  fi
+  if ! has "$BARE"; then
+    say "making $BARE …"
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+      debootstrap bare "$BARE" --include="$BARE_PACKAGES" --customize-hook='chroot "$1" useradd --create-home --uid 1000 person'
+    else
+      printf 'FROM %s\nRUN apt-get update && apt-get install -y --no-install-recommends %s && useradd --create-home --uid 1000 person\n' \
+        "$BASE" "${BARE_PACKAGES//,/ }" | docker build --quiet --tag "$BARE" - >/dev/null
+    fi
+  fi
+}
+
+if ! answers; then
+  install_engine
+  answers || start_engine
+fi
+make_images
+say "Docker Engine $(docker version --format '{{.Server.Version}}') answers; images: $BASE, $BARE"

@@ -1,0 +1,101 @@
+"""What holds for every test: a clean environment, no silent skip, and a loud word on what was left out."""
+
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+# Variables that configure a role: one set on the developer's machine must not change a test.
+ROLE_VARIABLES = re.compile(r"(SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW)_\w*|\w+_TOKENS?")
+
+LEFT_OUT = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEFT_OUT] = []
+    # Here too, and not only in the fixture, because session fixtures start processes.
+    for name in [name for name in os.environ if ROLE_VARIABLES.fullmatch(name)]:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if ROLE_VARIABLES.fullmatch(name)]:
+        monkeypatch.delenv(name)
+
+
+@functools.cache
+def engine_answers() -> bool:
+    """Return whether a Docker Engine answers; asked once, and only when a selected test needs one."""
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if os.environ.get("SOAK") != "1":
+        soak = [item for item in items if item.get_closest_marker("soak")]
+        if soak:
+            config.hook.pytest_deselected(items=soak)
+            items[:] = [item for item in items if not item.get_closest_marker("soak")]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("docker") and not item.get_closest_marker("soak"):
+            item.config.stash[LEFT_OUT].append(item.nodeid)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("docker") and not engine_answers():
+        pytest.skip("no Docker Engine answers: run `make engine` (as root on Debian) or start Docker")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    return _skip_is_failure(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    report = yield
+    return _skip_is_failure(report)
+
+
+def _skip_is_failure(report):
+    """Turn a skip into a failure where CI=true: a gate that skips has a hole."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which CI=true does not allow: {_reason(report)}"
+    return report
+
+
+def _reason(report) -> str:
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    write = terminalreporter.write_line
+    loud = functools.partial(write, red=True, bold=True)
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        terminalreporter.section("skipped tests")
+        for report in skipped:
+            write(f"{report.nodeid}: {_reason(report)}")
+    left_out = config.stash[LEFT_OUT]
+    # A person who names one test has chosen; only the whole run, or one marked "not docker", owes the word.
+    if left_out and "not docker" in (config.option.markexpr or ""):
+        terminalreporter.section("LEFT OUT", red=True, bold=True)
+        files = sorted({nodeid.split("::")[0] for nodeid in left_out})
+        loud(f"{len(left_out)} TESTS WERE LEFT OUT: THEY NEED A DOCKER ENGINE.")
+        for file in files:
+            write(f"  {file}: {sum(nodeid.startswith(file + '::') for nodeid in left_out)}")
+        loud("TO RUN THEM TOO: `make engine` (AS ROOT ON DEBIAN) OR START DOCKER, THEN `make test`.")
