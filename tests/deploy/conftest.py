@@ -1,0 +1,65 @@
+"""Containers for the deployment tests: labelled, swept when their session is gone, fed from a wheelhouse of the lock."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+ROOT = Path(__file__).resolve().parents[2]
+LABEL = "spine.test"
+OWNER = "spine.test.pid"
+
+Start = Callable[..., Container]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """A client of the engine, after removing what killed sessions have left; a session that still runs keeps its own."""
+    client = docker.from_env()
+    for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}):
+        owner = container.labels.get(OWNER, "")
+        if not owner or not Path("/proc", owner).exists():
+            container.remove(force=True, v=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def start_container(engine: docker.DockerClient) -> Iterator[Start]:
+    """Start a container that idles; every one is removed by its id at the end."""
+    started: list[Container] = []
+
+    def start(image: str, **options: Any) -> Container:
+        labels = {LABEL: "1", OWNER: str(os.getpid())}
+        container = engine.containers.run(
+            image, ["sleep", "infinity"], detach=True, init=True, labels=labels, **options
+        )
+        started.append(container)
+        return container
+
+    yield start
+    for container in started:
+        container.remove(force=True, v=True)
+
+
+@pytest.fixture(scope="session")
+def wheelhouse() -> Path:
+    """The locked packages as files, so that a container without network or certificates can install them.
+
+    Kept beside the environment under the digest of the lock, since it is the same until the lock changes.
+    """
+    lock = ROOT / "requirements" / "dev.txt"
+    house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    stamp = house / ".complete"
+    if not stamp.exists():
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
+        subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
+        stamp.touch()
+    return house

@@ -1,0 +1,78 @@
+"""A person's first five minutes: a machine with git, make, python3 and venv, a fresh clone, a user that is not root.
+
+The container has no network and no Docker; packages come from a wheelhouse of the lock. It sees the last commit, as a
+person who clones does, not what is uncommitted.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from docker.models.containers import Container
+
+from .conftest import ROOT, Start
+
+pytestmark = pytest.mark.docker
+
+IMAGE = "spinal-cord/bare:bookworm"
+PROJECT = "/home/person/spinal-cord"
+
+Shell = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def shell(start_container: Start, wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """Run a command in the clone on the bare machine; return its exit code and output."""
+    clone = tmp_path_factory.mktemp("bare") / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--no-local", str(ROOT), str(clone)], check=True)
+    machine: Container = start_container(
+        IMAGE,
+        network_mode="none",
+        volumes={
+            str(clone): {"bind": "/clone", "mode": "ro"},
+            str(wheelhouse): {"bind": "/wheels", "mode": "ro"},
+        },
+    )
+
+    def run(command: str, seconds: int = 60) -> tuple[int, str]:
+        environment = {"HOME": "/home/person", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "LANG": "C.UTF-8"}
+        script = ["timeout", "--kill-after=10", str(seconds), "bash", "-c", command]
+        done = machine.exec_run(script, user="person", environment=environment, workdir="/home/person")
+        return done.exit_code, done.output.decode(errors="replace")
+
+    # A copy, because git refuses to read a repository that belongs to another user.
+    code, output = run(f"cp -r /clone {PROJECT}")
+    assert code == 0, output
+    return lambda command, seconds=60: run(f"cd {PROJECT} && {command}", seconds)
+
+
+def test_make_alone_shows_help_and_installs_nothing(shell: Shell) -> None:
+    code, output = shell("make && test ! -e .venv")
+    assert code == 0, output
+    for target in ("run", "test", "check", "engine"):
+        assert re.search(rf"\b{target}\b.* \w", output), output
+
+
+@pytest.mark.timeout(420)
+def test_make_run_does_a_real_job(shell: Shell) -> None:
+    code, output = shell("make run ONCE=1", seconds=400)
+    assert code == 0, output
+    assert "Result" in output, output
+    assert "spine/job-" in output, output
+    assert re.search(r"http://127\.0\.0\.1:\d+", output), output
+    # Running needs the small lock only, and leaves no change in the clone.
+    assert shell("test ! -e .venv/bin/pytest")[0] == 0
+    code, output = shell("git status --porcelain")
+    assert (code, output) == (0, "")
+
+
+@pytest.mark.timeout(1500)
+def test_make_test_passes_and_says_what_it_left_out(shell: Shell) -> None:
+    code, output = shell("make test", seconds=1440)
+    assert code == 0, output[-20_000:]
+    assert re.search(r"^=+ .*\d+ passed", output, re.MULTILINE), output[-2_000:]
+    assert "LEFT OUT" in output, output[-2_000:]
+    assert "NEED A DOCKER ENGINE" in output, output[-2_000:]
+    assert "tests/deploy/test_bare_machine.py" in output, output[-2_000:]
