@@ -1,4 +1,4 @@
-"""Containers for the deployment tests: labelled, swept when their session is gone, fed from a wheelhouse of the lock."""
+"""Containers for the deployment tests: labelled, swept once their session is gone, fed from a wheelhouse."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ Start = Callable[..., Container]
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """A client of the engine, after removing what killed sessions have left; a session that still runs keeps its own."""
+    """A client of the engine, after removing what killed sessions have left; one that still runs keeps its own."""
     client = docker.from_env()
     for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}):
         owner = container.labels.get(OWNER, "")
