@@ -60,9 +60,9 @@ clean: ## Remove .venv, caches and what `make run` left
 
 # Two stamps in one environment: running needs far less than developing.
 $(VENV)/.run: requirements/run.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
-	@$(PIP) install --require-hashes -r requirements/run.txt && $(PIP) install --no-deps --no-build-isolation -e .
-	@touch $@
+	@$(PIP) install --require-hashes -r requirements/run.txt && $(PIP) install --no-deps --no-build-isolation -e . && touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing the development tools …' && $(PIP) install --require-hashes -r requirements/dev.txt
