@@ -191,7 +191,9 @@ class SpineClient:
         """Yield events as they happen, from a cursor on; the connection is made once, not resumed."""
         return self._stream("/events", {}, cursor)
 
-    def upload(self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream") -> wire.Blob:
+    def upload(
+        self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream"
+    ) -> wire.Blob:
         """Store a file. A repeat after a lost answer stores it twice, which wastes space and breaks nothing."""
         if not isinstance(content, bytes):
             start = content.tell()

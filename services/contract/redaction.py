@@ -1,4 +1,4 @@
-"""Hiding secrets in a byte stream: known values and well-known patterns, also when a secret is cut by a chunk border."""
+"""Hiding secrets in a byte stream: known values and well-known patterns, also across the borders of chunks."""
 
 import re
 from collections.abc import Iterable

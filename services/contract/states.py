@@ -69,7 +69,14 @@ _TABLE = (
     _row(Action.SUBMIT, "", Status.QUEUED, "head", "job.created", "a new job, ready to be claimed"),
     _row(Action.HOLD, "", Status.WAITING, "head", "job.created", "a new job that waits for a time, a job or a person"),
     _row(Action.READY, "waiting", Status.QUEUED, "spine, head", "job.ready", "what it waited for has come"),
-    _row(Action.CLAIM, "queued", Status.RUNNING, "claw", "job.claimed", "a claw holds the lease; attempts and fence go up"),
+    _row(
+        Action.CLAIM,
+        "queued",
+        Status.RUNNING,
+        "claw",
+        "job.claimed",
+        "a claw holds the lease; attempts and fence go up",
+    ),
     _row(Action.COMPLETE, "running", Status.DONE, "owner, head", "job.completed", "the result is stored"),
     _row(
         Action.COMPLETE_LATE,
@@ -80,8 +87,12 @@ _TABLE = (
         "the newest fence reports after expiry, before another claim",
     ),
     _row(Action.FAIL_REQUEUE, "running", Status.QUEUED, "owner, head", "job.failed", "another attempt is left"),
-    _row(Action.FAIL_BACKOFF, "running", Status.WAITING, "owner, head", "job.failed", "another attempt, after a backoff"),
-    _row(Action.FAIL, "running", Status.FAILED, "owner, head", "job.failed", "a failure that asks for no other attempt"),
+    _row(
+        Action.FAIL_BACKOFF, "running", Status.WAITING, "owner, head", "job.failed", "another attempt, after a backoff"
+    ),
+    _row(
+        Action.FAIL, "running", Status.FAILED, "owner, head", "job.failed", "a failure that asks for no other attempt"
+    ),
     _row(
         Action.FAIL_LATE,
         "queued",
@@ -93,10 +104,14 @@ _TABLE = (
     _row(Action.EXHAUST, "running", Status.DEAD, "owner, head", "job.dead", "a failure with no attempt left"),
     _row(Action.RELEASE, "running", Status.QUEUED, "owner, head", "job.released", "given back; attempts stay counted"),
     _row(Action.EXPIRE, "running", Status.QUEUED, "reaper", "job.expired", "the lease ended"),
-    _row(Action.EXPIRE_BACKOFF, "running", Status.WAITING, "reaper", "job.expired", "the lease ended; a backoff is due"),
+    _row(
+        Action.EXPIRE_BACKOFF, "running", Status.WAITING, "reaper", "job.expired", "the lease ended; a backoff is due"
+    ),
     _row(Action.EXPIRE_DEAD, "running", Status.DEAD, "reaper", "job.dead", "the lease ended with no attempt left"),
     _row(Action.BURY, "queued", Status.DEAD, "claw", "job.dead", "a claim found that no attempt is left"),
-    _row(Action.CANCEL, "waiting queued running", Status.CANCELLED, "head, spine", "job.cancelled", "not wanted any more"),
+    _row(
+        Action.CANCEL, "waiting queued running", Status.CANCELLED, "head, spine", "job.cancelled", "not wanted any more"
+    ),
     _row(Action.REJECT, "waiting", Status.CANCELLED, "head", "job.rejected", "a person refused it"),
     _row(Action.REWORK, "done", Status.QUEUED, "head", "job.reviewed", "a review sent it back; a new round"),
     _row(Action.RETRY, "failed dead cancelled", Status.QUEUED, "head", "job.retried", "a new round"),

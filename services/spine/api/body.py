@@ -1,0 +1,224 @@
+"""Reading what a client sends: bodies within limits, strict records, clear refusals that name the field."""
+
+import asyncio
+import difflib
+import json
+import re
+from typing import Any, TypeVar
+
+import falcon.asgi
+import msgspec
+
+from contract.errors import BadJson, InvalidField, RequestTimeout, TooLarge
+from contract.wire import Request
+
+T = TypeVar("T", bound=Request)
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`")
+_BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
+_FENCE_MOST = 2**53 - 1
+
+
+async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
+    """Return the body.
+
+    Raises:
+        TooLarge, RequestTimeout
+        BadJson: it stopped before its announced length.
+    """
+    announced = req.content_length
+    if announced is not None and announced > most:
+        raise TooLarge(f"the body may have {most} bytes", limit=most)
+    try:
+        async with asyncio.timeout(seconds):
+            data: bytes = await req.stream.read(most + 1)
+    except TimeoutError as e:
+        raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from e
+    if len(data) > most:
+        raise TooLarge(f"the body may have {most} bytes", limit=most)
+    if announced is not None and len(data) < announced:
+        raise BadJson("the body stopped before its announced length")
+    return data
+
+
+def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
+    """Decode a body into a record; an empty one is an empty object. Return it with the unknown members ignored.
+
+    `lenient` (v0's routes): an unknown member is ignored, unless it nearly matches a known one. Else it is refused.
+
+    Raises:
+        BadJson, InvalidField
+    """
+    data = data.strip() or b"{}"
+    ignored: list[str] = []
+    while True:
+        try:
+            return _checked(msgspec.json.decode(data, type=kind)), ignored
+        except RecursionError as e:
+            raise BadJson("nested too deeply") from e
+        except msgspec.ValidationError as e:
+            unknown = _UNKNOWN.match(str(e))
+            if unknown is None or " - at " in str(e):
+                raise _invalid(e) from e
+            if ignored:
+                raise BadJson("the body cannot be read") from e
+            ignored = _unknown(data, kind, lenient)
+            members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            data = msgspec.json.encode({name: value for name, value in members.items() if name not in ignored})
+        except (msgspec.DecodeError, UnicodeDecodeError) as e:
+            raise _malformed(data, e) from e
+
+
+def _unknown(data: bytes, kind: type[Request], lenient: bool) -> list[str]:
+    """Return the unknown members of an object.
+
+    Raises:
+        InvalidField: one nearly matches a known name, or unknown ones are not taken here.
+    """
+    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    found = [name for name in msgspec.json.decode(data, type=dict[str, msgspec.Raw]) if name not in known]
+    folded = {_fold(name): name for name in known}
+    for name in found:
+        near = folded.get(_fold(name)) or next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None)
+        if near is not None:
+            raise InvalidField(f"{_shown(name)}: not a known member; did you mean {near}?", _shown(name))
+        if not lenient:
+            listed = ", ".join(sorted(known)) or "none"
+            raise InvalidField(f"{_shown(name)}: not a known member; known: {listed}", _shown(name))
+    return found
+
+
+def _fold(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
+def _shown(name: str) -> str:
+    return name[:64].encode("utf-8", "replace").decode()
+
+
+def _invalid(error: msgspec.ValidationError) -> InvalidField:
+    path = _PATH.search(str(error))
+    field = path.group(1) if path else "body"
+    return InvalidField(f"{field}: {_PATH.sub('', str(error))}", field)
+
+
+def _malformed(data: bytes, error: Exception) -> BadJson | InvalidField:
+    """Tell a body that is no JSON from one that holds a text which no store can keep."""
+    try:
+        value = json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        return BadJson("the body is not UTF-8")
+    except (ValueError, RecursionError):
+        return BadJson(f"the body is not JSON: {error}")
+    field = _bad_text(value, "") or "body"
+    return InvalidField(f"{field}: holds a lone surrogate, which is no character", field)
+
+
+def _bad_text(value: Any, path: str) -> str | None:
+    """Return the path of the first text with a NUL or a lone surrogate; None when there is none."""
+    stack = [(path, value)]
+    while stack:
+        where, item = stack.pop()
+        if isinstance(item, str) and _BAD_TEXT.search(item):
+            return where or "body"
+        if isinstance(item, dict):
+            for key, member in item.items():
+                stack.append((f"{where}.{key}" if where else key, member))
+                if _BAD_TEXT.search(key):
+                    return where or "body"
+        elif isinstance(item, list):
+            stack += [(f"{where}[{n}]", member) for n, member in enumerate(item)]
+    return None
+
+
+def _checked(record: T) -> T:
+    """Refuse texts that not every engine can keep, and JSON values that not every client can read back."""
+    for field in msgspec.structs.fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, str):
+            if "\x00" in value:
+                raise InvalidField(f"{field.encode_name}: holds a NUL character", field.encode_name)
+        elif isinstance(value, msgspec.Raw):
+            _check_raw(bytes(value), field.encode_name)
+    return record
+
+
+def _check_raw(data: bytes, name: str) -> None:
+    try:
+        value = msgspec.json.decode(data)
+    except msgspec.ValidationError as e:
+        raise InvalidField(f"{name}: {e}", name) from e
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise _malformed(data, e) from e
+    except RecursionError as e:
+        raise InvalidField(f"{name}: nested too deeply", name) from e
+    if b"\\u0000" in data:
+        bad = _bad_text(value, name)
+        if bad is not None:
+            raise InvalidField(f"{bad}: holds a NUL character", bad)
+
+
+def limited(record: Request, limits: dict[str, int]) -> None:
+    """Refuse members over their limits in bytes.
+
+    Raises:
+        TooLarge
+    """
+    for field in msgspec.structs.fields(record):
+        most = limits.get(field.name)
+        value = getattr(record, field.name)
+        if most is None or value is None or isinstance(value, msgspec.UnsetType):
+            continue
+        size = len(value.encode()) if isinstance(value, str) else len(bytes(value))
+        if size > most:
+            raise TooLarge(f"{field.encode_name}: {size} bytes, at most {most}", field=field.encode_name, limit=most)
+
+
+def text_of(value: Any) -> str | None:
+    """Return a JSON member as the text that came; None when it was not sent."""
+    return None if isinstance(value, msgspec.UnsetType) else bytes(value).decode()
+
+
+def fence_of(req: falcon.asgi.Request, in_body: int | None) -> int | None:
+    """Return the fence from the body or from X-Spine-Fence.
+
+    Raises:
+        InvalidField: the header is no fence, or the two differ.
+    """
+    header = req.get_header("X-Spine-Fence")
+    if header is None:
+        return in_body
+    if not (header.isascii() and header.isdigit() and int(header[:20]) <= _FENCE_MOST and len(header) <= 20):
+        raise InvalidField("X-Spine-Fence: expected the whole number that the claim returned", "X-Spine-Fence")
+    if in_body is not None and in_body != int(header):
+        raise InvalidField("fence: the body and X-Spine-Fence differ", "fence")
+    return int(header)
+
+
+def query_number(req: falcon.asgi.Request, name: str, least: int, most: int) -> int | None:
+    """Return a whole number of the query string; None when it is not there.
+
+    Raises:
+        InvalidField
+    """
+    values = req.params.get(name)
+    if values is None:
+        return None
+    if isinstance(values, list) or not (values.isascii() and values.isdigit() and len(values) <= 20):
+        raise InvalidField(f"{name}: expected one whole number from {least} to {most}", name)
+    number = int(values)
+    if not least <= number <= most:
+        raise InvalidField(f"{name}: {number} is out of range; from {least} to {most}", name)
+    return number
+
+
+def known_query(req: falcon.asgi.Request, *known: str) -> None:
+    """Refuse a query string with other names than these (new routes only).
+
+    Raises:
+        InvalidField
+    """
+    for name in req.params:
+        if name not in known:
+            listed = ", ".join(known) or "none"
+            raise InvalidField(f"{_shown(name)}: not a parameter of this route; known: {listed}", _shown(name))

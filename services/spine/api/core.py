@@ -1,0 +1,121 @@
+"""What every resource is given: settings, rules, store, hub, blobs, auth; and how a verb becomes an answer."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import falcon.asgi
+
+from contract.errors import IdempotencyBusy, InvalidField
+from contract.wire import Request
+from spine.api import body, problems
+from spine.api.auth import Auth
+from spine.api.metrics import Metrics
+from spine.blobs.disk import DiskBlobs
+from spine.queue.access import Caller
+from spine.queue.once import Answer, Key, key_of, once
+from spine.queue.rules import Rules
+from spine.queue.wake import Hub
+from spine.settings import Settings
+from spine.store.engine import Engine, Operation, Refusal, Tx
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Request)
+Verb = Callable[[Tx], Answer | Refusal]
+_KEY_MOST = 255
+
+
+@dataclass
+class Core:
+    """The parts of one server process."""
+
+    settings: Settings
+    rules: Rules
+    store: Engine
+    hub: Hub
+    blobs: DiskBlobs
+    auth: Auth
+    metrics: Metrics
+    store_id: str
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run an operation; return after its commit."""
+        return await asyncio.wrap_future(self.store.write(operation))
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Run a reading operation."""
+        return await asyncio.wrap_future(self.store.read(operation))
+
+    async def body(self, req: falcon.asgi.Request) -> bytes:
+        """Read a JSON body within the limits of the settings."""
+        return await body.read(req, self.settings.body_max_bytes, self.settings.body_seconds)
+
+    def decode(
+        self,
+        resp: falcon.asgi.Response,
+        data: bytes,
+        kind: type[R],
+        limits: dict[str, int] | None = None,
+        v0: bool = True,
+    ) -> R:
+        """Decode a body; on v0's routes unknown members are ignored and listed in Spine-Ignored."""
+        record, ignored = body.decode(data, kind, lenient=v0)
+        if ignored:
+            listed = ", ".join(name.encode("ascii", "replace").decode() for name in ignored)[:500]
+            resp.set_header("Spine-Ignored", "".join(c if c.isprintable() else "?" for c in listed))
+        body.limited(record, limits or {})
+        return record
+
+    def key(self, req: falcon.asgi.Request, caller: Caller, data: bytes) -> Key | None:
+        """Return the request's idempotency key, None when it has none.
+
+        Raises:
+            InvalidField
+        """
+        text = req.get_header("Idempotency-Key")
+        if text is None:
+            return None
+        if not (0 < len(text) <= _KEY_MOST and text.isprintable()):
+            raise InvalidField(f"Idempotency-Key: 1 to {_KEY_MOST} printable characters", "Idempotency-Key")
+        return key_of(caller.name, req.method, req.path, text, data)
+
+    async def carry_out(self, resp: falcon.asgi.Response, key: Key | None, verb: Verb) -> None:
+        """Run a verb under its idempotency key and answer with what it returns."""
+        self.reply(resp, await self.write(lambda tx: once(tx, key, verb)))
+
+    def reply(self, resp: falcon.asgi.Response, answer: Answer | Refusal) -> None:
+        """Answer with what a verb returned."""
+        if isinstance(answer, Refusal):
+            self.metrics.refused(answer.error)
+            problems.answer(resp, answer.error)
+            return
+        resp.status = answer.status
+        resp.data = answer.body
+        resp.content_type = "application/json"
+        if answer.replayed:
+            resp.set_header("Idempotency-Replayed", "true")
+
+
+class Pending:
+    """Waiting claims by their idempotency key: a repeat takes over the wait of the first."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, asyncio.Future[None]] = {}
+
+    def take_over(self, key: Key | None) -> "asyncio.Future[None] | None":
+        """Register a waiting claim; the one before it with the same key is told to stop."""
+        if key is None:
+            return None
+        before = self._waiting.get(key)
+        if before is not None and not before.done():
+            before.set_exception(IdempotencyBusy("a repeat of this request took over"))
+        mine = self._waiting[key] = asyncio.get_running_loop().create_future()
+        return mine
+
+    def done(self, key: Key | None, mine: "asyncio.Future[None] | None") -> None:
+        """Forget a waiting claim."""
+        if key is not None and self._waiting.get(key) is mine:
+            del self._waiting[key]
+        if mine is not None and not mine.done():
+            mine.cancel()

@@ -1,0 +1,60 @@
+"""Events: pages and a stream, from an opaque cursor on."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from falcon.asgi import Request, Response, SSEvent
+
+from spine.api.body import known_query, query_number
+from spine.api.core import Core
+from spine.api.streams import follow, open_stream
+from spine.queue import history
+from spine.queue.access import Principal
+
+_PAGE = 100
+_PAGE_MOST = 1000
+_STREAM_PAGE = 500
+
+
+class Events:
+    """GET /events and GET /jobs/:id/events."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def on_get(self, req: Request, resp: Response, job_id: str | None = None) -> None:
+        """Answer a page, or a stream when the client asks for text/event-stream."""
+        core = self._core
+        caller = core.auth.caller(req)
+        known_query(req, "cursor", "limit")
+        limit = query_number(req, "limit", 1, _PAGE_MOST) or _PAGE
+        after = req.get_header("Last-Event-ID") or req.get_param("cursor")
+        if "text/event-stream" in (req.accept or ""):
+            if job_id is not None:  # refuse before the stream begins
+                await core.read(lambda tx: history.page(tx, core.store_id, caller.principal, after, 1, job_id))
+            open_stream(core.hub, resp, self._stream(caller.principal, after, job_id))
+            return
+        page, _ = await core.read(lambda tx: history.page(tx, core.store_id, caller.principal, after, limit, job_id))
+        resp.data = history.encode(page)
+        resp.content_type = "application/json"
+
+    def _stream(self, principal: Principal, after: str | None, job_id: str | None) -> AsyncIterator[SSEvent]:
+        core, place = self._core, [after]
+
+        async def read() -> tuple[list[SSEvent], bool]:
+            page, _ = await core.read(
+                lambda tx: history.page(tx, core.store_id, principal, place[0], _STREAM_PAGE, job_id)
+            )
+            place[0] = page.next_cursor
+            found = [SSEvent(event="gap", event_id=page.next_cursor, data=b"{}")] if page.gap else []
+            found += [
+                SSEvent(event=event.type, event_id=event.cursor, data=msgspec.json.encode(event))
+                for event in page.events
+            ]
+            return found, False
+
+        return follow(core.hub, core.hub.news, read)
+
+    async def on_get_job(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/:id/events."""
+        await self.on_get(req, resp, job_id)

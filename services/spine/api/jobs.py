@@ -1,0 +1,114 @@
+"""Jobs: submit, list, read, comment, attempts."""
+
+import msgspec
+from falcon.asgi import Request, Response
+
+from contract import wire
+from contract.errors import InvalidField, TooLarge
+from contract.states import Status
+from spine.api.body import known_query, query_number
+from spine.api.core import Core
+from spine.queue import comment, listing, submit, view
+from spine.queue.access import visible
+from spine.queue.listing import Filter
+from spine.queue.once import Answer
+from spine.store import attempts
+from spine.store.engine import Tx
+
+_STATUSES = tuple(status.value for status in Status)
+
+
+class Jobs:
+    """/jobs and what hangs under one job."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        most = core.settings.field_max_bytes
+        self._limits = {"spec": most, "meta": most}
+
+    async def on_post(self, req: Request, resp: Response) -> None:
+        """POST /jobs."""
+        core = self._core
+        caller = core.auth.head(req)
+        data = await core.body(req)
+        request = core.decode(resp, data, wire.Submit, self._limits)
+        submit.check(core.rules, request)
+
+        def verb(tx: Tx) -> Answer:
+            return Answer(201, view.job(tx, submit.submit(tx, core.rules, caller, request)))
+
+        await core.carry_out(resp, core.key(req, caller, data), verb)
+        if resp.data is not None and resp.status_code == 201:
+            resp.set_header("Location", f"/jobs/{msgspec.json.decode(resp.data, type=_OnlyId).id}")
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        """GET /jobs."""
+        core = self._core
+        caller = core.auth.caller(req)
+        narrowed = _filter(req)
+        limit = query_number(req, "limit", 1, listing.LIST_MOST)
+        after = req.get_param("cursor")
+        found = await core.read(lambda tx: listing.page(tx, core.store_id, caller.principal, narrowed, limit, after))
+        if found is None:
+            raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
+        resp.data = found
+        resp.content_type = "application/json"
+
+    async def on_get_one(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/:id; its version is the ETag."""
+        caller = self._core.auth.caller(req)
+
+        def look(tx: Tx) -> tuple[bytes, int]:
+            row = visible(tx, caller.principal, job_id)
+            return view.job(tx, row), row.version
+
+        data, version = await self._core.read(look)
+        resp.etag = str(version)
+        if req.if_none_match and any(tag in ("*", str(version)) for tag in req.if_none_match):
+            resp.status = 304
+            return
+        resp.data = data
+        resp.content_type = "application/json"
+
+    async def on_post_comment(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/comment."""
+        core = self._core
+        caller = core.auth.caller(req)
+        data = await core.body(req)
+        request = core.decode(resp, data, wire.Comment)
+        most = core.settings.comment_max_bytes
+        if len(request.text.encode()) > most:
+            raise TooLarge(f"text: at most {most} bytes; attach longer texts as a blob", field="text", limit=most)
+
+        def verb(tx: Tx) -> Answer:
+            return Answer(200, view.job(tx, comment.comment(tx, caller, job_id, request.text)))
+
+        await core.carry_out(resp, core.key(req, caller, data), verb)
+
+    async def on_get_attempts(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/:id/attempts."""
+        caller = self._core.auth.caller(req)
+        known_query(req)
+
+        def look(tx: Tx) -> bytes:
+            visible(tx, caller.principal, job_id)
+            return view.attempts(attempts.of_job(tx, job_id))
+
+        resp.data = await self._core.read(look)
+        resp.content_type = "application/json"
+
+
+class _OnlyId(msgspec.Struct):
+    id: str
+
+
+def _filter(req: Request) -> Filter:
+    statuses: list[str] = []
+    for value in req.get_param_as_list("status") or []:
+        statuses += [part for part in value.split(",") if part]
+    for status in statuses:
+        if status not in _STATUSES:
+            raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
+    return Filter(
+        tuple(dict.fromkeys(statuses)), req.get_param("target"), req.get_param("machine"), req.get_param("label")
+    )

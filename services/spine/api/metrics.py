@@ -1,0 +1,67 @@
+"""Prometheus figures: counters of this process, and gauges read from the store, cached for 5 s."""
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from contract.clock import Clock
+from contract.errors import SpineError, StaleFence
+from spine.store import jobs
+from spine.store.engine import Engine
+
+_CACHE_SECONDS = 5.0
+
+
+class Metrics:
+    """The figures of one server process, in a registry of their own."""
+
+    def __init__(self, store: Engine, clock: Clock) -> None:
+        self.registry = CollectorRegistry()
+        self._store, self._clock = store, clock
+        self._read_at, self._counts = 0.0, list[tuple[str, str, int, int]]()
+        self.lease_expired = Counter("spine_lease_expired", "Leases that ended without a word", registry=self.registry)
+        self.stale_fence = Counter("spine_stale_fence", "Calls refused for an old fence", registry=self.registry)
+        self.refusals = Counter("spine_refusals", "Refused calls", ["error"], registry=self.registry)
+        self.claim_wait = Histogram(
+            "spine_claim_wait_seconds",
+            "From a job's creation to its claim",
+            buckets=(0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200),
+            registry=self.registry,
+        )
+        self.job_run = Histogram(
+            "spine_job_run_seconds",
+            "From a job's claim to its end",
+            buckets=(0.1, 1, 5, 15, 60, 300, 900, 3600, 14400),
+            registry=self.registry,
+        )
+        self.registry.register(self)
+
+    def refused(self, error: SpineError) -> None:
+        """Count a refusal."""
+        self.refusals.labels(error.code).inc()
+        if isinstance(error, StaleFence):
+            self.stale_fence.inc()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield the gauges that come from the store (called by the registry, off the event loop)."""
+        if time.monotonic() - self._read_at > _CACHE_SECONDS:
+            self._counts = self._store.read(jobs.counts).result(timeout=10)
+            self._read_at = time.monotonic()
+        depth = GaugeMetricFamily("spine_jobs", "Jobs", labels=["status", "target"])
+        age = GaugeMetricFamily("spine_oldest_queued_age_seconds", "Age of the oldest queued job", labels=["target"])
+        for status, target, count, oldest in self._counts:
+            depth.add_metric([status, target], count)
+            if status == "queued":
+                age.add_metric([target], max(0, self._clock.now() - oldest) / 1000)
+        yield depth
+        yield age
+
+    def describe(self) -> Iterable[Metric]:
+        """Name nothing ahead of time: registering must not read the store."""
+        return []
+
+    def page(self) -> bytes:
+        """Return the exposition text. Reads the store: call it off the event loop."""
+        return generate_latest(self.registry)

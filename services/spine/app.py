@@ -1,0 +1,134 @@
+"""The application: parts put together, routes, start and stop. Nothing happens at import."""
+
+import asyncio
+from typing import Any
+
+import falcon
+import falcon.asgi
+import falcon.media
+import structlog
+
+from contract.clock import Clock, SystemClock
+from spine.api import problems
+from spine.api.auth import Auth
+from spine.api.blobs import Blobs
+from spine.api.core import Core
+from spine.api.events import Events
+from spine.api.jobs import Jobs
+from spine.api.leases import Leases
+from spine.api.logs import Logs
+from spine.api.metrics import Metrics
+from spine.api.ops import Ops
+from spine.blobs.disk import DiskBlobs
+from spine.keeper import Keeper, Reaper
+from spine.queue.rules import Rules
+from spine.queue.wake import Hub
+from spine.settings import Settings
+from spine.store import meta
+from spine.store.engine import Signals
+from spine.store.sqlite import SqliteEngine
+
+_log = structlog.get_logger()
+App = falcon.asgi.App[Any, Any]
+
+
+class Server:
+    """One server process: builds the parts, starts the ticks with the event loop, stops them with it."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = settings
+        self.store = SqliteEngine(settings.data_dir, self.clock)
+        rules = Rules(
+            lease_ms=settings.lease_seconds * 1000,
+            accept_lease_ms=settings.accept_lease_seconds * 1000,
+            default_max_attempts=settings.default_max_attempts,
+            targets=settings.targets,
+            log_max_bytes=settings.log_max_bytes,
+        )
+        self.store.on_rollback = rules.lanes.forget
+        self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
+        files = DiskBlobs(settings.data_dir / "blobs", settings.blob_max_bytes)
+        metrics = Metrics(self.store, self.clock)
+        self.core = Core(
+            settings=settings,
+            rules=rules,
+            store=self.store,
+            hub=self.hub,
+            blobs=files,
+            auth=Auth(settings.principals),
+            metrics=metrics,
+            store_id=self.store.write(meta.store_id).result(timeout=30),
+        )
+        self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
+        self.keeper = Keeper(self.store, files, self.reaper)
+
+    # --- lifespan (Falcon calls these by name) -----------------------------------------------------------------------
+
+    async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """Begin: excuse leases that ended while no server ran, then tick."""
+        loop = asyncio.get_running_loop()
+
+        def tell(signals: Signals) -> None:
+            loop.call_soon_threadsafe(self.hub.committed, signals)
+
+        await asyncio.to_thread(self.reaper.begin)
+        self.hub.deadlines = self.reaper.hint
+        self.store.on_commit = tell
+        self.keeper.start()
+        _log.info("spine.serving", data_dir=str(self.settings.data_dir))
+
+    async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
+        """End: no ticks, then the store."""
+        await asyncio.to_thread(self.keeper.stop)
+        self.store.on_commit = lambda _signals: None
+        await asyncio.to_thread(self.store.close)
+        _log.info("spine.stopped")
+
+
+ROUTES: tuple[tuple[str, str, str, str], ...] = (
+    ("/health", "ops", "health", "anyone"),
+    ("/healthz", "ops", "health", "anyone"),
+    ("/ready", "ops", "ready", "anyone"),
+    ("/metrics", "ops", "metrics", "any token"),
+    ("/skill.md", "ops", "skill", "anyone"),
+    ("/jobs", "jobs", "", "GET: heads, claws; POST: heads"),
+    ("/jobs/claim", "leases", "next", "claws"),
+    ("/jobs/{job_id}", "jobs", "one", "heads, claws"),
+    ("/jobs/{job_id}/claim", "leases", "claim", "claws"),
+    ("/jobs/{job_id}/heartbeat", "leases", "heartbeat", "owner, heads"),
+    ("/jobs/{job_id}/complete", "leases", "complete", "owner, heads"),
+    ("/jobs/{job_id}/fail", "leases", "fail", "owner, heads"),
+    ("/jobs/{job_id}/release", "leases", "release", "owner, heads"),
+    ("/jobs/{job_id}/comment", "jobs", "comment", "heads, claws"),
+    ("/jobs/{job_id}/attempts", "jobs", "attempts", "heads, claws"),
+    ("/jobs/{job_id}/events", "events", "job", "heads, claws"),
+    ("/jobs/{job_id}/log", "logs", "", "GET: heads, claws; POST: owner, heads"),
+    ("/events", "events", "", "heads all, claws of jobs they see"),
+    ("/blobs", "blobs", "", "heads, claws"),
+    ("/blobs/{blob_id}", "blobs", "one", "heads, uploader, claws that see a job naming it"),
+)
+
+
+def create_app(server: Server) -> App:
+    """Build the ASGI application of a server."""
+    core = server.core
+    app: App = falcon.asgi.App(middleware=[server])  # type: ignore[arg-type]
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.keep_blank_qs_values = True
+    form = falcon.media.MultipartFormHandler()
+    form.parse_options.max_body_part_buffer_size = 64 * 1024
+    form.parse_options.max_body_part_count = 16
+    app.req_options.media_handlers = falcon.media.Handlers({falcon.MEDIA_MULTIPART: form})
+    problems.install(app)
+    resources = {
+        "ops": Ops(core, server.clock),
+        "jobs": Jobs(core),
+        "leases": Leases(core),
+        "events": Events(core),
+        "logs": Logs(core),
+        "blobs": Blobs(core),
+    }
+    for path, noun, suffix, _who in ROUTES:
+        app.add_route(path, resources[noun], suffix=suffix or None)
+    return app

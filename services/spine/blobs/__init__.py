@@ -1,0 +1,1 @@
+"""Where files' bytes are kept. Rows about them are `spine.store.blobs`' business."""

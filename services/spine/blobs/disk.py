@@ -1,0 +1,136 @@
+"""Files on the local disk: written beside, fsynced, renamed, the folder fsynced; only then does a row name them."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from contract.errors import StorageFull, TooLarge
+
+
+class Upload:
+    """A file on its way in. `keep` makes it durable under a blob id; otherwise `discard` removes it."""
+
+    def __init__(self, root: Path, most: int) -> None:
+        self._root, self._most = root, most
+        handle, name = tempfile.mkstemp(prefix="upload-", dir=root / "tmp")
+        self._file = os.fdopen(handle, "wb")
+        self._path = Path(name)
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """Digest of what was written so far, in hex."""
+        return self._digest.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes.
+
+        Raises:
+            TooLarge, StorageFull
+        """
+        self.size += len(data)
+        if self.size > self._most:
+            raise TooLarge(f"a blob may have {self._most} bytes", limit=self._most)
+        self._digest.update(data)
+        try:
+            self._file.write(data)
+        except OSError as e:
+            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
+
+    def keep(self, blob_id: str) -> None:
+        """Put the file in its place, durably.
+
+        Raises:
+            StorageFull
+        """
+        place = path_of(self._root, blob_id)
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if not place.parent.is_dir():
+                place.parent.mkdir(exist_ok=True)
+                _sync_folder(self._root)
+            self._path.replace(place)
+            _sync_folder(place.parent)
+        except OSError as e:
+            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
+
+    def discard(self) -> None:
+        """Remove what was written, when it was not kept."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # closing flushes, which a full disk refuses; the file goes anyway
+        self._path.unlink(missing_ok=True)
+
+
+class DiskBlobs:
+    """Blobs under a folder: `<root>/<two characters>/<id>`, uploads under `<root>/tmp`."""
+
+    def __init__(self, root: Path, most: int) -> None:
+        self._root, self._most = root, most
+        (root / "tmp").mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in (root / "tmp").glob("upload-*"):
+            left.unlink(missing_ok=True)  # of a process that died; we hold the directory's lock
+
+    def upload(self) -> Upload:
+        """Begin a file of at most the settings' size.
+
+        Raises:
+            StorageFull
+        """
+        return self._begin(self._most)
+
+    def sealing(self) -> Upload:
+        """Begin a file of the server's own, without a limit.
+
+        Raises:
+            StorageFull
+        """
+        return self._begin(2**63)
+
+    def _begin(self, most: int) -> Upload:
+        try:
+            return Upload(self._root, most)
+        except OSError as e:
+            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
+
+    def open(self, blob_id: str) -> BinaryIO | None:
+        """Open a blob for reading; None when its bytes are not here."""
+        try:
+            return path_of(self._root, blob_id).open("rb")
+        except FileNotFoundError:
+            return None
+
+    def read(self, blob_id: str, start: int, length: int) -> bytes:
+        """Return a range of a blob; empty beyond its end or when it is not here."""
+        file = self.open(blob_id)
+        if file is None:
+            return b""
+        with file:
+            file.seek(start)
+            return file.read(length)
+
+    def names(self) -> Iterator[str]:
+        """Iterate over the ids of all files."""
+        for folder in self._root.iterdir():
+            if folder.name != "tmp" and folder.is_dir():
+                yield from (file.name for file in folder.iterdir())
+
+
+def path_of(root: Path, blob_id: str) -> Path:
+    """Return where a blob lies. Ids are made by the server; anything else is never looked up."""
+    return root / blob_id.removeprefix("blob_")[:2] / blob_id
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,158 @@
+"""Housekeeping on a clock: the reaper, sealing of ended logs, pruning of old keys. APScheduler ticks, on their own threads."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from contract.clock import Clock, JumpDetector
+from contract.errors import SpineError
+from contract.ids import new_blob_id
+from spine.blobs.disk import DiskBlobs
+from spine.queue import reap
+from spine.queue.rules import Rules
+from spine.store import blobs, idempotency, logs
+from spine.store.blobs import BlobRow
+from spine.store.engine import Engine, Tx
+from spine.store.logs import LogRow
+
+_log = structlog.get_logger()
+
+WAIT_SECONDS = 60
+SEAL_SECONDS = 20
+SEAL_MOST = 50
+PRUNE_SECONDS = 600
+# Below this the two clocks only differ by how they are read and slewed.
+JUMP_MS = 5_000
+
+
+class Reaper:
+    """Ends leases as they run out: wakes at the next lease end, or after the interval, whichever comes first."""
+
+    def __init__(
+        self, store: Engine, rules: Rules, clock: Clock, interval_ms: int, expired: Callable[[int], None]
+    ) -> None:
+        self._store, self._rules, self._clock = store, rules, clock
+        self._interval_ms, self._expired = interval_ms, expired
+        self._jumps = JumpDetector(clock)
+        self._lock = threading.Lock()
+        self._planned = 0
+        self.replan: Callable[[int], None] = lambda _delay_ms: None
+
+    def begin(self) -> int:
+        """Excuse leases that ended while no server ran; return how many. Call before anything is served."""
+        changed: int = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules)).result(timeout=WAIT_SECONDS)
+        if changed:
+            _log.info("reaper.grace", reason="the server was down", leases=changed)
+        return changed
+
+    def turn(self) -> None:
+        """Make one pass, plan the next. Never raises: a store that is full today may have room at the next turn."""
+        with self._lock:
+            self._planned = 2**62
+        following: int | None = None
+        try:
+            following = self._pass()
+        except (SpineError, TimeoutError) as e:
+            _log.error("reaper.failed", error=str(e))
+        now = self._clock.now()
+        with self._lock:
+            candidate = now + self._interval_ms if following is None else min(following, now + self._interval_ms)
+            self._planned = min(self._planned, candidate)
+            self.replan(max(1, self._planned - now + 1))
+
+    def _pass(self) -> int | None:
+        jumped = self._jumps.jump_ms()
+        if jumped > JUMP_MS:
+            since = self._clock.now() - jumped - self._interval_ms
+            changed = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules, since)).result(timeout=WAIT_SECONDS)
+            _log.warning("reaper.grace", reason="the wall clock jumped", jumped_ms=jumped, leases=changed)
+        while True:
+            ended, following = self._store.write(reap.reap).result(timeout=WAIT_SECONDS)
+            self._expired(ended)
+            if ended:
+                _log.info("reaper.ended", leases=ended)
+            if ended < reap.PASS_MOST:
+                return following
+
+    def hint(self, deadline: int) -> None:
+        """Take note of a new lease end (ms); wakes the reaper earlier when it planned to sleep longer."""
+        with self._lock:
+            if deadline < self._planned:
+                self._planned = deadline
+                self.replan(max(1, deadline - self._clock.now() + 1))
+
+
+class Keeper:
+    """Runs the ticks."""
+
+    def __init__(self, store: Engine, files: DiskBlobs, reaper: Reaper) -> None:
+        self._store, self._files, self._reaper = store, files, reaper
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+        )
+
+    def start(self) -> None:
+        """Begin ticking."""
+        self._reaper.replan = self._replan
+        self._scheduler.add_job(self._reaper.turn, "interval", hours=24, id="reap", next_run_time=datetime.now(UTC))
+        self._scheduler.add_job(self.seal, "interval", seconds=SEAL_SECONDS, id="seal", jitter=2)
+        self._scheduler.add_job(self.prune, "interval", seconds=PRUNE_SECONDS, id="prune", jitter=30)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End ticking; waits for the tick under way."""
+        self._reaper.replan = lambda _delay_ms: None
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+
+    def _replan(self, delay_ms: int) -> None:
+        at = datetime.now(UTC) + timedelta(milliseconds=delay_ms)
+        self._scheduler.modify_job("reap", next_run_time=at)
+
+    def seal(self) -> None:
+        """Move ended logs from rows into blobs."""
+        try:
+            found = self._store.read(lambda tx: logs.sealable(tx, SEAL_MOST)).result(timeout=WAIT_SECONDS)
+            for row in found:
+                self._seal(row)
+        except (SpineError, TimeoutError) as e:
+            _log.error("keeper.seal_failed", error=str(e))
+
+    def _seal(self, row: LogRow) -> None:
+        upload = self._files.sealing()
+        try:
+            at = 0
+            while at < row.size:
+                piece = self._store.read(_piece(row, at)).result(timeout=WAIT_SECONDS)
+                if not piece:
+                    _log.error("keeper.log_short", job_id=row.job_id, fence=row.fence, size=row.size, at=at)
+                    return
+                upload.write(piece)
+                at += len(piece)
+            blob_id = new_blob_id()
+            upload.keep(blob_id)
+
+            def record(tx: Tx) -> None:
+                if logs.seal(tx, row.job_id, row.fence, blob_id):
+                    name = f"{row.job_id}-{row.fence}.log"
+                    kind = "text/plain; charset=utf-8"
+                    blobs.add(tx, BlobRow(blob_id, name, upload.size, upload.sha256, kind, tx.now, "spine"))
+                    blobs.mention(tx, blob_id, row.job_id)
+
+            self._store.write(record).result(timeout=WAIT_SECONDS)
+        finally:
+            upload.discard()
+
+    def prune(self) -> None:
+        """Drop idempotency keys that are over."""
+        try:
+            self._store.write(idempotency.prune).result(timeout=WAIT_SECONDS)
+        except (SpineError, TimeoutError) as e:
+            _log.error("keeper.prune_failed", error=str(e))
+
+
+def _piece(row: LogRow, start: int) -> Callable[[Tx], bytes]:
+    return lambda tx: logs.read(tx, row.job_id, row.fence, start, 1024 * 1024)

@@ -1,0 +1,89 @@
+"""Who calls, what they see, and whether they hold a job: roles, targets, fences."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from contract.errors import Forbidden, NotFound, NotOwner, NotRunning, StaleFence
+from contract.states import Status
+from contract.wire import ANY_TARGET
+from spine.store import jobs
+from spine.store.engine import Tx
+from spine.store.jobs import JobRow
+
+Role = Literal["head", "claw"]
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whom a token stands for. `name` is `head` or the claw's name, which is also its target."""
+
+    name: str
+    role: Role
+
+    @property
+    def is_head(self) -> bool:
+        """Heads see and may do everything."""
+        return self.role == "head"
+
+    def sees(self, target: str | None) -> bool:
+        """A claw sees jobs for itself and for any (contract: native dialect, Identity)."""
+        return self.is_head or target in (self.name, ANY_TARGET)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A principal in one request, with the worker that it says it is (X-Worker-Id)."""
+
+    principal: Principal
+    worker_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The principal's name, as events and claims carry it."""
+        return self.principal.name
+
+
+def visible(tx: Tx, principal: Principal, job_id: str) -> JobRow:
+    """Return a job that the principal may see.
+
+    Raises:
+        NotFound, Forbidden
+    """
+    job = jobs.find(tx, job_id)
+    if job is None:
+        raise NotFound(f"there is no job {job_id[:64]}")
+    if not principal.sees(job.target):
+        raise Forbidden(f"this job is for {job.target}", jobId=job.id)
+    return job
+
+
+def not_running(job: JobRow) -> NotRunning:
+    """Build the refusal of a verb that needs a running job; it tells a claw of a cancelled one to stop."""
+    members: dict[str, object] = {"status": job.status, "jobId": job.id}
+    if job.status == Status.CANCELLED:
+        members["cancelRequested"] = True
+    return NotRunning(f"the job is {job.status}", **members)
+
+
+def stale(job: JobRow, fence: int) -> StaleFence:
+    """Build the refusal of a fence that is not the newest."""
+    return StaleFence(
+        f"fence {fence} is not the newest ({job.fence}): the job was claimed or changed since; stop working on it",
+        jobId=job.id,
+        fence=job.fence,
+        status=job.status,
+    )
+
+
+def require_holder(caller: Caller, job: JobRow) -> None:
+    """Check ownership where no fence was sent: the role, and the worker id if the claim carried one. Heads pass.
+
+    Raises:
+        NotRunning, NotOwner
+    """
+    if job.status != Status.RUNNING:
+        raise not_running(job)
+    if caller.principal.is_head:
+        return
+    if job.claimed_by != caller.name or (job.worker_id is not None and job.worker_id != caller.worker_id):
+        raise NotOwner(f"{job.claimed_by} holds this job", jobId=job.id, claimedBy=job.claimed_by)

@@ -1,0 +1,86 @@
+"""Running the application under gunicorn: one process, one worker, our worker class."""
+
+import socket
+import sys
+
+import structlog
+from gunicorn.app.base import BaseApplication
+
+from contract.killpoints import arm
+from spine.app import App, Server, create_app
+from spine.settings import Settings
+from spine.store.migrations import NewerStore
+from spine.store.sqlite import DataDirBusy
+from spine.worker import SpineWorker
+
+_log = structlog.get_logger()
+EXIT_CONFIG = 78  # sysexits' EX_CONFIG: starting again will not help
+EXIT_BUSY = 75  # EX_TEMPFAIL: the port or the directory is taken
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    """Gunicorn without its command line: settings come from ours."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Fill in gunicorn's configuration."""
+        s = self._settings
+        for name, value in {
+            "bind": [f"{_bracketed(s.host)}:{s.port}"],
+            "workers": 1,  # the embedded store has one writer: a second process could not share it
+            "worker_class": "spine.worker.SpineWorker",
+            "backlog": s.backlog,
+            "graceful_timeout": s.drain_seconds,
+            "timeout": 60,
+            "keepalive": 75,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "proc_name": "spine",
+            "limit_request_line": 8190,
+        }.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> App:
+        """Build the application in the worker process, which owns the store."""
+        arm(self._settings.kill_point, self._settings.kill_point_file)
+        try:
+            server = Server(self._settings)
+        except (DataDirBusy, NewerStore) as e:
+            print(f"spine: {e}", file=sys.stderr, flush=True)
+            sys.exit(4)  # gunicorn's "the application cannot be loaded": the arbiter stops too
+        SpineWorker.on_drain = staticmethod(server.hub.drain)
+        return create_app(server)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to stop; return an exit code."""
+    reason = _port_taken(settings)
+    if reason:
+        print(f"spine: {reason}", file=sys.stderr)
+        return EXIT_BUSY
+    try:
+        _Gunicorn(settings).run()
+    except SystemExit as e:
+        return e.code if isinstance(e.code, int) else 1
+    return 0
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _port_taken(settings: Settings) -> str | None:
+    """Tell why the address cannot be bound: gunicorn would only try again and again."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as e:
+            return f"SPINE_HOST, SPINE_PORT: cannot listen on {settings.host}:{settings.port} ({e.strerror})"
+    return None

@@ -1,0 +1,175 @@
+"""The server's settings: read once from the environment, all faults reported together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contract.env import EnvReader, Secret
+from contract.ids import token_digest
+from contract.logs import LEVELS
+from spine.queue.access import Principal
+
+MIB = 1024 * 1024
+
+
+class Setting(NamedTuple):
+    """A row of the reference: variable, default as text, meaning."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting("HEAD_TOKEN", "required", "token of heads; also `HEAD_TOKENS` (comma-separated); both merge"),
+    Setting("HEAD_TOKENS", "", "further tokens of heads, comma-separated"),
+    Setting("LEFT_CLAW_TOKEN", "required", "token of left-claw; also `LEFT_CLAW_TOKENS`"),
+    Setting("LEFT_CLAW_TOKENS", "", "further tokens of left-claw, comma-separated"),
+    Setting("RIGHT_CLAW_TOKEN", "required", "token of right-claw; also `RIGHT_CLAW_TOKENS`"),
+    Setting("RIGHT_CLAW_TOKENS", "", "further tokens of right-claw, comma-separated"),
+    Setting("CLAW_TOKENS", "", "further claws: `name=token,…`; a name may come twice, for rotation"),
+    Setting("SPINE_HOST", "127.0.0.1", "address to listen on"),
+    Setting("SPINE_PORT", "36725", "port to listen on; 0 takes a free one"),
+    Setting("SPINE_DATA_DIR", "./data", "folder of the store and the blobs"),
+    Setting("LEASE_SECONDS", "300", "how long a claim holds without a heartbeat"),
+    Setting("SPINE_ACCEPT_LEASE_SECONDS", "15", "how long a waiting claim holds before its first heartbeat or log"),
+    Setting(
+        "REAPER_INTERVAL_MS", "30000", "longest time between two passes of the reaper; it wakes earlier for a lease end"
+    ),
+    Setting("DEFAULT_MAX_ATTEMPTS", "5", "`maxAttempts` of a job that names none"),
+    Setting("SPINE_SKILL_MD_PATH", "", "file served as /skill.md in place of the built-in document"),
+    Setting("SPINE_BODY_MAX_BYTES", "1048576", "largest JSON body"),
+    Setting("SPINE_FIELD_MAX_BYTES", "262144", "largest spec, meta, result, progress or error"),
+    Setting("SPINE_COMMENT_MAX_BYTES", "16384", "largest comment"),
+    Setting("SPINE_BLOB_MAX_BYTES", "268435456", "largest blob"),
+    Setting("SPINE_LOG_MAX_BYTES", "67108864", "longest log of one attempt"),
+    Setting("SPINE_BODY_SECONDS", "30", "how long a body may take to arrive, between two pieces for a blob"),
+    Setting("SPINE_WAITERS_MAX", "10000", "waiting claims at once; over it 429"),
+    Setting("SPINE_STREAMS_MAX", "1000", "open event and log streams at once; over it 429"),
+    Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
+    Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
+    Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
+    Setting("SPINE_KILL_POINT", "", "for tests: the named point at which the process freezes"),
+    Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
+)
+
+_ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"))
+_TOKEN_LEAST = 8
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Durations in the unit of their name. `principals` maps a token's SHA-256 to whom it stands for."""
+
+    principals: dict[str, Principal]
+    host: str = "127.0.0.1"
+    port: int = 36725
+    data_dir: Path = Path("data")
+    lease_seconds: int = 300
+    accept_lease_seconds: int = 15
+    reaper_interval_ms: int = 30_000
+    default_max_attempts: int = 5
+    skill_md_path: Path | None = None
+    body_max_bytes: int = MIB
+    field_max_bytes: int = MIB // 4
+    comment_max_bytes: int = 16 * 1024
+    blob_max_bytes: int = 256 * MIB
+    log_max_bytes: int = 64 * MIB
+    body_seconds: int = 30
+    waiters_max: int = 10_000
+    streams_max: int = 1000
+    backlog: int = 2048
+    drain_seconds: int = 30
+    log_level: str = "info"
+    kill_point: str | None = None
+    kill_point_file: str | None = None
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """Names of all claws."""
+        return frozenset(p.name for p in self.principals.values() if not p.is_head)
+
+
+def from_env(environ: Mapping[str, str]) -> Settings:
+    """Build the settings.
+
+    Raises:
+        SettingsError: naming every variable that cannot be used, and its fix.
+    """
+    env = EnvReader(environ)
+    skill = env.optional("SPINE_SKILL_MD_PATH")
+    settings = Settings(
+        principals=_principals(env),
+        host=env.text("SPINE_HOST", "127.0.0.1"),
+        port=env.integer("SPINE_PORT", 36725, 0, 65535),
+        data_dir=Path(env.text("SPINE_DATA_DIR", "./data")),
+        lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
+        accept_lease_seconds=env.integer("SPINE_ACCEPT_LEASE_SECONDS", 15, 1, 3600),
+        reaper_interval_ms=env.integer("REAPER_INTERVAL_MS", 30_000, 50, 3_600_000),
+        default_max_attempts=env.integer("DEFAULT_MAX_ATTEMPTS", 5, 1, 1000),
+        skill_md_path=Path(skill) if skill else None,
+        body_max_bytes=env.integer("SPINE_BODY_MAX_BYTES", MIB, 1024, 64 * MIB),
+        field_max_bytes=env.integer("SPINE_FIELD_MAX_BYTES", MIB // 4, 256, 32 * MIB),
+        comment_max_bytes=env.integer("SPINE_COMMENT_MAX_BYTES", 16 * 1024, 64, MIB),
+        blob_max_bytes=env.integer("SPINE_BLOB_MAX_BYTES", 256 * MIB, 1024, 1024 * 1024 * MIB),
+        log_max_bytes=env.integer("SPINE_LOG_MAX_BYTES", 64 * MIB, 1024, 1024 * MIB),
+        body_seconds=env.integer("SPINE_BODY_SECONDS", 30, 1, 3600),
+        waiters_max=env.integer("SPINE_WAITERS_MAX", 10_000, 1, 1_000_000),
+        streams_max=env.integer("SPINE_STREAMS_MAX", 1000, 1, 100_000),
+        backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
+        drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
+        log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
+        kill_point=env.optional("SPINE_KILL_POINT"),
+        kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
+    )
+    if settings.skill_md_path is not None and not settings.skill_md_path.is_file():
+        env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
+    env.finish()
+    return settings
+
+
+def _principals(env: EnvReader) -> dict[str, Principal]:
+    """Collect every token; one that stands for two names, is missing, or is too short to be a secret is a fault."""
+    found: dict[str, tuple[Principal, str]] = {}
+    for prefix, name in _ROLES:
+        principal = Principal(name, "head" if name == "head" else "claw")
+        variables = (f"{prefix}_TOKEN", f"{prefix}_TOKENS")
+        single, several = env.secret(variables[0]), env.secret(variables[1])
+        tokens = [(variables[0], single)] if single else []
+        tokens += [(variables[1], Secret(t.strip())) for t in (several or "").split(",") if t.strip()]
+        if not tokens:
+            env.faults.append(
+                f"{variables[0]}: missing; give {name} a token (or {variables[0]}_FILE, or {variables[1]})"
+            )
+        for variable, token in tokens:
+            _add(env, found, principal, variable, token)
+    for pair in (env.secret("CLAW_TOKENS") or "").split(","):
+        if not pair.strip():
+            continue
+        name, _, value = pair.strip().partition("=")
+        if name in ("head", "any") or not value or not _is_name(name):
+            env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
+            continue
+        _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))
+    return {digest: principal for digest, (principal, _) in found.items()}
+
+
+def _add(
+    env: EnvReader, found: dict[str, tuple[Principal, str]], principal: Principal, variable: str, token: Secret
+) -> None:
+    if len(token) < _TOKEN_LEAST:
+        env.faults.append(f"{variable}: a token needs at least {_TOKEN_LEAST} characters; `spine token` makes one")
+        return
+    digest = token_digest(token)
+    other = found.get(digest)
+    if other is not None and other[0] != principal:
+        env.faults.append(f"{variable}: the same token is in {other[1]} for {other[0].name}; give each role its own")
+        return
+    found[digest] = (principal, variable)
+
+
+def _is_name(text: str) -> bool:
+    return (
+        0 < len(text) <= 64 and text[0].isalnum() and all(c in "abcdefghijklmnopqrstuvwxyz0123456789.-_" for c in text)
+    )

@@ -1,0 +1,101 @@
+"""The interface of a store: operations in, futures out. SQLite implements it here; another engine is another driver.
+
+An operation is a function of a `Tx` that touches nothing but the transaction, so that an engine may run it again.
+One that is refused raises before it writes, or returns a `Refusal` when what it wrote must stay.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from contract.errors import SpineError
+from spine.store.statement import Statement
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that refuses, from an operation whose writes are kept (a late result, a buried job)."""
+
+    error: SpineError
+
+
+@dataclass
+class Signals:
+    """What a committed batch tells the rest of the server. A hint, never the truth.
+
+    `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
+    written; `logs`: (job id, fence) whose log grew or ended.
+    """
+
+    lanes: dict[int, int] = field(default_factory=dict)
+    deadline: int | None = None
+    events: bool = False
+    logs: set[str] = field(default_factory=set)
+
+    def merge(self, other: "Signals") -> None:
+        """Add what another operation told."""
+        for lane, count in other.lanes.items():
+            self.lanes[lane] = self.lanes.get(lane, 0) + count
+        if other.deadline is not None:
+            self.deadline = min(other.deadline, self.deadline or other.deadline)
+        self.events = self.events or other.events
+        self.logs |= other.logs
+
+
+class Tx:
+    """One transaction: `now` (ms, read once), statements, and the signals to give after the commit."""
+
+    def __init__(self, connection: Any, dialect: str, now: int) -> None:
+        self._execute = connection.execute
+        self._dialect = dialect
+        self.now = now
+        self.signals = Signals()
+
+    def run(self, statement: Statement, **values: Any) -> int:
+        """Run a statement, return how many rows it changed."""
+        sql, names = statement.compiled(self._dialect)
+        count: int = self._execute(sql, [values[name] for name in names]).rowcount
+        return count
+
+    def insert(self, statement: Statement, **values: Any) -> int:
+        """Run an insert, return the new row's integer key."""
+        sql, names = statement.compiled(self._dialect)
+        key: int = self._execute(sql, [values[name] for name in names]).lastrowid
+        return key
+
+    def one(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
+        """Return the first row, or None."""
+        sql, names = statement.compiled(self._dialect)
+        row: Sequence[Any] | None = self._execute(sql, [values[name] for name in names]).fetchone()
+        return row
+
+    def rows(self, statement: Statement, **values: Any) -> Iterator[Sequence[Any]]:
+        """Iterate over the rows, fetched as they are asked for."""
+        sql, names = statement.compiled(self._dialect)
+        return iter(self._execute(sql, [values[name] for name in names]))
+
+
+Operation = Callable[[Tx], T]
+
+
+class Engine(Protocol):
+    """What the queue and the server need of a store."""
+
+    on_commit: Callable[[Signals], None]
+
+    def write(self, operation: Operation[T]) -> "Future[T]":
+        """Run an operation in a transaction; the future is resolved only after its commit is on disk.
+
+        Raises (through the future):
+            SpineError: the operation was refused, and nothing of it was written.
+            StorageFull, Unavailable: the store could not commit; nothing of it was written.
+        """
+
+    def read(self, operation: Operation[T]) -> "Future[T]":
+        """Run an operation that only reads, on a snapshot."""
+
+    def close(self) -> None:
+        """Finish what was given, then close. Later calls fail."""

@@ -1,0 +1,60 @@
+"""First answers kept under their Idempotency-Key, written in the transaction that they answer."""
+
+from typing import NamedTuple
+
+from spine.store.engine import Tx
+from spine.store.models import Idempotency
+from spine.store.statement import Statement, bind
+
+KEEP_MS = 24 * 3600 * 1000
+
+
+class Scope(NamedTuple):
+    """Whose key it is, and for which request."""
+
+    owner: str
+    method: str
+    path: str
+    key: str
+
+
+class Kept(NamedTuple):
+    """A first answer; `holds` lists `job:fence` pairs of a claim."""
+
+    digest: bytes
+    status: int
+    body: bytes
+    holds: str
+    created_at: int
+
+
+_MATCH = (
+    (Idempotency.owner == bind("owner"))
+    & (Idempotency.method == bind("method"))
+    & (Idempotency.path == bind("path"))
+    & (Idempotency.key == bind("key"))
+)
+_FIND = Statement(Idempotency.select(*[getattr(Idempotency, n) for n in Kept._fields]).where(_MATCH))
+_KEEP = Statement(
+    Idempotency.insert(
+        {getattr(Idempotency, n): bind(n) for n in (*Scope._fields, *Kept._fields)}
+    ).on_conflict_replace()
+)
+_PRUNE = Statement(Idempotency.delete().where(Idempotency.created_at < bind("before")))
+
+
+def find(tx: Tx, scope: Scope) -> Kept | None:
+    """Return the answer kept under a key in the last 24 hours, or None."""
+    row = tx.one(_FIND, **scope._asdict())
+    kept = None if row is None else Kept._make(row)
+    return None if kept is None or kept.created_at < tx.now - KEEP_MS else kept
+
+
+def keep(tx: Tx, scope: Scope, digest: bytes, status: int, body: bytes, holds: str) -> None:
+    """Keep an answer."""
+    tx.run(_KEEP, **scope._asdict(), digest=digest, status=status, body=body, holds=holds, created_at=tx.now)
+
+
+def prune(tx: Tx) -> int:
+    """Drop what is older than 24 hours; return how many."""
+    return tx.run(_PRUNE, before=tx.now - KEEP_MS)

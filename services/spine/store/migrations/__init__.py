@@ -1,0 +1,49 @@
+"""Ordered SQL files, one folder a dialect, applied each in a transaction of its own; a newer store is refused."""
+
+from importlib import resources
+from typing import Any
+
+
+class NewerStore(RuntimeError):
+    """This store was written by a newer version; install that one, or restore a backup."""
+
+
+def files(dialect: str) -> list[tuple[int, str, str]]:
+    """Return (version, name, SQL) of every migration in order."""
+    folder = resources.files(__name__) / dialect
+    found = [f for f in folder.iterdir() if f.name.endswith(".sql")]
+    return sorted((int(f.name.split("_", 1)[0]), f.name, f.read_text(encoding="utf-8")) for f in found)
+
+
+def migrate(connection: Any, dialect: str, now: int) -> int:
+    """Bring a store up to date, return its version.
+
+    Raises:
+        NewerStore: it holds a version that this program does not know.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER)")
+    done = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()[0]
+    known = files(dialect)
+    newest = known[-1][0]
+    if done > newest:
+        raise NewerStore(f"the store is at version {done}, this program knows {newest}: install the newer program")
+    for version, _name, sql in known:
+        if version <= done:
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in _split(sql):
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return newest
+
+
+def _split(sql: str) -> list[str]:
+    """Cut a file into statements; a semicolon inside a comment or a text is not expected in a migration."""
+    lines = [line.split("--", 1)[0].rstrip() for line in sql.splitlines()]
+    return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]

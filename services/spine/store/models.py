@@ -1,0 +1,173 @@
+"""The tables as peewee models: the statements are compiled from them, the migrations make them (a test compares both)."""
+
+import peewee as pw
+
+
+class Table(pw.Model):
+    """Unbound: statements are compiled for the dialect of the engine that runs them."""
+
+
+class Lane(Table):
+    id = pw.AutoField()
+    target = pw.TextField()
+    requires = pw.TextField()
+
+    class Meta:
+        table_name = "lanes"
+
+
+class Job(Table):
+    seq = pw.AutoField()
+    id = pw.TextField()
+    lane = pw.IntegerField()
+    target = pw.TextField()
+    status = pw.TextField()
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+    created_by = pw.TextField()
+    claimed_by = pw.TextField(null=True)
+    worker_id = pw.TextField(null=True)
+    machine = pw.TextField(null=True)
+    lease_until = pw.BigIntegerField(null=True)
+    accepted = pw.IntegerField()
+    unaccepted = pw.IntegerField()
+    attempts = pw.IntegerField()
+    max_attempts = pw.IntegerField()
+    spec = pw.TextField()
+    meta = pw.TextField()
+    result = pw.TextField(null=True)
+    error = pw.TextField(null=True)
+    progress = pw.TextField(null=True)
+    release_reason = pw.TextField(null=True)
+    priority = pw.IntegerField()
+    timeout_seconds = pw.IntegerField(null=True)
+    requires = pw.TextField()
+    label = pw.TextField(null=True)
+    parent_id = pw.TextField(null=True)
+    traceparent = pw.TextField(null=True)
+    fence = pw.BigIntegerField()
+    round = pw.IntegerField()
+    comments = pw.IntegerField()
+    comments_seen = pw.BigIntegerField()
+    started_at = pw.BigIntegerField(null=True)
+    finished_at = pw.BigIntegerField(null=True)
+    version = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "jobs"
+
+
+class Attempt(Table):
+    job_id = pw.TextField()
+    fence = pw.BigIntegerField()
+    round = pw.IntegerField()
+    attempt = pw.IntegerField()
+    outcome = pw.TextField()
+    claimed_by = pw.TextField()
+    worker_id = pw.TextField(null=True)
+    machine = pw.TextField(null=True)
+    started_at = pw.BigIntegerField()
+    ended_at = pw.BigIntegerField(null=True)
+    error = pw.TextField(null=True)
+    late_result = pw.TextField(null=True)
+    late_error = pw.TextField(null=True)
+    late_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "attempts"
+        primary_key = pw.CompositeKey("job_id", "fence")
+
+
+class Comment(Table):
+    seq = pw.AutoField()
+    job_id = pw.TextField()
+    at = pw.BigIntegerField()
+    author = pw.TextField()
+    text = pw.TextField()
+
+    class Meta:
+        table_name = "comments"
+
+
+class Event(Table):
+    seq = pw.AutoField()
+    job_id = pw.TextField(null=True)
+    target = pw.TextField(null=True)
+    at = pw.BigIntegerField()
+    type = pw.TextField()
+    author = pw.TextField()
+    data = pw.TextField()
+
+    class Meta:
+        table_name = "events"
+
+
+class Idempotency(Table):
+    owner = pw.TextField()
+    method = pw.TextField()
+    path = pw.TextField()
+    key = pw.TextField()
+    digest = pw.BlobField()
+    status = pw.IntegerField()
+    body = pw.BlobField()
+    holds = pw.TextField()
+    created_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "idempotency"
+        primary_key = pw.CompositeKey("owner", "method", "path", "key")
+
+
+class Log(Table):
+    job_id = pw.TextField()
+    fence = pw.BigIntegerField()
+    size = pw.BigIntegerField()
+    blob_id = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "logs"
+        primary_key = pw.CompositeKey("job_id", "fence")
+
+
+class LogChunk(Table):
+    seq = pw.AutoField()
+    job_id = pw.TextField()
+    fence = pw.BigIntegerField()
+    start = pw.BigIntegerField()
+    data = pw.BlobField()
+
+    class Meta:
+        table_name = "log_chunks"
+
+
+class Blob(Table):
+    id = pw.TextField(primary_key=True)
+    filename = pw.TextField()
+    size = pw.BigIntegerField()
+    sha256 = pw.TextField()
+    content_type = pw.TextField()
+    created_at = pw.BigIntegerField()
+    uploader = pw.TextField()
+
+    class Meta:
+        table_name = "blobs"
+
+
+class BlobMention(Table):
+    blob_id = pw.TextField()
+    job_id = pw.TextField()
+
+    class Meta:
+        table_name = "blob_mentions"
+        primary_key = pw.CompositeKey("blob_id", "job_id")
+
+
+class MetaEntry(Table):
+    key = pw.TextField(primary_key=True)
+    value = pw.TextField()
+
+    class Meta:
+        table_name = "meta"
+
+
+TABLES = (Lane, Job, Attempt, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry)

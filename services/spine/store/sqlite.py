@@ -1,0 +1,269 @@
+"""The embedded engine: SQLite in WAL mode with FULL sync, one writer thread with group commit, a pool of readers.
+
+Every operation that waits when the writer comes round goes into one transaction; answers leave after its commit. No
+operation has a savepoint of its own while all goes well: only when one fails after it wrote is the batch rolled back
+and run again with savepoints, which keeps the others and drops that one.
+"""
+
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import peewee as pw
+import structlog
+
+from contract.clock import Clock
+from contract.errors import Internal, SpineError, StorageFull, Unavailable
+from contract.killpoints import reach
+from spine.store.engine import Operation, Signals, Tx
+from spine.store.migrations import migrate
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+BATCH_MOST = 256
+_PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "busy_timeout": 5000,
+    "foreign_keys": 1,
+    "journal_size_limit": 64 * 1024 * 1024,
+    "temp_store": "memory",
+    "cache_size": -64 * 1024,
+}
+# After one of these the state of the files on disk is not known: only a fresh start may go on.
+_FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"})
+
+
+class DataDirBusy(RuntimeError):
+    """Another server serves this data directory."""
+
+
+class SqliteEngine:
+    """The store of one server process.
+
+    Args:
+        data_dir: holds `spine.db` and `spine.lock`; made when missing.
+        clock: `now` is read once per transaction.
+
+    Raises:
+        DataDirBusy: another process holds the lock; the message names its pid.
+        NewerStore: a newer version wrote this store.
+        OSError, peewee.OperationalError: the directory cannot be used.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, data_dir: Path, clock: Clock, readers: int = 4) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _take_lock(data_dir / "spine.lock")
+        self._path = data_dir / "spine.db"
+        self._clock = clock
+        self._database = pw.SqliteDatabase(str(self._path), pragmas=_PRAGMAS, check_same_thread=False)
+        self._connection: sqlite3.Connection = self._database.connection()
+        os.chmod(self._path, 0o600)
+        migrate(self._connection, self.dialect, clock.now())
+        self.on_commit: Callable[[Signals], None] = lambda _signals: None
+        self.on_rollback: Callable[[], None] = lambda: None
+        self._queue: queue.SimpleQueue[tuple[Operation[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._closed = False
+        self._reading = threading.local()
+        self._pool = ThreadPoolExecutor(readers, "store-reader")
+        self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
+        self._writer.start()
+
+    # --- the interface ---------------------------------------------------------------------------------------------
+
+    def write(self, operation: Operation[T]) -> "Future[T]":
+        """Queue an operation for the next batch (see `Engine.write`)."""
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(Unavailable("the store is closed"))
+        else:
+            self._queue.put((operation, future))
+        return future
+
+    def read(self, operation: Operation[T]) -> "Future[T]":
+        """Run an operation on a read-only connection of the pool."""
+        return self._pool.submit(self._read, operation)
+
+    def close(self) -> None:
+        """Finish the queue, fold the write-ahead log back, give up the lock."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._writer.join()
+        self._pool.shutdown()
+        try:
+            self._connection.execute("PRAGMA optimize")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as e:
+            _log.warning("store.checkpoint_failed", error=str(e))
+        self._connection.close()
+        os.close(self._lock)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def _read(self, operation: Operation[T]) -> T:
+        connection = getattr(self._reading, "connection", None)
+        if connection is None:
+            database = pw.SqliteDatabase(
+                f"{self._path.resolve().as_uri()}?mode=ro",
+                uri=True,
+                pragmas={"query_only": 1, "busy_timeout": 5000, "cache_size": -16 * 1024},
+            )
+            connection = self._reading.connection = database.connection()
+        connection.execute("BEGIN")  # one snapshot for all of the operation's statements
+        try:
+            return operation(Tx(connection, self.dialect, self._clock.now()))
+        except sqlite3.Error as e:
+            raise _fault(e) from e
+        finally:
+            connection.rollback()
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def _write_loop(self) -> None:
+        while (item := self._queue.get()) is not None:
+            batch = [item]
+            last = False
+            while len(batch) < BATCH_MOST:
+                try:
+                    more = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if more is None:
+                    last = True
+                    break
+                batch.append(more)
+            self._write_batch(batch)
+            if last:
+                return
+
+    def _write_batch(self, batch: list[tuple[Operation[Any], "Future[Any]"]]) -> None:
+        # A client that has gone cancels its future: what has not begun by then is left undone.
+        batch = [(operation, future) for operation, future in batch if future.set_running_or_notify_cancel()]
+        if not batch:
+            return
+        try:
+            outcomes, signals = self._transact([operation for operation, _ in batch])
+        except Exception as e:  # noqa: BLE001 — the outermost turn of the writer: nothing of the batch was written
+            fault = _fault(e)
+            _log.error("store.batch_failed", error=str(e), kind=type(e).__name__, operations=len(batch))
+            for _, future in batch:
+                future.set_exception(fault)
+            if isinstance(e, sqlite3.Error) and getattr(e, "sqlite_errorname", "") in _FATAL:
+                _log.error("store.fatal", error=str(e))
+                os._exit(70)
+            return
+        reach("spine.committed")
+        self.on_commit(signals)
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, _Failed):
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome)
+
+    def _transact(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
+        """Run all in one transaction; twice when one of them failed after it had written."""
+        try:
+            return self._attempt(operations, savepoints=False)
+        except _WroteAndFailed:
+            return self._attempt(operations, savepoints=True)
+
+    def _attempt(self, operations: list[Operation[Any]], savepoints: bool) -> tuple[list[Any], Signals]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes, signals, now = [], Signals(), self._clock.now()
+            for operation in operations:
+                outcomes.append(self._operate(operation, now, savepoints, signals))
+                if not connection.in_transaction:
+                    raise StorageFull("SQLite ended the transaction: the disk is full or fails")
+            reach("spine.before-commit")
+            connection.execute("COMMIT")
+            return outcomes, signals
+        except BaseException:
+            self.on_rollback()
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _operate(self, operation: Operation[Any], now: int, savepoint: bool, signals: Signals) -> Any:
+        connection = self._connection
+        before = connection.total_changes
+        if savepoint:
+            connection.execute("SAVEPOINT operation")
+        tx = Tx(connection, self.dialect, now)
+        try:
+            value = operation(tx)
+        except sqlite3.IntegrityError as e:
+            outcome = _Failed(Internal(f"the store refused: {e}"))
+            _log.error("store.integrity", error=str(e))
+        except sqlite3.Error:
+            raise
+        except SpineError as e:
+            outcome = _Failed(e)
+        except Exception as e:  # noqa: BLE001 — a fault of one operation must not take its neighbours down
+            _log.exception("store.operation_failed")
+            outcome = _Failed(Internal(f"the operation failed ({type(e).__name__})"))
+        else:
+            if savepoint:
+                connection.execute("RELEASE operation")
+            signals.merge(tx.signals)
+            return value
+        if savepoint:
+            self.on_rollback()
+            connection.execute("ROLLBACK TO operation")
+            connection.execute("RELEASE operation")
+        elif connection.total_changes != before:
+            raise _WroteAndFailed
+        return outcome
+
+
+class _WroteAndFailed(Exception):
+    """An operation failed after it had written: its batch must be run again, with savepoints."""
+
+
+class _Failed:
+    """What an operation raised, in place of its value."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _fault(error: Exception) -> Exception:
+    """Turn a driver's error into one that a client can act on."""
+    if isinstance(error, SpineError):
+        return error
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name == "SQLITE_FULL" or "disk is full" in str(error):
+        return StorageFull()
+    if name.startswith("SQLITE_IOERR"):
+        return StorageFull("the disk refuses to write; nothing was changed")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return Unavailable("the store is busy; try again")
+    return Internal(f"the store failed ({name or type(error).__name__})")
+
+
+def _take_lock(path: Path) -> int:
+    """Hold a lock on the data directory for the life of the process; the file tells who holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(handle)
+        raise DataDirBusy(
+            f"{path.parent} is already served by process {holder}; stop it or use another directory"
+        ) from e
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    return handle
