@@ -1,0 +1,154 @@
+"""`claw doctor`: everything that a claw needs, checked one by one, each with what to do about it."""
+
+import email.utils
+import os
+import platform
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import requests
+
+from claw import capabilities
+from claw.settings import Settings, from_env
+from claw.state import Journal
+from contract.client import SpineClient
+from contract.env import SettingsError
+from contract.errors import SpineError, Unauthorized
+from contract.retry import ONCE
+
+SKEW_MOST_SECONDS = 5.0
+DISK_LEAST_BYTES = 512 << 20
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One finding; `detail` says what was seen and, when it failed, the fix."""
+
+    name: str
+    state: Literal["ok", "failed", "hint"]
+    detail: str
+
+
+def examine() -> list[Check]:
+    """Check this machine; without usable settings only these are reported."""
+    try:
+        used = from_env()
+    except SettingsError as e:
+        return [Check("settings", "failed", fault) for fault in e.faults]
+    return [
+        Check(
+            "settings", "ok", f"mode {used.mode}, targets {', '.join(used.targets) or 'all that the token may claim'}"
+        ),
+        *_spine(used),
+        _git(used),
+        _state(used),
+        _disk("state disk", used.state_dir),
+        _disk("work disk", used.work_dir),
+        Check("capabilities", "ok", ", ".join(capabilities.find(used))),
+        *_allowances(used),
+        _service(),
+    ]
+
+
+def table(checks: list[Check]) -> str:
+    """Lay the findings out for people."""
+    return "\n".join(f"{check.state:<7} {check.name:<13} {check.detail}" for check in checks)
+
+
+def _spine(used: Settings) -> list[Check]:
+    found = []
+    for url in used.base_urls:
+        try:
+            sent = time.time()
+            with requests.Session() as session:
+                session.trust_env = False
+                answer = session.get(url + "/health", timeout=(5, 10), allow_redirects=False)
+            answer.raise_for_status()
+            took = time.time() - sent
+            found.append(Check("spine", "ok", f"{url} answers in {took * 1000:.0f} ms"))
+            found.append(_skew(answer.headers.get("Date"), sent + took / 2))
+        except requests.RequestException as e:
+            fix = "start the spine there, or correct SPINE_BASE_URL"
+            found.append(Check("spine", "failed", f"{url} does not answer ({e.__class__.__name__}); {fix}"))
+    if any(check.name == "spine" and check.state == "ok" for check in found):
+        found.append(_token(used))
+    return found
+
+
+def _skew(date: str | None, local: float) -> Check:
+    if date is None:
+        return Check("clock", "hint", "the spine sends no Date header; the clocks were not compared")
+    # The header has whole seconds: half of one is not seen.
+    ahead = local - (email.utils.parsedate_to_datetime(date).timestamp() + 0.5)
+    if abs(ahead) > SKEW_MOST_SECONDS:
+        return Check(
+            "clock", "failed", f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the spine; set the clock"
+        )
+    return Check("clock", "ok", "agrees with the spine's")
+
+
+def _token(used: Settings) -> Check:
+    client = SpineClient(used.base_urls, used.token, read_seconds=10, retry=ONCE)
+    try:
+        client.jobs(status="running", limit=1)
+    except Unauthorized:
+        return Check("token", "failed", "the spine does not know this token; correct SPINE_TOKEN")
+    except SpineError as e:
+        return Check("token", "failed", f"the spine answered {e.code}: {e.detail}")
+    return Check("token", "ok", "accepted")
+
+
+def _git(used: Settings) -> Check:
+    path = shutil.which("git", path=used.base_env["PATH"])
+    if path is not None:
+        return Check("git", "ok", path)
+    if used.allowed_repos:
+        return Check("git", "failed", "not found, and CLAW_ALLOWED_REPOS allows repositories; install git")
+    return Check("git", "hint", "not found; jobs with a repo will not be claimed")
+
+
+def _state(used: Settings) -> Check:
+    folder = used.state_dir
+    try:
+        Journal(folder).open()
+        probe = folder / f".probe.{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as e:
+        return Check("state folder", "failed", f"{folder} cannot be written ({e.strerror}); correct CLAW_STATE_DIR")
+    found = folder.stat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:
+        return Check("state folder", "failed", f"{folder} is not private to this user; chmod 700 and chown it")
+    waiting = len(list((folder / "undelivered").glob("*.json"))) if (folder / "undelivered").is_dir() else 0
+    if waiting:
+        return Check("state folder", "hint", f"{folder} has {waiting} undelivered results; read their reasons there")
+    return Check("state folder", "ok", str(folder))
+
+
+def _disk(name: str, folder: Path) -> Check:
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    shown = f"{free / (1 << 30):.1f} GiB free at {folder}"
+    return Check(name, "ok" if free >= DISK_LEAST_BYTES else "failed", shown)
+
+
+def _allowances(used: Settings) -> list[Check]:
+    found = []
+    if not used.allowed_repos:
+        found.append(Check("repositories", "hint", "CLAW_ALLOWED_REPOS is empty: jobs with a repo fail here"))
+    if not used.agent_command:
+        found.append(Check("agent", "hint", "CLAW_AGENT_COMMAND is not set: jobs whose spec is a text fail here"))
+    if not used.allowed_commands:
+        found.append(Check("commands", "hint", "CLAW_ALLOWED_COMMANDS is empty: phases may start any program"))
+    return found
+
+
+def _service() -> Check:
+    if platform.system() == "Darwin":
+        return Check("service", "hint", "keep it running with launchd: KeepAlive, ExitTimeOut above CLAW_DRAIN_SECONDS")
+    return Check(
+        "service", "hint", "keep it running with systemd: KillMode=mixed, TimeoutStopSec above CLAW_DRAIN_SECONDS"
+    )

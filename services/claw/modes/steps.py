@@ -1,0 +1,96 @@
+"""One phase of a job: started, watched, its end judged and recorded. Which phase comes when is for the modes to say."""
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from claw import outcome
+from claw.executors import agent, shell
+from claw.executors.base import Place, Refused
+from claw.leash import Leash
+from claw.outcome import Outcome
+from claw.process.run import Ended, run_guarded
+from claw.process.spool import Spool
+from claw.settings import Settings
+from claw.spec import Phase, Plan
+from claw.state import Held, Journal, PhaseDone
+from contract.clock import Clock
+from contract.killpoints import reach
+
+
+class Steps(msgspec.Struct, kw_only=True):
+    """What a phase needs. `tell` takes the progress that the next heartbeat carries."""
+
+    settings: Settings
+    clock: Clock
+    journal: Journal
+    held: Held
+    plan: Plan
+    place: Place
+    spool: Spool
+    leash: Leash
+    tell: Callable[[dict[str, Any]], None]
+
+    def run_next(self) -> Outcome | None:
+        """Run the next phase; returns how the job ends when this was the last thing to do, else None."""
+        held, index = self.held, self.held.phase
+        if self.leash.pulled():
+            return self._stopped()
+        phase = self.plan.phases[index]
+        held.in_phase = True
+        self.journal.save(held)
+        of = len(self.plan.phases)
+        self.tell({"phase": phase.name, "index": index + 1, "of": of, "percent": 100 * index // of})
+        reach(f"claw.phase-{index + 1}")
+        try:
+            ended, limit, whole = self._run(phase)
+        except Refused as e:
+            return outcome.fail(str(e), requeue=False)
+        held.phases = [*held.phases, PhaseDone(name=phase.name, exit_code=ended.code, seconds=round(ended.seconds, 3))]
+        held.phase, held.in_phase = index + 1, False
+        self.journal.save(held)
+        if ended.stopped:
+            return self._stopped()
+        what = "the job" if len(self.plan.phases) == 1 else f"phase {phase.name!r}"
+        if ended.timed_out:
+            return outcome.fail(f"{'the job' if whole else what} timed out after {limit} s")
+        said = self.spool.tail(1)
+        judged = outcome.from_exit(ended.code, said[0] if said else "", what, self.plan.permanent_exits)
+        return None if judged.action == "complete" and held.phase < of else judged
+
+    def _run(self, phase: Phase) -> tuple[Ended, int, bool]:
+        """Run one phase; also returns its limit (s) and whether that is what was left for the whole job."""
+        limit, whole, left = self._limits(phase)
+        if self.plan.text is not None:
+            words = agent.command(self.settings.agent_command, self.place)
+        else:
+            words = shell.command(phase.run, self.place, self.settings.allowed_commands)
+            shown = phase.run if isinstance(phase.run, str) else shlex.join(phase.run)
+            self.spool.say(f"--- {phase.name}: {shown.splitlines()[0][:200]}")
+        self.spool.forget_tail()
+        ended = run_guarded(
+            words,
+            cwd=self.place.workspace,
+            env=self.place.env,
+            sink=self.spool.write,
+            timeout_seconds=left,
+            grace_seconds=self.settings.kill_grace_seconds,
+            stop=self.leash.pulled,
+        )
+        self.spool.settle()
+        return ended, limit, whole
+
+    def _limits(self, phase: Phase) -> tuple[int, bool, float]:
+        """Return the limit that applies (s), whether it is the job's, and what of it is left (s)."""
+        whole = self.held.claimed().timeout_seconds or self.settings.max_job_seconds
+        left = whole - (self.clock.now() - self.held.claimed_at_ms) / 1000
+        if phase.timeout_seconds is not None and phase.timeout_seconds < left:
+            return phase.timeout_seconds, False, float(phase.timeout_seconds)
+        return whole, True, max(left, 0.0)
+
+    def _stopped(self) -> Outcome:
+        if self.leash.why == "drain":
+            return outcome.release(f"given back: {self.leash.detail}", count_attempt=False)
+        return outcome.drop(self.leash.detail)

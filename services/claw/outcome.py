@@ -1,0 +1,142 @@
+"""What came of a job: the mapping from exit code and result file to what the spine is told."""
+
+import signal
+from typing import Any, Literal
+
+import msgspec
+
+from claw import exits
+
+RESULT_MOST_BYTES = 250 * 1024
+"""The spine takes 256 KiB; the rest is room for the body around it."""
+RESULT_FILE_MOST_BYTES = 4 << 20
+ERROR_MOST_CHARS = 4000
+
+Action = Literal["complete", "fail", "release", "drop"]
+
+
+class Outcome(msgspec.Struct, rename="camel", kw_only=True):
+    """What is to be reported; `drop` means that there is nobody to report to."""
+
+    action: Action
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    requeue: bool = True
+    reason: str | None = None
+    count_attempt: bool = True
+
+
+def complete(result: dict[str, Any]) -> Outcome:
+    """Report success."""
+    return Outcome(action="complete", result=result)
+
+
+def fail(error: str, requeue: bool = True) -> Outcome:
+    """Report failure; the error is cut to 4,000 characters."""
+    return Outcome(action="fail", error=_cut(error), requeue=requeue)
+
+
+def release(reason: str, count_attempt: bool = True) -> Outcome:
+    """Give the job back."""
+    return Outcome(action="release", reason=_cut(reason), count_attempt=count_attempt)
+
+
+def drop(reason: str) -> Outcome:
+    """Report nothing: the job is not ours any more."""
+    return Outcome(action="drop", reason=reason)
+
+
+def from_exit(code: int, last_line: str, phase: str, permanent: tuple[int, ...] = ()) -> Outcome:
+    """Map an exit code (128 + n for signal n) to an outcome, as documented for writers of jobs."""
+    said = f": {last_line}" if last_line else ""
+    if code == exits.CHILD_OK:
+        return complete({})
+    if code in permanent or code == exits.CHILD_FORBIDDEN:
+        return fail(f"{phase} ended with exit code {code}{said}", requeue=False)
+    if code == exits.CHILD_UNAVAILABLE:
+        return release(last_line or f"{phase} ended with exit code {code}")
+    if code > 128:
+        return fail(f"{phase} was ended by {_signal_name(code - 128)}{said}")
+    return fail(f"{phase} ended with exit code {code}{said}")
+
+
+class BadResult(ValueError):
+    """The result file cannot be used; the text says why and shows its beginning."""
+
+
+def parse_result_file(raw: bytes) -> dict[str, Any]:
+    """Read a result file: a JSON object, with `outcome` one of complete, fail, release when it is there.
+
+    Raises:
+        BadResult
+    """
+    shown = raw[:500].decode("utf-8", "replace")
+    if len(raw) > RESULT_FILE_MOST_BYTES:
+        raise BadResult(f"the result file is larger than {RESULT_FILE_MOST_BYTES} bytes")
+    try:
+        said = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise BadResult(f"the result file (SPINE_RESULT_FILE) is not JSON ({e}); it begins: {shown}") from e
+    if not isinstance(said, dict):
+        raise BadResult(f"the result file (SPINE_RESULT_FILE) is not a JSON object; it begins: {shown}")
+    if said.get("outcome", "complete") not in ("complete", "fail", "release"):
+        raise BadResult(f"the result file's outcome is not complete, fail or release; it begins: {shown}")
+    if not isinstance(said.get("requeue", True), bool):
+        raise BadResult(f"the result file's requeue is neither true nor false; it begins: {shown}")
+    return said
+
+
+def merge(by_exit: Outcome, said: dict[str, Any]) -> Outcome:
+    """Let a result file refine what the exit code says.
+
+    With exit 0 the file decides. Otherwise it may word the error, set `requeue` and choose between fail and release; it
+    cannot make a success of a failure.
+    """
+    rest = {name: value for name, value in said.items() if name not in ("outcome", "error", "requeue", "reason")}
+    wanted = said.get("outcome")
+    error = _text(said.get("error")) or _text(said.get("reason"))
+    if by_exit.action == "complete":
+        if wanted == "fail":
+            return fail(error or "the job reported a failure", bool(said.get("requeue", True)))
+        if wanted == "release":
+            return release(error or "the job gave itself back")
+        return complete(rest)
+    if wanted == "release" or (wanted is None and by_exit.action == "release"):
+        return release(error or by_exit.reason or by_exit.error or "")
+    return fail(error or by_exit.error or by_exit.reason or "", bool(said.get("requeue", by_exit.requeue)))
+
+
+def fit(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the result small enough for the spine: long notes are cut first, then everything but the links goes."""
+    if _size(result) <= RESULT_MOST_BYTES:
+        return result
+    notes = _text(result.get("notes"))
+    if notes:
+        spare = RESULT_MOST_BYTES - _size(result | {"notes": ""})
+        if spare > 100:
+            # A character takes at most 6 bytes as JSON (\u0000).
+            return result | {"notes": notes[: (spare - 50) // 6] + " … (cut)"}
+    kept = {name: result[name] for name in ("url", "pr", "branch", "commit", "artifacts") if name in result}
+    small = kept | {"notes": "The result was too large for the spine; only its links are kept."}
+    return small if _size(small) <= RESULT_MOST_BYTES else {"notes": "The result was too large for the spine."}
+
+
+def _size(value: Any) -> int:
+    return len(msgspec.json.encode(value))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _cut(text: str) -> str:
+    # NUL is refused by the spine on both engines; a program may well print one.
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= ERROR_MOST_CHARS else text[: ERROR_MOST_CHARS - 8] + " … (cut)"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

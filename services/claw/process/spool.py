@@ -1,0 +1,83 @@
+"""The local copy of an attempt's output: redacted, capped, and the source of truth for the log at the spine."""
+
+import os
+import threading
+from pathlib import Path
+
+from contract.redaction import Redactor, redact
+
+_TAIL_BYTES = 64 << 10
+
+
+class Spool:
+    """Appends a byte stream to a file. One thread writes, others read `size` and the file.
+
+    Over `most_bytes` one line tells of the cut, and the rest is dropped; its end is still kept in memory for `tail`.
+    """
+
+    def __init__(self, path: Path, most_bytes: int, secrets: tuple[str, ...]) -> None:
+        self.path = path
+        self._most = most_bytes
+        self._note = f"\n[output cut here: the limit of {most_bytes} bytes is reached]\n".encode()
+        self._secrets = secrets
+        self._redactor = Redactor(secrets)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self.size = os.fstat(self._fd).st_size
+        self._full = self.size >= most_bytes - len(self._note)
+        self._tail = b""
+        self._raw_tail = b""
+        self.grew = threading.Condition()
+
+    def write(self, chunk: bytes) -> None:
+        """Take output as it came."""
+        if self._full:
+            self._raw_tail = (self._raw_tail + chunk)[-_TAIL_BYTES:]
+            return
+        self._store(self._redactor.feed(chunk))
+
+    def settle(self) -> None:
+        """Write out what the redactor held back: no more comes from this child."""
+        if not self._full:
+            self._store(self._redactor.flush())
+        self._redactor = Redactor(self._secrets)
+
+    def say(self, line: str) -> None:
+        """Write a line of our own."""
+        if not self._full:
+            self._store(redact(line, self._secrets).encode("utf-8", "replace") + b"\n")
+
+    def forget_tail(self) -> None:
+        """Start `tail` anew, for the next phase."""
+        self._tail = self._raw_tail = b""
+
+    def tail(self, lines: int) -> list[str]:
+        """Return the last lines that are not blank, each at most 1,000 characters."""
+        data = self._tail
+        if self._raw_tail:
+            # The first line may begin inside a secret, which would then not be known as one: leave it out.
+            data = redact(self._raw_tail.partition(b"\n")[2].decode("utf-8", "replace"), self._secrets).encode()
+        texts = [line.strip()[:1000] for line in data.decode("utf-8", "replace").replace("\x00", "").splitlines()]
+        return [text for text in texts if text][-lines:]
+
+    def close(self) -> None:
+        """Settle and close; waiting readers are woken."""
+        self.settle()
+        os.close(self._fd)
+        with self.grew:
+            self.grew.notify_all()
+
+    def _store(self, data: bytes) -> None:
+        if not data:
+            return
+        room = self._most - len(self._note) - self.size
+        if len(data) > room:
+            self._raw_tail = data[-_TAIL_BYTES:]
+            data = data[: max(room, 0)] + self._note
+            self._full = True
+        self._tail = (self._tail + data)[-_TAIL_BYTES:]
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        with self.grew:
+            self.size += len(data)
+            self.grew.notify_all()

@@ -1,0 +1,1 @@
+"""One held job from claim to acknowledged result."""

@@ -1,0 +1,173 @@
+"""One attempt at a held job: rooms, heartbeat, log, phases by a mode, outcome. Ends with the outcome in the outbox."""
+
+import secrets
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from claw import outcome, workspace
+from claw.executors.base import Place
+from claw.git import GitError
+from claw.leash import Leash
+from claw.modes.steps import Steps
+from claw.outcome import Outcome
+from claw.process.guard import become_subreaper
+from claw.process.spool import Spool
+from claw.runner import outbox
+from claw.runner.finish import Finish
+from claw.runner.heartbeat import Beater
+from claw.runner.shipper import Shipper
+from claw.settings import Settings
+from claw.spec import BadSpec, Plan, parse
+from claw.state import Held, Journal, write_durably
+from contract.client import SpineClient
+from contract.clock import SystemClock
+from contract.killpoints import reach
+from contract.retry import RetryPolicy
+
+_LOG_CLOSE_SECONDS = 15.0
+_BEAT_RETRY = RetryPolicy(attempts=2, total_seconds=5.0)
+
+log = structlog.get_logger()
+Walk = Callable[[Steps], Outcome | None]
+
+
+class Attempt:
+    """Carries a held job on. `walk` is the mode: it runs all phases, or one."""
+
+    def __init__(self, settings: Settings, client: SpineClient, journal: Journal, held: Held, leash: Leash) -> None:
+        self._settings, self._client, self._journal, self._held, self._leash = settings, client, journal, held, leash
+        self._rooms = workspace.rooms(settings, held)
+        # The first process of an attempt makes its rooms; later ones (phases mode) find them.
+        if not held.ready:
+            workspace.make(self._rooms)
+        held.folder = str(self._rooms.folder)
+        quick = SpineClient(
+            settings.base_urls,
+            settings.token,
+            worker_id=journal.worker_id(settings.name),
+            read_seconds=10.0,
+            retry=_BEAT_RETRY,
+            sleep=leash.wait,
+        )
+        self._beater = Beater(quick, held, leash, self._rooms.lease_file, settings.heartbeat_seconds)
+        self._log_client = quick
+        self._keep_folder = settings.keep_workspaces
+
+    def carry_on(self, walk: Walk) -> bool:
+        """Work until the job has ended or the mode's turn is over; True when nothing is held any more."""
+        become_subreaper()
+        reach("claw.before-first-heartbeat")
+        ended: Outcome | None
+        if self._beater.beat() not in ("held", "unknown"):
+            ended = outcome.drop(self._leash.detail)
+        else:
+            self._beater.start()
+            try:
+                ended = self._work(walk)
+            except Exception as e:
+                log.exception("claw.attempt_broke", job_id=self._held.job_id, fence=self._held.fence)
+                ended = outcome.fail(f"the claw could not run the job: {e.__class__.__name__}: {e}")
+        if ended is None:
+            self._beater.stop()
+            return False
+        outbox.write(self._journal, self._held, ended)
+        done = outbox.deliver(self._client, self._journal, self._held) != "waiting"
+        self._beater.stop()
+        if done and not self._keep_folder:
+            workspace.settle(self._rooms)
+        return done
+
+    def _work(self, walk: Walk) -> Outcome | None:
+        try:
+            plan = parse(self._held.claimed().spec)
+        except BadSpec as e:
+            return outcome.fail(str(e), requeue=False)
+        spool = Spool(self._rooms.log_file, self._settings.log_max_bytes, self._settings.secrets())
+        shipper = Shipper(self._log_client, self._held, spool)
+        shipper.start()
+        try:
+            return self._prepare(plan, spool) or self._run(plan, spool, walk)
+        finally:
+            spool.close()
+            if not shipper.close(_LOG_CLOSE_SECONDS):
+                log.warning("claw.log_incomplete", job_id=self._held.job_id, sent=shipper.offset, size=spool.size)
+            self._held.log_offset = shipper.offset
+            if self._held.outcome is None:
+                self._journal.save(self._held)
+
+    def _prepare(self, plan: Plan, spool: Spool) -> Outcome | None:
+        """Write the spec and clone, once an attempt; returns an outcome only when the job cannot be run."""
+        held = self._held
+        if held.ready:
+            return None
+        text = plan.text if plan.text is not None else msgspec.json.encode(held.claimed().spec).decode()
+        write_durably(self._rooms.spec_file, text.encode("utf-8", "replace"))
+        if plan.repo is not None:
+            try:
+                git = workspace.git_for(self._settings, self._rooms, self._leash.pulled)
+                spool.say(workspace.clone(self._settings, git, plan, held))
+            except GitError as e:
+                if self._leash.why == "drain":
+                    return outcome.release(f"given back: {self._leash.detail}", count_attempt=False)
+                return outcome.drop(self._leash.detail) if self._leash.pulled() else outcome.fail(str(e), e.requeue)
+        held.ready = True
+        self._journal.save(held)
+        return None
+
+    def _run(self, plan: Plan, spool: Spool, walk: Walk) -> Outcome | None:
+        place = Place(workspace=self._rooms.workspace, spec_file=self._rooms.spec_file, env=self._child_env(plan))
+        by_exit = walk(
+            Steps(
+                settings=self._settings,
+                clock=SystemClock(),
+                journal=self._journal,
+                held=self._held,
+                plan=plan,
+                place=place,
+                spool=spool,
+                leash=self._leash,
+                tell=self._beater.tell,
+            )
+        )
+        if by_exit is None or by_exit.action == "drop" or (self._leash.why == "drain" and by_exit.action == "release"):
+            return by_exit
+        finish = Finish(
+            settings=self._settings,
+            client=self._client,
+            held=self._held,
+            plan=plan,
+            rooms=self._rooms,
+            spool=spool,
+            git=workspace.git_for(self._settings, self._rooms, lambda: self._leash.why == "lost"),
+            beater=self._beater,
+        )
+        ended = finish.judge(by_exit)
+        self._keep_folder = self._keep_folder or finish.keep_folder
+        return ended
+
+    def _child_env(self, plan: Plan) -> dict[str, str]:
+        """Return all that a child sees: never the token."""
+        held, found = self._held, self._rooms
+        return {
+            **self._settings.base_env,
+            **plan.env,
+            **job_marks(held),
+            "SPINE_SPEC_FILE": str(found.spec_file),
+            "SPINE_RESULT_FILE": str(found.result_file),
+            "SPINE_WORKSPACE": str(found.workspace),
+            "SPINE_BRANCH": workspace.work_branch(held) if plan.repo is not None else "",
+            "TRACEPARENT": traceparent(held.claimed().traceparent),
+        }
+
+
+def job_marks(held: Held) -> dict[str, str]:
+    """Return the variables that tell this attempt's processes from all others."""
+    return {"SPINE_JOB_ID": held.job_id, "SPINE_FENCE": str(held.fence)}
+
+
+def traceparent(submitted: str | None) -> str:
+    """Return a new span in the trace of the job (W3C trace context), or in a new trace when it has none."""
+    version, trace, _, flags = (submitted or f"00-{secrets.token_hex(16)}-0-01").split("-")
+    return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"

@@ -1,0 +1,180 @@
+"""From the end of the last phase to an outcome: result file, commit, push, pull request, artifacts."""
+
+import re
+from typing import Any
+
+import msgspec
+import structlog
+
+from claw import outcome, workspace
+from claw.git import Git, GitError
+from claw.outcome import BadResult, Outcome
+from claw.process.run import run_guarded
+from claw.process.spool import Spool
+from claw.runner import artifacts
+from claw.runner.heartbeat import Answer, Beater
+from claw.settings import Settings
+from claw.spec import Plan
+from claw.state import Held
+from claw.workspace import Rooms
+from contract.client import SpineClient
+from contract.killpoints import reach
+from contract.redaction import redact
+
+_NOTE_LINES = 20
+_PR_SECONDS = 300
+_URL = re.compile(r"https?://[^\s\"'<>()\[\]]+")
+
+log = structlog.get_logger()
+
+
+class Finish(msgspec.Struct, kw_only=True):
+    """What is needed to end a job well."""
+
+    settings: Settings
+    client: SpineClient
+    held: Held
+    plan: Plan
+    rooms: Rooms
+    spool: Spool
+    git: Git
+    beater: Beater
+    keep_folder: bool = False
+
+    def judge(self, by_exit: Outcome) -> Outcome:
+        """Return what the spine is to be told."""
+        said: dict[str, Any] | None = None
+        try:
+            said = self._result_file()
+        except BadResult as e:
+            text = str(e) if by_exit.action == "complete" else f"{by_exit.error or by_exit.reason}; also {e}"
+            return outcome.fail(text, by_exit.requeue and by_exit.action != "complete")
+        ended = by_exit if said is None else outcome.merge(by_exit, said)
+        if ended.action != "complete":
+            return ended
+        result = dict(ended.result or {})
+        if said is None:
+            result["notes"] = "\n".join(self.spool.tail(_NOTE_LINES))
+        notes: list[str] = []
+        if self.plan.repo is not None:
+            refused = self._publish(result, notes)
+            if refused is not None:
+                return refused
+        self._add_artifacts(result, notes)
+        result["phases"] = [{"name": p.name, "exitCode": p.exit_code, "seconds": p.seconds} for p in self.held.phases]
+        if notes:
+            own = result.get("notes")
+            result["notes"] = "\n".join([*([own] if isinstance(own, str) and own else []), *notes])
+        return outcome.complete(outcome.fit(result))
+
+    def _result_file(self) -> dict[str, Any] | None:
+        try:
+            with self.rooms.result_file.open("rb") as source:
+                raw = source.read(outcome.RESULT_FILE_MOST_BYTES + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as e:
+            raise BadResult(f"the result file (SPINE_RESULT_FILE) cannot be read ({e.__class__.__name__})") from e
+        if not raw.strip():
+            return None
+        return _masked_members(outcome.parse_result_file(raw), self.settings.secrets())
+
+    # --- the repository --------------------------------------------------------------------------------------------
+
+    def _publish(self, result: dict[str, Any], notes: list[str]) -> Outcome | None:
+        """Commit and push; returns an outcome only where the job cannot be called complete."""
+        held, branch = self.held, workspace.work_branch(self.held)
+        title = held.claimed().label or f"Spine job {held.job_id}"
+        answer = self.beater.beat_until_known()
+        if answer not in ("held", "unknown"):
+            return self._unpushed(answer, notes)
+        try:
+            head = workspace.commit_all(self.git, held, f"{title}\n\nSpine-Job: {held.job_id}\n")
+            if head is None:
+                notes.append("the job changed nothing in the repository")
+                if held.work_sha:
+                    result["branch"] = branch
+                return None
+            reach("claw.before-push")
+            # Asked again: this process may have been frozen since.
+            answer = self.beater.beat_until_known()
+            if answer not in ("held", "unknown"):
+                return self._unpushed(answer, notes)
+            workspace.push(self.git, self.plan.repo or "", held)
+            reach("claw.after-push")
+        except GitError as e:
+            if self.beater.last not in ("held", "unknown"):
+                return self._unpushed(self.beater.last, notes)
+            self.keep_folder = True
+            return outcome.fail(str(e), e.requeue)
+        result["branch"], result["commit"] = branch, head
+        self.spool.say(f"pushed {branch} at {head[:12]}")
+        if self.settings.pr_command:
+            self._pull_request(result, notes, branch, title)
+        return None
+
+    def _unpushed(self, answer: Answer, notes: list[str]) -> Outcome | None:
+        """Decide on work that is done but may not be pushed any more."""
+        self.keep_folder = True
+        if answer == "stale":
+            # Another attempt runs: this report can only be kept as a late result.
+            notes.append("not pushed: another claim was made before the work was finished")
+            return None
+        if answer == "cancelled":
+            return outcome.drop("cancelled before the push")
+        return outcome.fail("the lease ended before the work could be pushed")
+
+    def _pull_request(self, result: dict[str, Any], notes: list[str], branch: str, title: str) -> None:
+        values = {
+            "{branch}": branch,
+            "{base}": self.held.base_branch or "",
+            "{repo}": self.plan.repo or "",
+            "{title}": title,
+            "{job_id}": self.held.job_id,
+        }
+        kept = bytearray()
+        ended = run_guarded(
+            [_filled(word, values) for word in self.settings.pr_command],
+            cwd=self.rooms.workspace,
+            env=self.git.env,
+            sink=lambda chunk: kept.extend(chunk[: (64 << 10) - len(kept)]),
+            timeout_seconds=_PR_SECONDS,
+            grace_seconds=2,
+        )
+        said = redact(kept.decode("utf-8", "replace"), self.settings.secrets())
+        links = [found[-1].rstrip(".,;") for line in said.splitlines() if (found := _URL.findall(line))]
+        # A tool that finds a request already open fails and names it; that one is ours.
+        if links:
+            result["pr"] = links[-1]
+        if ended.code != 0 and not links:
+            last = said.strip().splitlines()[-1:] or ["it said nothing"]
+            notes.append(f"the pull request command (CLAW_PR_COMMAND) failed with {ended.code}: {last[0][:500]}")
+
+    # --- files -----------------------------------------------------------------------------------------------------
+
+    def _add_artifacts(self, result: dict[str, Any], notes: list[str]) -> None:
+        listed, troubles = artifacts.upload(self.client, self.rooms.workspace, self.plan.artifacts)
+        if self.spool.size:
+            artifacts.upload_one(self.client, self.rooms.log_file, "build.log", listed, troubles)
+        own = result.get("artifacts")
+        result["artifacts"] = [*(own if isinstance(own, list) else []), *listed]
+        notes += troubles
+
+
+def _filled(word: str, values: dict[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word
+
+
+def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+    """Hide secrets in every text of a JSON value."""
+    if isinstance(value, str):
+        return redact(value, secrets)
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    return _masked_members(value, secrets) if isinstance(value, dict) else value
+
+
+def _masked_members(value: dict[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
+    return {redact(name, secrets): _masked(item, secrets) for name, item in value.items()}

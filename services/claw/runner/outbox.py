@@ -1,0 +1,70 @@
+"""Delivering what a job came to: sent until the spine has acknowledged it, and never thrown away."""
+
+from typing import Literal
+
+import structlog
+
+from claw import outcome
+from claw.outcome import Outcome
+from claw.state import Held, Journal
+from contract.client import SpineClient
+from contract.errors import SpineError, StaleFence, Unauthorized
+from contract.killpoints import reach
+
+Delivery = Literal["delivered", "kept late", "undelivered", "waiting"]
+
+log = structlog.get_logger()
+
+
+def write(journal: Journal, held: Held, ended: Outcome) -> None:
+    """Put an outcome into the outbox; from here on it survives us."""
+    held.outcome = ended
+    journal.save(held)
+    reach("claw.result-written")
+
+
+def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
+    """Send the outcome in the outbox and clear it when the spine has it.
+
+    "waiting" means that the spine could not be reached (or knows no such token): the same call, with the same key, is
+    to be made again later. One that the spine refuses for good is moved to `undelivered/`.
+    """
+    ended, job_id = held.outcome or outcome.drop("it came to nothing"), held.job_id
+    if ended.action == "drop":
+        log.info("claw.dropped", job_id=job_id, fence=held.fence, why=ended.reason)
+        journal.clear()
+        return "delivered"
+    how: Delivery = "delivered"
+    try:
+        _send(client, job_id, held, ended)
+    except StaleFence as e:
+        # The attempt is over. A result or an error is kept at the spine as a late one; a release needs nothing more.
+        if e.members.get("lateResult") == "kept":
+            how = "kept late"
+        elif ended.action != "release":
+            return _set_aside(journal, held, e)
+    except SpineError as e:
+        if e.retryable or isinstance(e, Unauthorized):
+            log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
+            return "waiting"
+        return _set_aside(journal, held, e)
+    reach("claw.result-sent")
+    journal.clear()
+    log.info("claw.outcome_delivered", job_id=job_id, fence=held.fence, action=ended.action, how=how)
+    return how
+
+
+def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
+    key = held.settle_key
+    if ended.action == "complete":
+        client.complete(job_id, held.fence, ended.result, idempotency_key=key)
+    elif ended.action == "fail":
+        client.fail(job_id, held.fence, ended.error or "", ended.requeue, idempotency_key=key)
+    else:
+        client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
+
+
+def _set_aside(journal: Journal, held: Held, fault: SpineError) -> Delivery:
+    path = journal.set_undelivered(held, f"{fault.code}: {fault.detail}")
+    log.error("claw.outcome_refused", job_id=held.job_id, fence=held.fence, code=fault.code, kept=path.name)
+    return "undelivered"

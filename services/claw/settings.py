@@ -1,0 +1,213 @@
+"""The claw's settings: one frozen struct, built once from the environment. Nobody else reads the environment."""
+
+import json
+import os
+import shlex
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from contract.env import EnvReader, Secret
+from contract.logs import LEVELS
+
+
+class Setting(NamedTuple):
+    """One variable, as the reference page lists it; `default` is empty where there is none."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("SPINE_BASE_URL", "http://127.0.0.1:36725", "where the spine is; several, separated by commas, fail over"),
+    Setting("SPINE_TOKEN", "required", "this claw's token"),
+    Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which a process list may show"),
+    Setting("CLAW_NAME", "the host's name", "this machine's name, in worker ids and logs"),
+    Setting("CLAW_TARGETS", "", "targets to claim for, separated by commas; empty means all that the token may claim"),
+    Setting("CLAW_CAPABILITIES", "", "capabilities besides those that are found (shell, git, os:…, arch:…)"),
+    Setting("CLAW_MODE", "worker", "worker: a detached process runs all phases; phases: each tick runs the next one"),
+    Setting(
+        "CLAW_STATE_DIR", "~/.spine", "folder of current-job.json, its lock, the worker id and undelivered results"
+    ),
+    Setting(
+        "CLAW_WORK_DIR", "~/.spine/work", "folder in which each attempt gets a fresh one (default: in CLAW_STATE_DIR)"
+    ),
+    Setting("CLAW_KEEP_WORKSPACES", "0", "1 keeps an attempt's folder after its result was acknowledged"),
+    Setting("CLAW_HEARTBEAT_SECONDS", "10", "how often the holder of a job beats"),
+    Setting("CLAW_TICK_SECONDS", "60", "how often the resident claw looks after what it holds"),
+    Setting("CLAW_WAIT_SECONDS", "25", "how long one claim waits at the spine (0 to 30)"),
+    Setting("CLAW_DRAIN_SECONDS", "30", "how long SIGTERM lets the running job go on before it is given back"),
+    Setting("CLAW_KILL_GRACE_SECONDS", "5", "from SIGTERM to SIGKILL when a job's processes are ended"),
+    Setting("CLAW_MAX_JOB_SECONDS", "86400", "longest run of a job that sets no timeoutSeconds"),
+    Setting("CLAW_LOG_MAX_BYTES", "67108864", "most output kept of one attempt; the rest is dropped with a note"),
+    Setting("CLAW_AGENT_COMMAND", "", "runs a text spec: a command with {spec_file} and {workspace}"),
+    Setting("CLAW_ALLOWED_COMMANDS", "", "executables that phases may start, separated by commas; empty allows all"),
+    Setting("CLAW_ALLOWED_REPOS", "", "repositories that jobs may name, as prefixes or globs; empty allows none"),
+    Setting("CLAW_GIT_NAME", "Spinal Cord", "author of the commits of jobs"),
+    Setting("CLAW_GIT_EMAIL", "claw@localhost", "address of that author"),
+    Setting("CLAW_GIT_TIMEOUT_SECONDS", "600", "longest run of one git command"),
+    Setting(
+        "CLAW_PR_COMMAND", "", "run after a push: {branch} {base} {repo} {title} {job_id}; its last URL is the pr"
+    ),
+    Setting("CLAW_PASS_ENV", "", "variables of the claw that jobs may see, separated by commas"),
+    Setting("CLAW_LOG_LEVEL", "info", "debug, info, warning or error"),
+    Setting("SPINE_KILL_POINT", "", "for tests: the named point at which this process stops"),
+    Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
+)
+
+_SECRETIVE = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds and bytes as the names say; commands are argument lists; paths are absolute."""
+
+    base_urls: tuple[str, ...]
+    token: Secret
+    name: str
+    targets: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    mode: str
+    state_dir: Path
+    work_dir: Path
+    keep_workspaces: bool
+    heartbeat_seconds: int
+    tick_seconds: int
+    wait_seconds: int
+    drain_seconds: int
+    kill_grace_seconds: int
+    max_job_seconds: int
+    log_max_bytes: int
+    agent_command: tuple[str, ...]
+    allowed_commands: tuple[str, ...]
+    allowed_repos: tuple[str, ...]
+    git_name: str
+    git_email: str
+    git_timeout_seconds: int
+    pr_command: tuple[str, ...]
+    base_env: dict[str, str]
+    passed_secrets: tuple[Secret, ...]
+    log_level: str
+    kill_point: str | None
+    kill_point_file: str | None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values that no log may show."""
+        return (self.token, *self.passed_secrets)
+
+
+def from_env(environ: Mapping[str, str] | None = None, token: str | None = None) -> Settings:
+    """Read the settings; `token`, when given, stands in for the variables (a worker gets it through a pipe).
+
+    Raises:
+        SettingsError: with every fault at once.
+    """
+    env = dict(os.environ if environ is None else environ)
+    if token is not None:
+        env["SPINE_TOKEN"] = token
+        env.pop("SPINE_TOKEN_FILE", None)
+    read = EnvReader(env)
+    secret = read.secret("SPINE_TOKEN")
+    if secret is None and not any(fault.startswith("SPINE_TOKEN") for fault in read.faults):
+        read.faults.append("SPINE_TOKEN: not set; give this claw's token in SPINE_TOKEN or a file in SPINE_TOKEN_FILE")
+    passed = {name: env[name] for name in read.listed("CLAW_PASS_ENV") if name in env}
+    for name in sorted(set(passed) & {"SPINE_TOKEN", "SPINE_TOKEN_FILE"}):
+        read.faults.append(f"CLAW_PASS_ENV: {name} is never passed to a job; take it out")
+    state_dir = _folder(read, "CLAW_STATE_DIR", _home(env) / ".spine")
+    settings = Settings(
+        base_urls=read.custom("SPINE_BASE_URL", _urls, ("http://127.0.0.1:36725",)),
+        token=secret or Secret(""),
+        name=read.text("CLAW_NAME", socket.gethostname().split(".")[0] or "claw"),
+        targets=read.listed("CLAW_TARGETS"),
+        capabilities=read.listed("CLAW_CAPABILITIES"),
+        mode=read.choice("CLAW_MODE", "worker", ("worker", "phases")),
+        state_dir=state_dir,
+        work_dir=_folder(read, "CLAW_WORK_DIR", state_dir / "work"),
+        keep_workspaces=read.flag("CLAW_KEEP_WORKSPACES", False),
+        heartbeat_seconds=read.integer("CLAW_HEARTBEAT_SECONDS", 10, 1, 300),
+        tick_seconds=read.integer("CLAW_TICK_SECONDS", 60, 1, 3600),
+        wait_seconds=read.integer("CLAW_WAIT_SECONDS", 25, 0, 30),
+        drain_seconds=read.integer("CLAW_DRAIN_SECONDS", 30, 0, 86_400),
+        kill_grace_seconds=read.integer("CLAW_KILL_GRACE_SECONDS", 5, 0, 600),
+        max_job_seconds=read.integer("CLAW_MAX_JOB_SECONDS", 86_400, 1, 2_592_000),
+        log_max_bytes=read.integer("CLAW_LOG_MAX_BYTES", 64 << 20, 4096, 1 << 40),
+        agent_command=read.custom("CLAW_AGENT_COMMAND", _command, ()),
+        allowed_commands=read.listed("CLAW_ALLOWED_COMMANDS"),
+        allowed_repos=read.listed("CLAW_ALLOWED_REPOS"),
+        git_name=read.text("CLAW_GIT_NAME", "Spinal Cord"),
+        git_email=read.text("CLAW_GIT_EMAIL", "claw@localhost"),
+        git_timeout_seconds=read.integer("CLAW_GIT_TIMEOUT_SECONDS", 600, 1, 86_400),
+        pr_command=read.custom("CLAW_PR_COMMAND", _command, ()),
+        base_env=_child_base(env) | passed,
+        passed_secrets=tuple(Secret(v) for k, v in passed.items() if any(word in k.upper() for word in _SECRETIVE)),
+        log_level=read.choice("CLAW_LOG_LEVEL", "info", LEVELS),
+        kill_point=read.optional("SPINE_KILL_POINT"),
+        kill_point_file=read.optional("SPINE_KILL_POINT_FILE"),
+    )
+    read.finish()
+    return settings
+
+
+def state_folder() -> Path:
+    """Return the state folder alone: looking at it needs no token."""
+    env = dict(os.environ)
+    return _folder(EnvReader(env), "CLAW_STATE_DIR", _home(env) / ".spine")
+
+
+def worker_environ() -> dict[str, str]:
+    """Return the environment of a detached worker: ours, without the token."""
+    return {name: value for name, value in os.environ.items() if name not in ("SPINE_TOKEN", "SPINE_TOKEN_FILE")}
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    return Path(env.get("HOME") or "~").expanduser()
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"{url!r} is not an http or https address")
+    return urls
+
+
+def _command(text: str) -> tuple[str, ...]:
+    """Read a command: a JSON list of texts, or words as a shell would split them."""
+    if text.startswith("["):
+        try:
+            words = msgspec.convert(json.loads(text), list[str])
+        except (ValueError, msgspec.ValidationError) as e:
+            raise ValueError("not a JSON list of texts") from e
+    else:
+        words = shlex.split(text)
+    if not words:
+        raise ValueError("the command is empty")
+    return tuple(words)
+
+
+def _folder(read: EnvReader, name: str, default: Path) -> Path:
+    raw = read.optional(name)
+    path = Path(raw).expanduser() if raw else default
+    if not path.is_absolute():
+        read.faults.append(f"{name}: {raw!r} is not an absolute path")
+    return path
+
+
+def _child_base(env: Mapping[str, str]) -> dict[str, str]:
+    """Return what every child gets of our environment; its PATH lacks the virtual environment that we run in."""
+    venv = {str(Path(p, "bin")) for p in (env.get("VIRTUAL_ENV"), _own_venv()) if p}
+    path = [p for p in env.get("PATH", "").split(":") if p and p.rstrip("/") not in venv]
+    base = {"PATH": ":".join(path) or "/usr/local/bin:/usr/bin:/bin"}
+    for name in ("HOME", "LANG", "LC_ALL", "TERM", "TMPDIR", "TZ", "USER", "LOGNAME", "SHELL"):
+        if name in env:
+            base[name] = env[name]
+    base.setdefault("LANG", "C.UTF-8")
+    return base
+
+
+def _own_venv() -> str | None:
+    return sys.prefix if sys.prefix != sys.base_prefix else None

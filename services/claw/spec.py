@@ -1,0 +1,129 @@
+"""What a job asks for: its `spec` read strictly, so that a mistake is named before anything runs."""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+PHASES_MOST = 100
+_ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
+_BRANCH = re.compile(r"^(?![-/.])(?!.*(\.\.|//|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\]{1,200}(?<![/.])$")
+
+Run = Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)]
+Seconds = Annotated[int, Meta(ge=1, le=2_592_000)]
+
+
+class BadSpec(ValueError):
+    """The spec cannot be run; the text names the field and the fix."""
+
+
+class Phase(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """One step. `run` is a shell line, or an argument list that no shell sees."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)] = ""
+    run: Run
+    timeout_seconds: Seconds | None = None
+
+
+class Spec(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """The object form. Exactly one of `run` and `phases` is given."""
+
+    run: Run | None = None
+    phases: Annotated[list[Phase], Meta(min_length=1, max_length=PHASES_MOST)] | None = None
+    repo: Annotated[str, Meta(min_length=1, max_length=2000)] | None = None
+    branch: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    env: dict[str, str] = {}
+    artifacts: Annotated[list[str], Meta(max_length=100)] = []
+    permanent_exits: list[Annotated[int, Meta(ge=1, le=255)]] = []
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A spec made ready: at least one phase, each with a name; `text` is set where an agent is to run."""
+
+    phases: tuple[Phase, ...]
+    text: str | None = None
+    repo: str | None = None
+    branch: str | None = None
+    env: dict[str, str] = {}
+    artifacts: tuple[str, ...] = ()
+    permanent_exits: tuple[int, ...] = ()
+
+
+def parse(spec: Any) -> Plan:
+    """Read a job's `spec`: text for an agent, or the object form.
+
+    Raises:
+        BadSpec
+    """
+    if isinstance(spec, str):
+        if not spec.strip():
+            raise BadSpec("spec: it is empty; give a text for an agent, or an object with run or phases")
+        if "\x00" in spec:
+            raise BadSpec("spec: the text has a NUL character; take it out")
+        return Plan(phases=(Phase(name="agent", run="agent"),), text=spec)
+    if not isinstance(spec, dict):
+        raise BadSpec(f"spec: expected a text or an object, got {_kind(spec)}")
+    try:
+        read = msgspec.convert(spec, Spec)
+    except msgspec.ValidationError as e:
+        raise BadSpec(_located(str(e))) from e
+    _check(read)
+    return Plan(
+        phases=_phases(read),
+        repo=read.repo,
+        branch=read.branch,
+        env=read.env,
+        artifacts=tuple(read.artifacts),
+        permanent_exits=tuple(read.permanent_exits),
+    )
+
+
+def _phases(read: Spec) -> tuple[Phase, ...]:
+    if read.phases is not None:
+        return tuple(
+            Phase(name=p.name or f"phase {n}", run=p.run, timeout_seconds=p.timeout_seconds)
+            for n, p in enumerate(read.phases, 1)
+        )
+    return (Phase(name="run", run=read.run or ""),)
+
+
+def _check(read: Spec) -> None:
+    if (read.run is None) == (read.phases is None):
+        raise BadSpec("spec: give exactly one of run and phases")
+    runs = [("spec.run", read.run)] if read.run is not None else []
+    runs += [(f"spec.phases[{n}].run", phase.run) for n, phase in enumerate(read.phases or [])]
+    for where, run in runs:
+        words = [run] if isinstance(run, str) else run
+        if not words[0].strip():
+            raise BadSpec(f"{where}: the command is empty")
+        if any("\x00" in word for word in words):
+            raise BadSpec(f"{where}: a command cannot hold a NUL character")
+    for name, value in read.env.items():
+        if not _ENV_NAME.match(name):
+            raise BadSpec(f"spec.env: {name!r} is not a name of a variable")
+        if name.startswith(("SPINE_", "CLAW_")) or name == "TRACEPARENT":
+            raise BadSpec(f"spec.env: {name} is set by the claw; choose another name")
+        if "\x00" in value:
+            raise BadSpec(f"spec.env.{name}: a variable cannot hold a NUL character")
+    if read.branch is not None:
+        if read.repo is None:
+            raise BadSpec("spec.branch: it needs a repo")
+        if not _BRANCH.match(read.branch):
+            raise BadSpec(f"spec.branch: {read.branch!r} is not a name of a branch")
+    if read.repo is not None and ("\x00" in read.repo or read.repo != read.repo.strip() or not read.repo.isprintable()):
+        raise BadSpec("spec.repo: it holds blanks or control characters at its ends or inside")
+    for n, glob in enumerate(read.artifacts):
+        if not glob or glob.startswith("/") or "\x00" in glob or ".." in glob.split("/"):
+            raise BadSpec(f"spec.artifacts[{n}]: {glob!r} must be a pattern inside the workspace, such as build/*.txt")
+
+
+def _located(message: str) -> str:
+    """Turn msgspec's `… - at `$.phases[0].run`` into our field first."""
+    text, _, place = message.partition(" - at `$")
+    return f"spec{place.rstrip('`')}: {text}"
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a number", float: "a number", list: "a list", type(None): "null"}
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,178 @@
+"""`claw run`: the resident claw. APScheduler ticks look after what is held; one thread long-polls and carries on."""
+
+import random
+import signal
+import threading
+import time
+
+import structlog
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from claw import exits, outcome
+from claw.leash import Leash
+from claw.runner import launch, outbox
+from claw.settings import Settings
+from claw.sleep import SleepWatch
+from claw.state import Held, Journal
+from claw.ticks import hand as hands
+from contract.clock import SystemClock
+from contract.errors import SpineError
+from contract.retry import RetryPolicy
+
+_TROUBLE_SECONDS = (1.0, 30.0)
+_SLEEP_LOOK_SECONDS = 5
+_STOP_SECONDS = 1.0
+# The turning thread comes back by itself, so its calls need little patience of their own.
+_RETRY = RetryPolicy(attempts=2, total_seconds=5.0)
+
+log = structlog.get_logger()
+
+
+class Daemon:
+    """Owns the state folder while it runs. SIGTERM and SIGINT drain; a second one gives the job back at once."""
+
+    def __init__(self, settings: Settings, journal: Journal) -> None:
+        self._settings, self._journal = settings, journal
+        self._stop = Leash()
+        self._hurry = threading.Event()
+        self._kick = threading.Event()
+        self._turning = hands.make(settings, journal, self._stop, _RETRY)
+        self._looking = hands.make(settings, journal, self._stop, _RETRY)
+        self._sleep = SleepWatch(SystemClock())
+        self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
+
+    def run(self) -> int:
+        """Work until a signal comes; returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._reconcile()
+        scheduler = self._schedule()
+        scheduler.start()
+        self._thread.start()
+        log.info("claw.started", machine=self._settings.name, mode=self._settings.mode)
+        try:
+            while not self._stop.wait(3600):
+                pass
+            self._drain()
+        finally:
+            scheduler.shutdown(wait=False)
+        log.info("claw.stopped", machine=self._settings.name)
+        return exits.OK
+
+    def _schedule(self) -> BackgroundScheduler:
+        # APScheduler drops a tick that is 1 s late unless told otherwise: on a busy machine ticks would vanish.
+        scheduler = BackgroundScheduler(
+            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+        )
+        every = self._settings.tick_seconds
+        for name, what, seconds in (
+            ("heartbeat", self._reconcile, every),
+            ("claim or reconcile", self._mind_thread, every),
+            ("advance", self._kick.set, every),
+            ("outbox", self._kick.set, every),
+            ("sleep check", self._sleep_check, min(every, _SLEEP_LOOK_SECONDS)),
+        ):
+            scheduler.add_job(what, "interval", seconds=seconds, id=name, name=name)
+        return scheduler
+
+    # --- the ticks -------------------------------------------------------------------------------------------------
+
+    def _reconcile(self) -> None:
+        """Beat for what is held; the worker beats too, and more often."""
+        try:
+            if self._looking.look_after() == "lost":
+                self._kick.set()
+        except Exception:
+            log.exception("claw.reconcile_broke")
+
+    def _mind_thread(self) -> None:
+        if not self._thread.is_alive() and not self._stop.pulled():
+            log.error("claw.hand_restarted")
+            self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
+            self._thread.start()
+
+    def _sleep_check(self) -> None:
+        slept = self._sleep.slept_ms()
+        if slept:
+            log.warning("claw.slept", seconds=slept // 1000)
+            self._reconcile()
+            self._kick.set()
+
+    # --- the turning thread ----------------------------------------------------------------------------------------
+
+    def _turn_on(self) -> None:
+        trouble = _TROUBLE_SECONDS[0]
+        while not self._stop.pulled():
+            self._kick.clear()
+            try:
+                turned = self._turning.turn(self._settings.wait_seconds)
+            except SpineError as e:
+                log.warning("claw.spine_trouble", code=e.code, why=e.detail)
+                turned = "waiting"
+            except Exception:
+                log.exception("claw.turn_broke")
+                turned = "waiting"
+            if turned == "waiting":
+                # Jitter, so that a fleet does not come back in step.
+                self._kick.wait(trouble * random.uniform(0.5, 1.0))
+                trouble = min(trouble * 2, _TROUBLE_SECONDS[1])
+                continue
+            trouble = _TROUBLE_SECONDS[0]
+            if turned == "working":
+                self._await_worker()
+            elif turned == "idle" and self._settings.wait_seconds == 0:
+                self._kick.wait(self._settings.tick_seconds)
+
+    def _await_worker(self) -> None:
+        """Wait until the worker ends, the claw is to stop, or a tick wants a look."""
+        held = self._turning.held()
+        while held is not None and not self._stop.pulled() and not self._kick.is_set():
+            if launch.wait_end(held, 1.0):
+                return
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, *_: object) -> None:
+        if self._stop.pulled():
+            self._hurry.set()
+        self._stop.pull("drain", "the claw is stopping")
+        self._kick.set()
+
+    def _drain(self) -> None:
+        """Let the job end within the drain time, else give it back; whatever could not be told stays in the journal."""
+        log.info("claw.draining", seconds=self._settings.drain_seconds)
+        self._thread.join(_STOP_SECONDS)
+        deadline = time.monotonic() + self._settings.drain_seconds
+        while (held := self._busy()) is not None and time.monotonic() < deadline and not self._hurry.is_set():
+            launch.wait_end(held, 0.2)
+        held = self._turning.held()
+        if held is None or held.job is None:
+            return
+        if held.outcome is None:
+            held = self._give_back(held)
+        if held is not None and held.outcome is not None and not launch.running(held):
+            outbox.deliver(self._turning.client, self._journal, held)
+            launch.tidy(self._settings, held)
+
+    def _busy(self) -> Held | None:
+        held = self._turning.held()
+        return held if held is not None and held.job is not None and launch.running(held) else None
+
+    def _give_back(self, held: Held) -> Held | None:
+        """End the worker, which gives the job back itself; do it in its place when it could not."""
+        launch.end(self._settings, held)
+        now = self._turning.held()
+        if now is not None and now.job is not None and now.outcome is None:
+            outbox.write(self._journal, now, outcome.release("given back: the claw is stopping", count_attempt=False))
+        return now
+
+
+def run(settings: Settings) -> int:
+    """Run the resident claw; exits 0 at once when another process holds the state folder."""
+    journal = Journal(settings.state_dir)
+    journal.open()
+    with journal.lock() as ours:
+        if not ours:
+            log.warning("claw.already_running", state_dir=str(settings.state_dir))
+            return exits.OK
+        return Daemon(settings, journal).run()

@@ -1,0 +1,44 @@
+"""The detached worker: `python -m claw.worker <state folder>`, with the token as the first line of standard input."""
+
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from claw import exits, settings
+from claw.leash import Leash
+from claw.modes import worker as mode
+from claw.process.guard import hide_memory
+from claw.runner.attempt import Attempt
+from claw.state import Journal
+from contract import killpoints, logs
+from contract.client import SpineClient
+
+
+def main(argv: list[str]) -> int:
+    """Run the job that the journal holds; the exit code is for people only, the journal tells the rest."""
+    hide_memory()
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):
+        return exits.OK  # whoever started us died before writing us down
+    used = settings.from_env(token=line.strip())
+    logs.configure("claw", used.log_level)
+    killpoints.arm(used.kill_point, used.kill_point_file)
+    journal = Journal(Path(argv[1]))
+    held, note = journal.load()
+    if held is None or held.job is None or held.outcome is not None:
+        structlog.get_logger().error("claw.worker_without_job", note=note)
+        return exits.OK
+    structlog.contextvars.bind_contextvars(machine=used.name, job_id=held.job_id, fence=held.fence)
+    leash = Leash()
+    signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    client = SpineClient(used.base_urls, used.token, worker_id=journal.worker_id(used.name))
+    Attempt(used, client, journal, held, leash).carry_on(mode.walk)
+    return exits.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,127 @@
+"""The folder of one attempt: workspace, spec, result, output, lease file and hooks; and the repository within it."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from claw import leasefile
+from claw.git import Git, GitError, quiet_env, repo_allowed
+from claw.settings import Settings
+from claw.spec import Plan
+from claw.state import Held, safe_name
+
+
+class Rooms(msgspec.Struct, frozen=True, kw_only=True):
+    """The paths of one attempt."""
+
+    folder: Path
+    workspace: Path
+    hooks: Path
+    spec_file: Path
+    result_file: Path
+    log_file: Path
+    lease_file: Path
+
+
+def rooms(settings: Settings, held: Held) -> Rooms:
+    """Name the paths; every attempt has a folder of its own."""
+    folder = settings.work_dir / f"{safe_name(held.job_id)}-{held.fence}"
+    return Rooms(
+        folder=folder,
+        workspace=folder / "workspace",
+        hooks=folder / "hooks",
+        spec_file=folder / "spec",
+        result_file=folder / "result.json",
+        log_file=folder / "build.log",
+        lease_file=folder / "lease.json",
+    )
+
+
+def make(found: Rooms) -> None:
+    """Make the folder afresh, with the hook that judges every push from it."""
+    settle(found)
+    found.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (found.folder, found.workspace, found.hooks):
+        folder.mkdir(mode=0o700)
+    hook = found.hooks / "pre-push"
+    words = [sys.executable, "-I", "-S", leasefile.__file__, str(found.lease_file)]
+    hook.write_text(f"#!/bin/sh\n# Refuses a push once the lease has ended.\nexec {shlex.join(words)}\n")
+    hook.chmod(0o700)
+
+
+def settle(found: Rooms) -> None:
+    """Remove an attempt's folder."""
+    shutil.rmtree(found.folder, ignore_errors=True)
+
+
+def work_branch(held: Held) -> str:
+    """Name the branch of a job: the same for all its attempts and rounds."""
+    return f"spine/job-{safe_name(held.job_id)}"
+
+
+def git_for(settings: Settings, found: Rooms, stop: Callable[[], bool]) -> Git:
+    """Return git for the attempt's workspace; its commands end when `stop()` turns true."""
+    who = {f"GIT_{role}_NAME": settings.git_name for role in ("AUTHOR", "COMMITTER")}
+    who |= {f"GIT_{role}_EMAIL": settings.git_email for role in ("AUTHOR", "COMMITTER")}
+    env = quiet_env(settings.base_env) | who
+    return Git(found.workspace, found.hooks, env, settings.git_timeout_seconds, stop)
+
+
+def clone(settings: Settings, git: Git, plan: Plan, held: Held) -> str:
+    """Clone the job's repository and stand on its work branch; returns a line for the log.
+
+    Records in `held` the base branch, the commit started from, and where the work branch stood at the remote.
+
+    Raises:
+        GitError: with `requeue` false where another attempt cannot do better.
+    """
+    repo, branch = plan.repo or "", work_branch(held)
+    if not repo_allowed(repo, settings.allowed_repos):
+        raise GitError(f"spec.repo: {repo} is not in CLAW_ALLOWED_REPOS of this claw", False)
+    git.run("clone", "--no-checkout", "--", repo, str(git.folder), cwd=git.folder.parent)
+    for name, value in (
+        # What the job itself commits and pushes goes through the same name and the same hook.
+        ("user.name", settings.git_name),
+        ("user.email", settings.git_email),
+        ("core.hooksPath", str(git.hooks)),
+    ):
+        git.run("config", name, value)
+    head = git.line("symbolic-ref", "--short", "HEAD") or "main"
+    held.base_branch = plan.branch or head
+    base = git.line("rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{held.base_branch}^{{commit}}")
+    held.work_sha = git.line("rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}^{{commit}}") or ""
+    held.base_sha = held.work_sha or base or ""
+    if held.work_sha:
+        git.run("checkout", "-B", branch, held.work_sha)
+        return f"cloned {repo}, branch {branch} as it was at {held.work_sha[:12]}"
+    if base:
+        git.run("checkout", "--no-track", "-B", branch, base)
+        return f"cloned {repo}, branch {branch} from {held.base_branch} at {base[:12]}"
+    if plan.branch is not None or git.line("rev-list", "-n", "1", "--all"):
+        raise GitError(f"spec.branch: {repo} has no branch {held.base_branch}", False)
+    git.run("symbolic-ref", "HEAD", f"refs/heads/{branch}")
+    return f"cloned {repo}, which is empty; branch {branch} begins it"
+
+
+def commit_all(git: Git, held: Held, message: str) -> str | None:
+    """Commit what the job left uncommitted; returns the new head when it differs from the remote's, else None."""
+    git.run("add", "--all")
+    if git.run("diff", "--cached", "--quiet", check=False)[0] != 0:
+        git.run("commit", "--quiet", "--no-verify", "--message", message)
+    head = git.line("rev-parse", "--verify", "--quiet", "HEAD")
+    return None if head is None or head == held.base_sha else head
+
+
+def push(git: Git, repo: str, held: Held) -> None:
+    """Push the head to the work branch, unless the branch has moved since the clone or the lease has ended.
+
+    Raises:
+        GitError: the push did not happen.
+    """
+    ref = f"refs/heads/{work_branch(held)}"
+    # To the address, not to `origin`: the job may have changed what that means.
+    git.run("push", "--porcelain", f"--force-with-lease={ref}:{held.work_sha or ''}", "--", repo, f"HEAD:{ref}")
