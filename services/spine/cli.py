@@ -35,9 +35,8 @@ def serve() -> None:
 def check() -> None:
     """Check the settings and exit: 0 when they can be used, 78 when not."""
     settings = _settings()
-    click.echo(
-        f"ok: {len(settings.principals)} tokens, data in {settings.data_dir}, listens on {settings.host}:{settings.port}"
-    )
+    where = f"{settings.host}:{settings.port}"
+    click.echo(f"ok: {len(settings.principals)} tokens, data in {settings.data_dir}, listens on {where}")
 
 
 @cli.command()

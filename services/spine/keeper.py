@@ -1,4 +1,4 @@
-"""Housekeeping on a clock: the reaper, sealing of ended logs, pruning of old keys. APScheduler ticks, on their own threads."""
+"""Housekeeping by APScheduler ticks, on their own threads: the reaper, sealing of ended logs, pruning of old keys."""
 
 import threading
 from collections.abc import Callable

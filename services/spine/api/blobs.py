@@ -32,7 +32,7 @@ class Blobs:
         self._core = core
 
     async def on_post(self, req: Request, resp: Response) -> None:
-        """POST /blobs: a multipart form with a part named `file`. Bytes are durable before the row, it before the answer."""
+        """POST /blobs: a multipart form with a part named `file`. The bytes are durable first, then the row."""
         core = self._core
         caller = core.auth.caller(req)
         if not (req.content_type or "").lower().startswith("multipart/form-data"):

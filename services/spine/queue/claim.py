@@ -42,7 +42,7 @@ def targets_of(caller: Caller, asked: list[str] | None) -> frozenset[str]:
 def claim_next(
     tx: Tx, rules: Rules, caller: Caller, targets: frozenset[str], capabilities: frozenset[str], most: int
 ) -> list[JobRow]:
-    """Claim up to `most` jobs under a short accept lease: higher priority first, then older. Exhausted ones are buried."""
+    """Claim up to `most` jobs under an accept lease: higher priority first, then older. Exhausted ones are buried."""
     lanes = rules.lanes.satisfied(tx, targets, capabilities)
     taken: list[JobRow] = []
     exhausted: list[JobRow] = []

@@ -34,7 +34,7 @@ def position(store_id: str, text: str | None) -> int | None:
 def page(
     tx: Tx, store_id: str, principal: Principal, after: str | None, limit: int, job_id: str | None = None
 ) -> tuple[wire.EventPage, int]:
-    """Return a page of what the principal may see, and the position behind it. `gap` when the cursor is unknown or pruned.
+    """Return a page of what the principal may see, and the position behind it; `gap`: unknown or pruned cursor.
 
     Raises:
         NotFound, Forbidden: of the job, when one is named.

@@ -11,7 +11,7 @@ PASS_MOST = 500
 
 
 def expire(tx: Tx, job: JobRow) -> JobRow:
-    """End a running job's lease. A claim that was never confirmed by a fenced call gives its attempt back, three times at most."""
+    """End a running job's lease. A claim that no fenced call confirmed gives its attempt back, three times at most."""
     data = {"attempt": job.attempts, "fence": job.fence, "claimedBy": job.claimed_by}
     cleared = {"claimed_by": None, "worker_id": None}
     if not job.accepted and job.unaccepted < UNACCEPTED_MOST:

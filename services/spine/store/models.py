@@ -1,4 +1,4 @@
-"""The tables as peewee models: the statements are compiled from them, the migrations make them (a test compares both)."""
+"""The tables as peewee models: statements are compiled from them; migrations make the tables (a test compares)."""
 
 import peewee as pw
 
