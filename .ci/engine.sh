@@ -19,7 +19,6 @@ mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'O
 
 install_packages() {
   export DEBIAN_FRONTEND=noninteractive
-  [ "$(id -u)" = 0 ] || die "not root: start Docker yourself, or run this as root"
   command -v apt-get >/dev/null || die "this is not Debian: install and start Docker yourself, then try again"
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -60,10 +59,12 @@ debootstrap() {
   zstd --quiet --decompress --stdout "$packed" | docker import --change 'CMD ["bash"]' - "$image" >/dev/null
 }
 
+can_debootstrap() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
+
 make_images() {
   if ! has "$BASE"; then
     say "making $BASE …"
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    if can_debootstrap; then
       debootstrap base "$BASE" --include=ca-certificates
     else
       docker pull --quiet "$BASE"
@@ -71,7 +72,7 @@ make_images() {
   fi
   if ! has "$BARE"; then
     say "making $BARE …"
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    if can_debootstrap; then
       debootstrap bare "$BARE" --include="$BARE_PACKAGES" --customize-hook='chroot "$1" useradd --create-home --uid 1000 person'
     else
       printf 'FROM %s\nRUN apt-get update && apt-get install -y --no-install-recommends %s && useradd --create-home --uid 1000 person\n' \
@@ -81,6 +82,7 @@ make_images() {
 }
 
 if ! answers; then
+  [ "$(id -u)" = 0 ] || die "no engine answers, and this is not root: start Docker, or join its group, or run this as root"
   install_engine
   answers || start_engine
 fi
