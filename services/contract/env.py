@@ -5,9 +5,17 @@ Each role's `settings.py` is the only module that calls this with a real environ
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+
+
+class Setting(NamedTuple):
+    """A row of a role's reference table: variable, default as text, meaning. docs/reference/settings.md holds them all."""
+
+    name: str
+    default: str
+    meaning: str
 
 
 class Secret(str):

@@ -2,24 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from contract.env import EnvReader, Secret
+from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from spine.queue.access import Principal
 
 MIB = 1024 * 1024
-
-
-class Setting(NamedTuple):
-    """A row of the reference: variable, default as text, meaning."""
-
-    name: str
-    default: str
-    meaning: str
 
 
 SETTINGS = (

@@ -8,6 +8,7 @@ from falcon.asgi import Request, Response
 
 from contract import wire
 from contract.errors import Draining, InvalidField, RateLimited
+from contract.killpoints import reach
 from spine.api.body import fence_of, text_of
 from spine.api.core import Core, Pending
 from spine.queue import claim, settle, view
@@ -70,6 +71,8 @@ class Leases:
 
         if not request.wait:
             first = await core.write(lambda tx: once(tx, key, verb))
+            if lanes_taken:
+                reach("spine.claim-committed")
             return None if isinstance(first, Answer) and first.status == 204 else first
         waiter = core.hub.enter(targets, capabilities)
         superseded = self._pending.take_over(key)
@@ -79,6 +82,8 @@ class Leases:
                 woken_for = waiter.take_turn()
                 lanes_taken.clear()
                 answer = await core.write(lambda tx: once(tx, key, verb))
+                if lanes_taken:
+                    reach("spine.claim-committed")
                 if not (isinstance(answer, Answer) and answer.status == 204):
                     core.hub.hand_on(woken_for - lanes_taken)
                     return answer

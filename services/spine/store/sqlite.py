@@ -163,7 +163,8 @@ class SqliteEngine:
                 _log.error("store.fatal", error=str(e))
                 os._exit(70)
             return
-        reach("spine.committed")
+        if len(batch) > 1:
+            reach("spine.batch-committed")
         self.on_commit(signals)
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, _Failed):
@@ -187,7 +188,8 @@ class SqliteEngine:
                 outcomes.append(self._operate(operation, now, savepoints, signals))
                 if not connection.in_transaction:
                     raise StorageFull("SQLite ended the transaction: the disk is full or fails")
-            reach("spine.before-commit")
+            if len(operations) > 1:
+                reach("spine.batch-written")
             connection.execute("COMMIT")
             return outcomes, signals
         except BaseException:
