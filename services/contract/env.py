@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Setting(NamedTuple):
-    """A row of a role's reference table: variable, default as text, meaning. docs/reference/settings.md holds them all."""
+    """A row of a role's reference table (docs/reference/settings.md): variable, default as text, meaning."""
 
     name: str
     default: str
