@@ -30,6 +30,11 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
         except AttributeError:  # a loop written in C takes no new attributes
             self.loop = _BacklogLoop(self.loop, create_server)
 
+    async def _shutdown(self) -> None:
+        """Stop: also when it is the parent that went away, nobody is left waiting."""
+        SpineWorker.on_drain()
+        await super()._shutdown()
+
     def handle_exit_signal(self) -> None:
         """On SIGTERM answer everyone who waits, then let gunicorn finish what is under way."""
         SpineWorker.on_drain()

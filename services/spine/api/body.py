@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import json
 import re
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import falcon.asgi
@@ -17,6 +18,12 @@ _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`")
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 _FENCE_MOST = 2**53 - 1
+
+
+@lru_cache(maxsize=64)
+def _members(kind: type[Request]) -> tuple[tuple[str, str], ...]:
+    """Return (attribute, name on the wire) of a record's members."""
+    return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(kind))
 
 
 async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
@@ -75,7 +82,7 @@ def _unknown(data: bytes, kind: type[Request], lenient: bool) -> list[str]:
     Raises:
         InvalidField: one nearly matches a known name, or unknown ones are not taken here.
     """
-    known = {field.encode_name for field in msgspec.structs.fields(kind)}
+    known = {shown for _name, shown in _members(kind)}
     found = [name for name in msgspec.json.decode(data, type=dict[str, msgspec.Raw]) if name not in known]
     folded = {_fold(name): name for name in known}
     for name in found:
@@ -133,13 +140,13 @@ def _bad_text(value: Any, path: str) -> str | None:
 
 def _checked(record: T) -> T:
     """Refuse texts that not every engine can keep, and JSON values that not every client can read back."""
-    for field in msgspec.structs.fields(record):
-        value = getattr(record, field.name)
+    for name, shown in _members(type(record)):
+        value = getattr(record, name)
         if isinstance(value, str):
             if "\x00" in value:
-                raise InvalidField(f"{field.encode_name}: holds a NUL character", field.encode_name)
+                raise InvalidField(f"{shown}: holds a NUL character", shown)
         elif isinstance(value, msgspec.Raw):
-            _check_raw(bytes(value), field.encode_name)
+            _check_raw(bytes(value), shown)
     return record
 
 
@@ -164,14 +171,14 @@ def limited(record: Request, limits: dict[str, int]) -> None:
     Raises:
         TooLarge
     """
-    for field in msgspec.structs.fields(record):
-        most = limits.get(field.name)
-        value = getattr(record, field.name)
+    for name, shown in _members(type(record)):
+        most = limits.get(name)
+        value = getattr(record, name)
         if most is None or value is None or isinstance(value, msgspec.UnsetType):
             continue
         size = len(value.encode()) if isinstance(value, str) else len(bytes(value))
         if size > most:
-            raise TooLarge(f"{field.encode_name}: {size} bytes, at most {most}", field=field.encode_name, limit=most)
+            raise TooLarge(f"{shown}: {size} bytes, at most {most}", field=shown, limit=most)
 
 
 def text_of(value: Any) -> str | None:

@@ -78,7 +78,8 @@ class Core:
             return None
         if not (0 < len(text) <= _KEY_MOST and text.isprintable()):
             raise InvalidField(f"Idempotency-Key: 1 to {_KEY_MOST} printable characters", "Idempotency-Key")
-        return key_of(caller.name, req.method, req.path, text, data)
+        fence = (req.get_header("X-Spine-Fence") or "").encode()
+        return key_of(caller.name, req.method, req.path, text, fence + b"\n" + data)
 
     async def carry_out(self, resp: falcon.asgi.Response, key: Key | None, verb: Verb) -> None:
         """Run a verb under its idempotency key and answer with what it returns."""

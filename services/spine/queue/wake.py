@@ -6,8 +6,8 @@ database connection is held while waiting.
 """
 
 import asyncio
+import heapq
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,15 +23,41 @@ class Waiter:
 
     order: int
     kind: WaiterClass
+    queue: "_Queue"
     turn: asyncio.Event = field(default_factory=asyncio.Event)
     lanes: set[int] = field(default_factory=set)
-    superseded: bool = False
 
     def take_turn(self) -> set[int]:
         """Begin a try: return the lanes that woke it; what wakes it from now on asks for another try."""
         lanes, self.lanes = self.lanes, set()
         self.turn.clear()
+        self.queue.push(self)
         return lanes
+
+
+class _Queue:
+    """The waiters of one class, oldest first. Those that have been woken or have left are dropped as they surface."""
+
+    def __init__(self) -> None:
+        self.waiters: set[Waiter] = set()
+        self._heap: list[tuple[int, Waiter]] = []
+        self._queued: set[Waiter] = set()
+
+    def push(self, waiter: Waiter) -> None:
+        """Queue a waiter by its age; one that is queued already keeps its place."""
+        if waiter in self.waiters and waiter not in self._queued:
+            heapq.heappush(self._heap, (waiter.order, waiter))
+            self._queued.add(waiter)
+
+    def oldest(self) -> Waiter | None:
+        """Return the oldest waiter that has no turn yet."""
+        while self._heap:
+            waiter = self._heap[0][1]
+            if waiter in self.waiters and not waiter.turn.is_set():
+                return waiter
+            heapq.heappop(self._heap)
+            self._queued.discard(waiter)
+        return None
 
 
 class Hub:
@@ -44,7 +70,7 @@ class Hub:
 
     def __init__(self, lane_of: Callable[[int], LaneRow | None], most_waiters: int, most_streams: int) -> None:
         self._lane_of = lane_of
-        self._classes: dict[WaiterClass, OrderedDict[int, Waiter]] = {}
+        self._classes: dict[WaiterClass, _Queue] = {}
         self._order = itertools.count()
         self.waiting = 0
         self.streams = 0
@@ -58,8 +84,11 @@ class Hub:
 
     def enter(self, targets: frozenset[str], capabilities: frozenset[str]) -> Waiter:
         """Queue a waiter, before its first try: nothing that is committed after that try is missed."""
-        waiter = Waiter(next(self._order), (targets, capabilities))
-        self._classes.setdefault(waiter.kind, OrderedDict())[waiter.order] = waiter
+        kind = (targets, capabilities)
+        queue = self._classes.setdefault(kind, _Queue())
+        waiter = Waiter(next(self._order), kind, queue)
+        queue.waiters.add(waiter)
+        queue.push(waiter)
         self.waiting += 1
         if self.draining:
             waiter.turn.set()
@@ -67,10 +96,10 @@ class Hub:
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out; a turn that it had and did not use goes to the next one."""
-        queue = self._classes.get(waiter.kind)
-        if queue is not None and queue.pop(waiter.order, None) is not None:
+        if waiter in waiter.queue.waiters:
+            waiter.queue.waiters.discard(waiter)
             self.waiting -= 1
-            if not queue:
+            if not waiter.queue.waiters:
                 del self._classes[waiter.kind]
         self.hand_on(waiter.lanes)
 
@@ -86,7 +115,7 @@ class Hub:
             for kind, queue in self._classes.items():
                 if kind == beyond or (lane is not None and not fits(lane, *kind)):
                     continue
-                idle = next((w for w in queue.values() if not w.turn.is_set()), None)
+                idle = queue.oldest()
                 if idle is not None and (oldest is None or idle.order < oldest.order):
                     oldest = idle
             if oldest is None:
@@ -132,7 +161,7 @@ class Hub:
         """Answer everyone who waits: the server stops."""
         self.draining = True
         for queue in self._classes.values():
-            for waiter in queue.values():
+            for waiter in queue.waiters:
                 waiter.turn.set()
         self._news.set()
         for watchers in self._log_news.values():
