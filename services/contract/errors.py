@@ -105,6 +105,36 @@ class NotClaimable(SpineError):
     code = "not_claimable"
 
 
+class NotAwaiting(SpineError):
+    """The job does not wait for this decision."""
+
+    code = "not_awaiting"
+
+
+class SpecChanged(SpineError):
+    """The approval is for another spec than the job's."""
+
+    code = "spec_changed"
+
+
+class DedupeConflict(SpineError):
+    """Another unfinished job carries the dedupe key."""
+
+    code = "dedupe_conflict"
+
+
+class NoLateResult(SpineError):
+    """That attempt left no late result to adopt."""
+
+    code = "no_late_result"
+
+
+class LeaseHeld(SpineError):
+    """Another holds this lease."""
+
+    code = "lease_held"
+
+
 class StaleFence(SpineError):
     """A newer claim has been made: this fence may not change the job."""
 

@@ -17,8 +17,11 @@ from spine.api.events import Events
 from spine.api.jobs import Jobs
 from spine.api.leases import Leases
 from spine.api.logs import Logs
+from spine.api.machines import Machines
 from spine.api.metrics import Metrics
+from spine.api.named import NamedLeases
 from spine.api.ops import Ops
+from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import Keeper, Reaper
 from spine.queue.rules import Rules
@@ -43,7 +46,7 @@ class Server:
             lease_ms=settings.lease_seconds * 1000,
             accept_lease_ms=settings.accept_lease_seconds * 1000,
             default_max_attempts=settings.default_max_attempts,
-            targets=settings.targets,
+            targets=set(settings.targets),
             log_max_bytes=settings.log_max_bytes,
         )
         self.store.on_rollback = rules.lanes.forget
@@ -56,10 +59,12 @@ class Server:
             store=self.store,
             hub=self.hub,
             blobs=files,
-            auth=Auth(settings.principals),
+            auth=Auth(settings.principals, self.clock),
             metrics=metrics,
             store_id=self.store.write(meta.store_id).result(timeout=30),
         )
+        self.store.read(self.core.auth.load).result(timeout=30)
+        rules.targets.update(self.core.auth.names())
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
         self.keeper = Keeper(self.store, files, self.reaper)
 
@@ -101,10 +106,27 @@ ROUTES: tuple[tuple[str, str, str, str], ...] = (
     ("/jobs/{job_id}/fail", "leases", "fail", "owner, heads"),
     ("/jobs/{job_id}/release", "leases", "release", "owner, heads"),
     ("/jobs/{job_id}/comment", "jobs", "comment", "heads, claws"),
+    ("/jobs/{job_id}/cancel", "reviews", "cancel", "heads"),
+    ("/jobs/{job_id}/approve", "reviews", "approve", "heads"),
+    ("/jobs/{job_id}/reject", "reviews", "reject", "heads"),
+    ("/jobs/{job_id}/review", "reviews", "review", "heads"),
+    ("/jobs/{job_id}/retry", "reviews", "retry", "heads"),
+    ("/jobs/{job_id}/adopt", "reviews", "adopt", "heads"),
+    ("/jobs/bulk/{verb}", "reviews", "bulk", "heads"),
+    ("/jobs/{job_id}/why", "jobs", "why", "heads, claws"),
     ("/jobs/{job_id}/attempts", "jobs", "attempts", "heads, claws"),
     ("/jobs/{job_id}/events", "events", "job", "heads, claws"),
     ("/jobs/{job_id}/log", "logs", "", "GET: heads, claws; POST: owner, heads"),
     ("/events", "events", "", "heads all, claws of jobs they see"),
+    ("/machines", "machines", "", "heads all, a claw itself"),
+    ("/machines/join-codes", "machines", "codes", "heads"),
+    ("/machines/{name}/{verb}", "machines", "verb", "heads; rotate and facts: the claw itself"),
+    ("/targets/{name}/{verb}", "machines", "target", "heads"),
+    ("/join", "machines", "join", "anyone with a code"),
+    ("/leases/{name}", "named", "", "heads, claws"),
+    ("/leases/{name}/take", "named", "take", "heads, claws"),
+    ("/leases/{name}/renew", "named", "renew", "heads, claws"),
+    ("/leases/{name}/release", "named", "release", "heads, claws"),
     ("/blobs", "blobs", "", "heads, claws"),
     ("/blobs/{blob_id}", "blobs", "one", "heads, uploader, claws that see a job naming it"),
 )
@@ -128,6 +150,9 @@ def create_app(server: Server) -> App:
         "events": Events(core),
         "logs": Logs(core),
         "blobs": Blobs(core),
+        "reviews": Reviews(core),
+        "machines": Machines(core),
+        "named": NamedLeases(core),
     }
     for path, noun, suffix, _who in ROUTES:
         app.add_route(path, resources[noun], suffix=suffix or None)

@@ -70,12 +70,12 @@ class Reaper:
             changed = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules, since)).result(timeout=WAIT_SECONDS)
             _log.warning("reaper.grace", reason="the wall clock jumped", jumped_ms=jumped, leases=changed)
         while True:
-            ended, following = self._store.write(reap.reap).result(timeout=WAIT_SECONDS)
-            self._expired(ended)
-            if ended:
-                _log.info("reaper.ended", leases=ended)
-            if ended < reap.PASS_MOST:
-                return following
+            done = self._store.write(reap.reap).result(timeout=WAIT_SECONDS)
+            self._expired(done.ended)
+            if done.ended or done.woken:
+                _log.info("reaper.pass", leases_ended=done.ended, jobs_woken=done.woken)
+            if not done.full:
+                return done.following
 
     def hint(self, deadline: int) -> None:
         """Take note of a new lease end (ms); wakes the reaper earlier when it planned to sleep longer."""

@@ -20,6 +20,8 @@ SETTINGS = (
     Setting("LEFT_CLAW_TOKENS", "", "further tokens of left-claw, comma-separated"),
     Setting("RIGHT_CLAW_TOKEN", "required", "token of right-claw; also `RIGHT_CLAW_TOKENS`"),
     Setting("RIGHT_CLAW_TOKENS", "", "further tokens of right-claw, comma-separated"),
+    Setting("VIEWER_TOKEN", "", "token of a role that sees all and changes nothing; also `VIEWER_TOKENS`"),
+    Setting("VIEWER_TOKENS", "", "further tokens of viewers, comma-separated"),
     Setting("CLAW_TOKENS", "", "further claws: `name=token,…`; a name may come twice, for rotation"),
     Setting("SPINE_HOST", "127.0.0.1", "address to listen on"),
     Setting("SPINE_PORT", "36725", "port to listen on; 0 takes a free one"),
@@ -46,7 +48,8 @@ SETTINGS = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
 
-_ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"))
+_ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
+_OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
 
 
@@ -79,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def targets(self) -> frozenset[str]:
         """Names of all claws."""
-        return frozenset(p.name for p in self.principals.values() if not p.is_head)
+        return frozenset(p.name for p in self.principals.values() if p.is_claw)
 
 
 def from_env(environ: Mapping[str, str]) -> Settings:
@@ -124,12 +127,12 @@ def _principals(env: EnvReader) -> dict[str, Principal]:
     """Collect every token; one that stands for two names, is missing, or is too short to be a secret is a fault."""
     found: dict[str, tuple[Principal, str]] = {}
     for prefix, name in _ROLES:
-        principal = Principal(name, "head" if name == "head" else "claw")
+        principal = Principal(name, "head" if name == "head" else "viewer" if name == "viewer" else "claw")
         variables = (f"{prefix}_TOKEN", f"{prefix}_TOKENS")
         single, several = env.secret(variables[0]), env.secret(variables[1])
         tokens = [(variables[0], single)] if single else []
         tokens += [(variables[1], Secret(t.strip())) for t in (several or "").split(",") if t.strip()]
-        if not tokens:
+        if not tokens and name not in _OPTIONAL:
             env.faults.append(
                 f"{variables[0]}: missing; give {name} a token (or {variables[0]}_FILE, or {variables[1]})"
             )
@@ -139,7 +142,7 @@ def _principals(env: EnvReader) -> dict[str, Principal]:
         if not pair.strip():
             continue
         name, _, value = pair.strip().partition("=")
-        if name in ("head", "any") or not value or not _is_name(name):
+        if name in ("head", "any", "viewer") or not value or not _is_name(name):
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
             continue
         _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))

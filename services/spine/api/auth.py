@@ -1,39 +1,95 @@
-"""From a bearer token to a principal, by digest."""
+"""From a bearer token to a principal, by digest; guesses are throttled, a valid token never is."""
 
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
 
 import falcon.asgi
 
-from contract.errors import InvalidField, Unauthorized
+from contract.clock import Clock
+from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
-from spine.queue.access import Caller, Principal
+from spine.queue.access import Caller, Principal, Role
+from spine.store import machines, tokens
+from spine.store.engine import Tx
 
+_ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}
 _WORKER_ID_MOST = 128
+_GUESSES = 20
+_WINDOW_SECONDS = 60.0
+_ADDRESSES_MOST = 10_000
 
 
 class Auth:
-    """Knows tokens only as SHA-256 digests; a look-up by digest tells an attacker nothing by its timing."""
+    """Knows tokens only as SHA-256 digests; a look-up by digest tells an attacker nothing by its timing.
 
-    def __init__(self, principals: Mapping[str, Principal]) -> None:
-        self._principals = principals
+    Tokens of the environment are fixed; those of machines are read from the store by `load`, again after each change.
+    """
+
+    def __init__(self, principals: Mapping[str, Principal], clock: Clock) -> None:
+        self._fixed, self._clock = dict(principals), clock
+        self._stored: dict[str, tuple[Principal, int | None]] = {}
+        self._revoked: frozenset[str] = frozenset()
+        self._guesses: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def load(self, tx: Tx) -> None:
+        """Read machines' tokens and which machines are revoked."""
+        stored = {}
+        for row in tokens.all_of(tx):
+            stored[row.digest] = (Principal(row.name, _ROLES[row.role]), row.expires_at)
+        self._stored = stored
+        self._revoked = frozenset(m.name for m in machines.all_of(tx) if m.revoked_at is not None)
+
+    def names(self) -> set[str]:
+        """Return the names of all claws that have a token."""
+        known = [*self._fixed.values(), *(principal for principal, _ in self._stored.values())]
+        return {principal.name for principal in known if principal.is_claw}
 
     def caller(self, req: falcon.asgi.Request) -> Caller:
         """Return who calls.
 
         Raises:
-            Unauthorized: no token, more than one, or an unknown one. InvalidField: a worker id of wrong form.
+            Unauthorized: no token, more than one, an unknown or a revoked one. RateLimited: too many wrong ones.
+            InvalidField: a worker id of wrong form.
         """
         header = req.get_header("Authorization") or ""
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("send Authorization: Bearer <token>")
-        principal = self._principals.get(token_digest(token.strip()))
+        principal = self._principal(token_digest(token.strip()))
         if principal is None:
+            self.guessed(req)
             raise Unauthorized("this token is not known")
+        if principal.name in self._revoked:
+            raise Unauthorized(f"the machine {principal.name} is revoked")
         worker_id = req.get_header("X-Worker-Id")
         if worker_id is not None and not (0 < len(worker_id) <= _WORKER_ID_MOST and worker_id.isprintable()):
             raise InvalidField(f"X-Worker-Id: 1 to {_WORKER_ID_MOST} printable characters", "X-Worker-Id")
         return Caller(principal, worker_id)
+
+    def _principal(self, digest: str) -> Principal | None:
+        fixed = self._fixed.get(digest)
+        if fixed is not None:
+            return fixed
+        principal, expires_at = self._stored.get(digest, (None, None))
+        return None if expires_at is not None and expires_at <= self._clock.now() else principal
+
+    def guessed(self, req: falcon.asgi.Request) -> None:
+        """Count a wrong token or code against the address it came from.
+
+        Raises:
+            RateLimited: more than 20 in a minute.
+        """
+        address = req.remote_addr
+        now = time.monotonic()
+        since, count = self._guesses.pop(address, (now, 0))
+        if now - since > _WINDOW_SECONDS:
+            since, count = now, 0
+        self._guesses[address] = (since, count + 1)
+        while len(self._guesses) > _ADDRESSES_MOST:
+            self._guesses.popitem(last=False)
+        if count >= _GUESSES:
+            raise RateLimited("too many wrong tokens from this address; wait a minute")
 
     def head(self, req: falcon.asgi.Request) -> Caller:
         """Return who calls, when it is a head.
@@ -53,6 +109,17 @@ class Auth:
             Unauthorized
         """
         caller = self.caller(req)
-        if caller.principal.is_head:
+        if not caller.principal.is_claw:
             raise Unauthorized("only a claw may do this")
+        return caller
+
+    def worker(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, when it is a head or a claw: a viewer changes nothing.
+
+        Raises:
+            Unauthorized
+        """
+        caller = self.caller(req)
+        if caller.principal.role == "viewer":
+            raise Unauthorized("a viewer changes nothing")
         return caller

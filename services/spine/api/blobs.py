@@ -34,7 +34,7 @@ class Blobs:
     async def on_post(self, req: Request, resp: Response) -> None:
         """POST /blobs: a multipart form with a part named `file`. The bytes are durable first, then the row."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         if not (req.content_type or "").lower().startswith("multipart/form-data"):
             raise MissingFile("send multipart/form-data with a part named file")
         upload = await asyncio.to_thread(core.blobs.upload)
@@ -122,7 +122,7 @@ def _readable(tx: Tx, principal: Principal, blob_id: str) -> BlobRow:
     row = blobs.find(tx, blob_id)
     if row is None:
         raise NotFound(f"there is no blob {blob_id[:64]}")
-    if principal.is_head or row.uploader == principal.name or blobs.named_for(tx, row.id, principal.name):
+    if principal.sees_all or row.uploader == principal.name or blobs.named_for(tx, row.id, principal.name):
         return row
     raise Forbidden("no job that you see names this blob")
 

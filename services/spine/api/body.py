@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import falcon.asgi
 import msgspec
 
+from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, TooLarge
 from contract.wire import Request
 
@@ -163,6 +164,37 @@ def _check_raw(data: bytes, name: str) -> None:
         bad = _bad_text(value, name)
         if bad is not None:
             raise InvalidField(f"{bad}: holds a NUL character", bad)
+
+
+def items(data: bytes, most: int) -> list[bytes]:
+    """Cut a JSON list into the texts of its items.
+
+    Raises:
+        BadJson, TooLarge, InvalidField: an empty list.
+    """
+    try:
+        found = msgspec.json.decode(data, type=list[msgspec.Raw])
+    except RecursionError as e:
+        raise BadJson("nested too deeply") from e
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise _malformed(data, e) from e
+    if not found:
+        raise InvalidField("body: an empty list", "body")
+    if len(found) > most:
+        raise TooLarge(f"a list may have {most} items", limit=most)
+    return [bytes(item) for item in found]
+
+
+def moment(text: str, name: str) -> int:
+    """Read a time into ms.
+
+    Raises:
+        InvalidField
+    """
+    try:
+        return parse_iso(text)
+    except (ValueError, OverflowError) as e:
+        raise InvalidField(f"{name}: expected a time such as 2030-01-31T08:00:00Z", name) from e
 
 
 def limited(record: Request, limits: dict[str, int]) -> None:

@@ -47,6 +47,11 @@ class Core:
         """Run a reading operation."""
         return await asyncio.wrap_future(self.store.read(operation))
 
+    async def reload_tokens(self) -> None:
+        """Read machines' tokens again, after a change."""
+        await self.read(self.auth.load)
+        self.rules.targets.update(self.auth.names())
+
     async def body(self, req: falcon.asgi.Request) -> bytes:
         """Read a JSON body within the limits of the settings."""
         return await body.read(req, self.settings.body_max_bytes, self.settings.body_seconds)

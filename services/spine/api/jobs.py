@@ -6,15 +6,17 @@ from falcon.asgi import Request, Response
 from contract import wire
 from contract.errors import InvalidField, TooLarge
 from contract.states import Status
-from spine.api.body import known_query, query_number
+from spine.api import body
+from spine.api.body import known_query, moment, query_number
 from spine.api.core import Core
-from spine.queue import comment, listing, submit, view
-from spine.queue.access import visible
-from spine.queue.listing import Filter
+from spine.queue import comment, listing, submit, view, why
+from spine.queue.access import Caller, visible
 from spine.queue.once import Answer
 from spine.store import attempts
 from spine.store.engine import Tx
+from spine.store.listing import Filter
 
+LIST_SUBMIT_MOST = 1000
 _STATUSES = tuple(status.value for status in Status)
 
 
@@ -31,15 +33,38 @@ class Jobs:
         core = self._core
         caller = core.auth.head(req)
         data = await core.body(req)
+        if data.lstrip()[:1] == b"[":
+            await self._submit_list(req, resp, caller, data)
+            return
         request = core.decode(resp, data, wire.Submit, self._limits)
         submit.check(core.rules, request)
 
         def verb(tx: Tx) -> Answer:
-            return Answer(201, view.job(tx, submit.submit(tx, core.rules, caller, request)))
+            row, new = submit.submit(tx, core.rules, caller, request)
+            return Answer(201 if new else 200, view.job(tx, row))
 
         await core.carry_out(resp, core.key(req, caller, data), verb)
         if resp.data is not None and resp.status_code == 201:
             resp.set_header("Location", f"/jobs/{msgspec.json.decode(resp.data, type=_OnlyId).id}")
+
+    async def _submit_list(self, req: Request, resp: Response, caller: Caller, data: bytes) -> None:
+        """POST /jobs with a list: up to 1,000, all or none."""
+        core = self._core
+        requests = []
+        for n, item in enumerate(body.items(data, LIST_SUBMIT_MOST)):
+            try:
+                request = core.decode(resp, item, wire.Submit, self._limits)
+                submit.check(core.rules, request)
+            except (InvalidField, TooLarge) as e:
+                raise type(e)(f"[{n}].{e.detail}", **(e.members | {"field": f"[{n}].{e.members.get('field')}"})) from e
+            requests.append(request)
+
+        def verb(tx: Tx) -> Answer:
+            found = submit.submit_all(tx, core.rules, caller, requests)
+            status = 201 if any(new for _, new in found) else 200
+            return Answer(status, view.job_list(tx, [row for row, _ in found]))
+
+        await core.carry_out(resp, core.key(req, caller, data), verb)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /jobs."""
@@ -73,7 +98,7 @@ class Jobs:
     async def on_post_comment(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/comment."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Comment)
         most = core.settings.comment_max_bytes
@@ -84,6 +109,14 @@ class Jobs:
             return Answer(200, view.job(tx, comment.comment(tx, caller, job_id, request.text)))
 
         await core.carry_out(resp, core.key(req, caller, data), verb)
+
+    async def on_get_why(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/:id/why."""
+        caller = self._core.auth.caller(req)
+        known_query(req)
+        found = await self._core.read(lambda tx: why.why(tx, visible(tx, caller.principal, job_id)))
+        resp.data = msgspec.json.encode(found)
+        resp.content_type = "application/json"
 
     async def on_get_attempts(self, req: Request, resp: Response, job_id: str) -> None:
         """GET /jobs/:id/attempts."""
@@ -109,6 +142,12 @@ def _filter(req: Request) -> Filter:
     for status in statuses:
         if status not in _STATUSES:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
+    q, since = req.get_param("q"), req.get_param("since")
     return Filter(
-        tuple(dict.fromkeys(statuses)), req.get_param("target"), req.get_param("machine"), req.get_param("label")
+        tuple(dict.fromkeys(statuses)),
+        req.get_param("target"),
+        req.get_param("machine"),
+        req.get_param("label"),
+        q or None,
+        None if since is None else moment(since, "since"),
     )

@@ -117,7 +117,7 @@ class Leases:
     async def on_post_heartbeat(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/heartbeat."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         request = core.decode(resp, await core.body(req), wire.Heartbeat, self._limits)
         fence = fence_of(req, request.fence)
         progress = text_of(request.progress)
@@ -131,7 +131,7 @@ class Leases:
     async def on_post_complete(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/complete."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Complete, self._limits)
         fence, result = fence_of(req, request.fence), text_of(request.result)
@@ -140,7 +140,7 @@ class Leases:
     async def on_post_fail(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/fail."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Fail, self._limits)
         fence = fence_of(req, request.fence)
@@ -155,7 +155,7 @@ class Leases:
     async def on_post_release(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/release."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Release, self._limits)
         fence = fence_of(req, request.fence)

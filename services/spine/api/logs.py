@@ -34,7 +34,7 @@ class Logs:
     async def on_post(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/log?offset=N with the bytes as they are; X-Spine-Fence names the attempt."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.worker(req)
         known_query(req, "offset")
         offset = query_number(req, "offset", 0, _OFFSET_MOST)
         fence = fence_of(req, None)

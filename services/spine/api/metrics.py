@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from contract.clock import Clock
 from contract.errors import SpineError, StaleFence
-from spine.store import jobs
+from spine.store import listing
 from spine.store.engine import Engine
 
 _CACHE_SECONDS = 5.0
@@ -47,7 +47,7 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """Yield the gauges that come from the store (called by the registry, off the event loop)."""
         if time.monotonic() - self._read_at > _CACHE_SECONDS:
-            self._counts = self._store.read(jobs.counts).result(timeout=10)
+            self._counts = self._store.read(listing.counts).result(timeout=10)
             self._read_at = time.monotonic()
         depth = GaugeMetricFamily("spine_jobs", "Jobs", labels=["status", "target"])
         age = GaugeMetricFamily("spine_oldest_queued_age_seconds", "Age of the oldest queued job", labels=["target"])

@@ -10,7 +10,7 @@ from spine.store import jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
-Role = Literal["head", "claw"]
+Role = Literal["head", "claw", "viewer"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,19 @@ class Principal:
         """Heads see and may do everything."""
         return self.role == "head"
 
+    @property
+    def is_claw(self) -> bool:
+        """Claws run jobs."""
+        return self.role == "claw"
+
+    @property
+    def sees_all(self) -> bool:
+        """Heads and viewers see every job; a viewer changes nothing."""
+        return self.role != "claw"
+
     def sees(self, target: str | None) -> bool:
         """A claw sees jobs for itself and for any (contract: native dialect, Identity)."""
-        return self.is_head or target in (self.name, ANY_TARGET)
+        return self.sees_all or target in (self.name, ANY_TARGET)
 
 
 @dataclass(frozen=True)

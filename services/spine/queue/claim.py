@@ -3,6 +3,8 @@
 import heapq
 from collections.abc import Iterator
 
+import msgspec
+
 from contract.clock import iso, iso_or_none
 from contract.errors import (
     AlreadyClaimed,
@@ -15,11 +17,14 @@ from contract.errors import (
 from contract.states import TERMINAL, Action, Status
 from contract.wire import ANY_TARGET
 from spine.queue.access import Caller, visible
+from spine.queue.moving import move
 from spine.queue.reap import expire
 from spine.queue.rules import Rules
-from spine.store import attempts, jobs
+from spine.queue.why import obstacles
+from spine.store import attempts, jobs, keys, machines
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
+from spine.store.lanes import canonical
 
 BURY_MOST = 1000
 
@@ -43,21 +48,54 @@ def claim_next(
     tx: Tx, rules: Rules, caller: Caller, targets: frozenset[str], capabilities: frozenset[str], most: int
 ) -> list[JobRow]:
     """Claim up to `most` jobs under an accept lease: higher priority first, then older. Exhausted ones are buried."""
-    lanes = rules.lanes.satisfied(tx, targets, capabilities)
+    machines.seen(tx, caller.name, canonical(list(capabilities)))
+    if not is_active(tx, caller):
+        return []
+    lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities)
     taken: list[JobRow] = []
     exhausted: list[JobRow] = []
+    full: list[JobRow] = []
+    slots: dict[str, int] = {}
     for job in _merged(tx, lanes, most):
         if job.attempts >= job.max_attempts:
             exhausted.append(job)
-            if len(exhausted) >= BURY_MOST:
-                break
+        elif kept_for_another(tx, job, caller):
             continue
-        taken.append(job)
-        if len(taken) == most:
+        elif not _take_slot(tx, job, slots):
+            full.append(job)
+        else:
+            taken.append(job)
+        if len(taken) == most or len(exhausted) + len(full) >= BURY_MOST:
             break
+    for job in full:
+        keys.park(tx, job.seq)
     for job in exhausted:
         bury(tx, job, caller.name)
     return [_start(tx, rules, caller, job, accepted=False) for job in taken]
+
+
+def is_active(tx: Tx, caller: Caller) -> bool:
+    """Tell whether this machine may be given work: it is not paused and not draining."""
+    machine = machines.find(tx, caller.name)
+    return machine is None or machine.state == "active"
+
+
+def kept_for_another(tx: Tx, job: JobRow, caller: Caller) -> bool:
+    """Tell whether a reworked job still waits for the machine that did it before."""
+    return job.prefer_until is not None and job.prefer_until > tx.now and job.prefer_machine != caller.name
+
+
+def _take_slot(tx: Tx, job: JobRow, slots: dict[str, int]) -> bool:
+    """Count a job against its concurrency key, with those that this claim takes; False when no slot is free."""
+    key = job.concurrency_key
+    if key is None:
+        return True
+    used = slots[key] if key in slots else keys.running(tx, key)
+    slots[key] = used
+    if used >= (job.concurrency_limit or 1):
+        return False
+    slots[key] = used + 1
+    return True
 
 
 def _merged(tx: Tx, lanes: list[int], most: int) -> Iterator[JobRow]:
@@ -92,11 +130,11 @@ def claim_one(
     if job.status in TERMINAL:
         refused = TerminalStatus(f"the job is {job.status}", status=job.status, jobId=job.id)
         return Refusal(refused)  # what an expiry just now changed stays
-    missing = _missing(job, capabilities)
-    if job.status == Status.WAITING or missing:
-        why = f"it requires {', '.join(missing)}" if missing else "it waits"
-        reasons: list[dict[str, object]] = [{"code": "requires" if missing else "waiting", "message": why, "jobs": []}]
-        return Refusal(NotClaimable(f"the job cannot be claimed now: {why}", reasons=reasons, jobId=job.id))
+    reasons = obstacles(tx, caller, job, capabilities)
+    if reasons:
+        told = "; ".join(reason.message for reason in reasons)
+        listed = [msgspec.to_builtins(reason) for reason in reasons]
+        return Refusal(NotClaimable(f"the job cannot be claimed now: {told}", reasons=listed, jobId=job.id))
     if job.attempts >= job.max_attempts:
         bury(tx, job, caller.name)
         return Refusal(
@@ -105,19 +143,12 @@ def claim_one(
     return _start(tx, rules, caller, job, accepted=True)
 
 
-def _missing(job: JobRow, capabilities: frozenset[str] | None) -> list[str]:
-    if job.requires == "[]":
-        return []
-    needed: list[str] = job.requires[2:-2].split('","')
-    return [name for name in needed if name not in (capabilities or frozenset())]
-
-
 def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> JobRow:
     fence, attempt = job.fence + 1, job.attempts + 1
     lease_ms = rules.lease_ms if accepted else min(rules.accept_lease_ms, rules.lease_ms)
     lease_until = rules.lease_end(tx.now, tx.now, job.timeout_seconds, lease_ms)
     attempts.start(tx, job.id, fence, job.round, attempt, caller.name, caller.worker_id, caller.name)
-    return jobs.move(
+    return move(
         tx,
         Action.CLAIM,
         job,
@@ -131,6 +162,7 @@ def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) ->
         attempts=attempt,
         fence=fence,
         comments_seen=0,
+        prefer_until=None,
         started_at=tx.now,
     )
 
@@ -138,4 +170,4 @@ def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) ->
 def bury(tx: Tx, job: JobRow, by: str) -> JobRow:
     """End a queued job that has no attempt left."""
     data = {"reason": "max_attempts", "attempts": job.attempts, "fence": job.fence}
-    return jobs.move(tx, Action.BURY, job, by, data)
+    return move(tx, Action.BURY, job, by, data)

@@ -48,8 +48,8 @@ def page(
     if job_id is not None:
         rows = events.of_job(tx, job_id, start, limit)
     else:
-        rows = events.after(tx, start, limit, None if principal.is_head else principal.name)
-    end = rows[-1].seq if rows else (start if job_id or not principal.is_head else max(start, events.last(tx)))
+        rows = events.after(tx, start, limit, None if principal.sees_all else principal.name)
+    end = rows[-1].seq if rows else (start if job_id or not principal.sees_all else max(start, events.last(tx)))
     found = [record(store_id, row) for row in rows]
     return wire.EventPage(events=found, next_cursor=cursor(store_id, end), gap=gap), end
 

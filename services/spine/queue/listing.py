@@ -1,26 +1,18 @@
-"""Lists of jobs by filter, oldest first, in pages that hold while jobs move."""
+"""Lists of jobs by filter, oldest first, in pages that hold while jobs move; and verbs on all that match."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from spine.queue import view
 from spine.queue.access import Principal
 from spine.queue.history import cursor, position
-from spine.store import jobs
+from spine.store import listing
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
+from spine.store.listing import Filter
 
 LIST_MOST = 10_000
 LIST_BYTES = 32 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What a list is narrowed to; empty members narrow nothing."""
-
-    statuses: tuple[str, ...] = ()
-    target: str | None = None
-    machine: str | None = None
-    label: str | None = None
+BULK_ROWS = 500
 
 
 def page(
@@ -33,13 +25,11 @@ def page(
     start = position(store_id, after)
     if start is None:
         return None
-    targets = None if principal.is_head else (principal.name, "any")
+    targets = None if principal.sees_all else (principal.name, "any")
     most = LIST_MOST if limit is None else limit
     rows: list[JobRow] = []
     size, more = 0, False
-    for row in jobs.matching(
-        tx, narrowed.statuses, narrowed.target, targets, narrowed.machine, narrowed.label, start, most + 1
-    ):
+    for row in listing.matching(tx, narrowed, targets, start, most + 1):
         size += len(row.spec) + len(row.meta) + len(row.result or "") + 1000
         if len(rows) == most or (rows and size > LIST_BYTES):
             more = True
@@ -47,3 +37,14 @@ def page(
         rows.append(row)
     following = cursor(store_id, rows[-1].seq) if more else None
     return view.job_list(tx, rows, truncated=more and limit is None, next_cursor=following)
+
+
+def each(tx: Tx, narrowed: Filter, after: int, act: Callable[[JobRow], bool]) -> tuple[int, int, int | None]:
+    """Act on up to 500 matching jobs behind a position; return how many match in all, how many changed, where to go on.
+
+    The rows are read before the first one is changed, so that a change does not move the list under the cursor.
+    """
+    matched = listing.count(tx, narrowed)
+    rows = list(listing.matching(tx, narrowed, None, after, BULK_ROWS))
+    changed = sum(1 for row in rows if act(row))
+    return matched, changed, rows[-1].seq if len(rows) == BULK_ROWS else None

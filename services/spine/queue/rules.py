@@ -11,12 +11,12 @@ UNACCEPTED_MOST = 3
 
 @dataclass(frozen=True)
 class Rules:
-    """Durations in ms. `targets`: names that a job may be for. `lanes`: the store's cache of lanes."""
+    """Durations in ms. `targets`: names that a job may be for, those that join added. `lanes`: the store's cache."""
 
     lease_ms: int
     accept_lease_ms: int
     default_max_attempts: int
-    targets: frozenset[str]
+    targets: set[str]
     log_max_bytes: int
     lanes: Lanes = field(default_factory=Lanes, compare=False)
 

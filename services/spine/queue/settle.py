@@ -9,9 +9,11 @@ from typing import Any
 from contract.states import Action, Status
 from spine.queue.access import Caller, not_running, require_holder, stale, visible
 from spine.queue.mentions import note_mentions
+from spine.queue.moving import move
+from spine.queue.reap import backoff_until
 from spine.queue.rules import Rules
 from spine.queue.view import raw
-from spine.store import attempts, comments, events, jobs
+from spine.store import attempts, comments, events, jobs, leases
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 
@@ -42,7 +44,7 @@ def heartbeat(
 def stretch(tx: Tx, rules: Rules, job: JobRow, progress: str | None = None, seen: int | None = None) -> JobRow:
     """Give a running job a full lease from now."""
     until = rules.lease_end(tx.now, job.started_at, job.timeout_seconds, rules.lease_ms)
-    return jobs.extend(
+    return leases.extend(
         tx,
         job,
         until,
@@ -70,10 +72,10 @@ def complete(tx: Tx, caller: Caller, job_id: str, fence: int | None, result: str
     action = Action.COMPLETE if job.status == Status.RUNNING else Action.COMPLETE_LATE
     attempts.end(tx, job.id, job.fence, "done")
     note_mentions(tx, job.id, result)
-    changes: dict[str, Any] = {"result": result, "error": None}
+    changes: dict[str, Any] = {"result": result, "error": None, "review": "pending" if job.needs_review else None}
     if action == Action.COMPLETE_LATE:
         changes |= _holder_again(tx, job)
-    return jobs.move(tx, action, job, caller.name, {"status": "done", "fence": job.fence}, **changes)
+    return move(tx, action, job, caller.name, {"status": "done", "fence": job.fence}, **changes)
 
 
 def fail(tx: Tx, caller: Caller, job_id: str, fence: int | None, error: str | None, requeue: bool) -> JobRow | Refusal:
@@ -100,13 +102,17 @@ def fail(tx: Tx, caller: Caller, job_id: str, fence: int | None, error: str | No
         if requeue:  # expiry has put it back already; only the reason is new
             events.append(tx, "job.failed", caller.name, job.id, job.target, data)
             return jobs.note_error(tx, job, error)
-        return jobs.move(tx, Action.FAIL_LATE, job, caller.name, data, error=error, **_holder_again(tx, job))
+        return move(tx, Action.FAIL_LATE, job, caller.name, data, error=error, **_holder_again(tx, job))
     if exhausted:
         dead = {"reason": "max_attempts", "attempts": job.attempts, "error": error, "fence": job.fence}
-        return jobs.move(tx, Action.EXHAUST, job, caller.name, dead, error=error)
+        return move(tx, Action.EXHAUST, job, caller.name, dead, error=error)
     if requeue:
-        return jobs.move(tx, Action.FAIL_REQUEUE, job, caller.name, data, error=error, claimed_by=None, worker_id=None)
-    return jobs.move(tx, Action.FAIL, job, caller.name, data, error=error)
+        wake_at = backoff_until(tx, job)
+        back: dict[str, Any] = {"error": error, "claimed_by": None, "worker_id": None}
+        if wake_at is not None:
+            return move(tx, Action.FAIL_BACKOFF, job, caller.name, data, wake_at=wake_at, **back)
+        return move(tx, Action.FAIL_REQUEUE, job, caller.name, data, **back)
+    return move(tx, Action.FAIL, job, caller.name, data, error=error)
 
 
 def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str | None, count_attempt: bool) -> JobRow:
@@ -134,7 +140,7 @@ def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str 
         changes["release_reason"] = reason
     if not count_attempt:
         changes["attempts"] = job.attempts - 1
-    return jobs.move(tx, Action.RELEASE, job, caller.name, {"reason": reason, "fence": job.fence}, **changes)
+    return move(tx, Action.RELEASE, job, caller.name, {"reason": reason, "fence": job.fence}, **changes)
 
 
 def held(tx: Tx, caller: Caller, job_id: str, fence: int | None) -> JobRow:

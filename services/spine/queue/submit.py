@@ -1,18 +1,26 @@
-"""Submitting a job."""
+"""Submitting jobs: one, or a list that is taken whole or not at all."""
+
+import hashlib
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from contract import wire
+from contract.clock import parse_iso
 from contract.errors import InvalidField
 from contract.ids import new_job_id
-from contract.states import Action
+from contract.states import Action, Status
 from spine.queue.access import Caller
 from spine.queue.mentions import note_mentions
+from spine.queue.moving import is_lost, is_satisfied
 from spine.queue.rules import Rules
-from spine.store import jobs
+from spine.store import dependencies, jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
+
+FARTHEST_MS = 253_402_300_799_000  # the end of the year 9999: what an ISO time can say
 
 
 def check(rules: Rules, request: wire.Submit) -> None:
@@ -22,55 +30,118 @@ def check(rules: Rules, request: wire.Submit) -> None:
         InvalidField
     """
     if request.target != wire.ANY_TARGET and request.target not in rules.targets:
-        known = ", ".join(sorted(rules.targets | {wire.ANY_TARGET}))
+        known = ", ".join(sorted({*rules.targets, wire.ANY_TARGET}))
         raise InvalidField(f"target: no machine and no token is named {request.target!r}; known: {known}", "target")
-    if not isinstance(request.meta, msgspec.UnsetType) and not bytes(request.meta).lstrip().startswith(b"{"):
+    if request.meta is not UNSET and not bytes(request.meta).lstrip().startswith(b"{"):
         raise InvalidField("meta: expected an object", "meta")
+    if request.not_before is not None and request.delay_seconds is not None:
+        raise InvalidField("delaySeconds: give notBefore or delaySeconds, not both", "delaySeconds")
+    if request.concurrency_limit is not UNSET and request.concurrency_key is None:
+        raise InvalidField("concurrencyLimit: needs a concurrencyKey", "concurrencyLimit")
+    for name in ("label", "parent_id", "concurrency_key", "dedupe_key"):
+        value = getattr(request, name)
+        if value is not None and not value.isprintable():
+            shown = msgspec.structs.fields(wire.Submit)[wire.Submit.__struct_fields__.index(name)].encode_name
+            raise InvalidField(f"{shown}: holds characters that cannot be printed", shown)
+    _not_before(request)
 
 
-def submit(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
-    """Add a job, ready to be claimed."""
-    spec = '""' if isinstance(request.spec, msgspec.UnsetType) else bytes(request.spec).decode()
-    meta = "{}" if isinstance(request.meta, msgspec.UnsetType) else bytes(request.meta).decode()
-    most = request.max_attempts
+def _not_before(request: wire.Submit) -> int | None:
+    if request.not_before is None:
+        return None
+    try:
+        moment = parse_iso(request.not_before)
+    except (ValueError, OverflowError) as e:
+        raise InvalidField("notBefore: expected a time such as 2030-01-31T08:00:00Z", "notBefore") from e
+    if not 0 <= moment <= FARTHEST_MS:
+        raise InvalidField("notBefore: out of range", "notBefore")
+    return moment
+
+
+def submit(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> tuple[JobRow, bool]:
+    """Add a job; return it, and whether it is new (an unfinished one with its dedupe key is returned instead).
+
+    Raises:
+        InvalidField: it waits for a job that does not exist, or that can never be done.
+    """
+    if request.dedupe_key is not None:
+        same = jobs.holder_of_dedupe_key(tx, request.dedupe_key)
+        if same is not None:
+            return same, False
+    needed = _needed(tx, request.after)
+    row = _row(tx, rules, caller, request)
+    unmet = [job for job in needed if not is_satisfied(job)]
+    waits = bool(unmet) or row.approval is not None or row.wake_at is not None
+    job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, {"target": row.target, "round": 1})
+    for need in needed:
+        dependencies.add(tx, job.id, need.id, is_satisfied(need))
+    note_mentions(tx, job.id, job.spec, job.meta)
+    return job, True
+
+
+def submit_all(tx: Tx, rules: Rules, caller: Caller, requests: Sequence[wire.Submit]) -> list[tuple[JobRow, bool]]:
+    """Add a list of jobs, all or none.
+
+    Raises:
+        InvalidField: naming the position, such as `[3].after`.
+    """
+    found = []
+    for n, request in enumerate(requests):
+        try:
+            found.append(submit(tx, rules, caller, request))
+        except InvalidField as e:
+            raise InvalidField(f"[{n}].{e.detail}", f"[{n}].{e.members['field']}") from e
+    return found
+
+
+def _needed(tx: Tx, ids: list[str]) -> list[JobRow]:
+    found = []
+    for job_id in dict.fromkeys(ids):
+        job = jobs.find(tx, job_id)
+        if job is None:
+            raise InvalidField(f"after: there is no job {job_id}", "after")
+        if is_lost(job):
+            raise InvalidField(f"after: job {job_id} is {job.status} and will not be done", "after")
+        found.append(job)
+    return found
+
+
+def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
+    spec = '""' if request.spec is UNSET else bytes(request.spec).decode()
     requires = canonical(request.requires)
-    row = JobRow(
+    not_before = _not_before(request)
+    if request.delay_seconds:
+        not_before = tx.now + request.delay_seconds * 1000
+    limit = None if request.concurrency_key is None else 1
+    if request.concurrency_limit is not UNSET:
+        limit = request.concurrency_limit
+    return JobRow(
         seq=0,
         id=new_job_id(),
         lane=rules.lanes.take(tx, request.target, requires),
         target=request.target,
-        status="",
+        status=Status.QUEUED,
         created_at=tx.now,
         updated_at=tx.now,
         created_by=caller.name,
-        claimed_by=None,
-        worker_id=None,
-        machine=None,
-        lease_until=None,
-        accepted=1,
-        unaccepted=0,
-        attempts=0,
-        max_attempts=rules.default_max_attempts if isinstance(most, msgspec.UnsetType) else most,
+        max_attempts=rules.default_max_attempts if request.max_attempts is UNSET else request.max_attempts,
         spec=spec,
-        meta=meta,
-        result=None,
-        error=None,
-        progress=None,
-        release_reason=None,
+        meta="{}" if request.meta is UNSET else bytes(request.meta).decode(),
         priority=request.priority,
         timeout_seconds=request.timeout_seconds,
         requires=requires,
         label=request.label,
         parent_id=request.parent_id,
         traceparent=request.traceparent,
-        fence=0,
-        round=1,
-        comments=0,
-        comments_seen=0,
-        started_at=None,
-        finished_at=None,
-        version=1,
+        not_before=not_before,
+        wake_at=not_before if not_before is not None and not_before > tx.now else None,
+        concurrency_key=request.concurrency_key,
+        concurrency_limit=limit,
+        after=msgspec.json.encode(list(dict.fromkeys(request.after))).decode(),
+        retry=None if request.retry is None else msgspec.json.encode(request.retry).decode(),
+        dedupe_key=request.dedupe_key,
+        approval="pending" if request.needs_approval else None,
+        spec_digest=hashlib.sha256(spec.encode()).hexdigest() if request.needs_approval else None,
+        needs_review=int(request.needs_review),
+        notify=msgspec.json.encode(request.notify).decode(),
     )
-    job = jobs.insert(tx, Action.SUBMIT, row, {"target": row.target})
-    note_mentions(tx, job.id, spec, meta)
-    return job

@@ -58,7 +58,20 @@ def job_record(tx: Tx, job: JobRow, new_since: int | None = None) -> wire.Job:
         started_at=iso_or_none(job.started_at),
         finished_at=iso_or_none(job.finished_at),
         version=job.version,
+        not_before=iso_or_none(job.not_before),
+        concurrency_key=job.concurrency_key,
+        concurrency_limit=job.concurrency_limit,
+        after=raw(job.after),
+        retry=raw(job.retry),
+        dedupe_key=job.dedupe_key,
+        needs_review=bool(job.needs_review),
+        notify=raw(job.notify),
     )
+    if job.approval is not None:
+        record.needs_approval = True
+        record.approval = wire.Approval(state=job.approval, spec_digest=job.spec_digest or "", by=job.approval_by)
+    if job.review is not None:
+        record.review = wire.ReviewState(state=job.review, by=job.review_by)
     if job.progress is not None:
         record.progress = raw(job.progress)
     if job.release_reason is not None:
@@ -97,6 +110,8 @@ def attempt_record(row: AttemptRow) -> wire.Attempt:
         ended_at=iso_or_none(row.ended_at),
         error=row.error,
     )
+    if row.result is not None:
+        record.result = raw(row.result)
     if row.late_at is not None:
         record.late_at = iso(row.late_at)
         if row.late_result is not None:

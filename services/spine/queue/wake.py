@@ -127,6 +127,10 @@ class Hub:
 
     def committed(self, signals: Signals) -> None:
         """Act on what a commit told; runs on the event loop."""
+        if signals.everything:  # rare, and a person's doing: everyone looks once
+            for queue in self._classes.values():
+                for waiter in queue.waiters:
+                    waiter.turn.set()
         for lane, count in signals.lanes.items():
             self._wake(lane, count)
         if signals.deadline is not None:

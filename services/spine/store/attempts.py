@@ -24,6 +24,7 @@ class AttemptRow(NamedTuple):
     late_result: str | None
     late_error: str | None
     late_at: int | None
+    result: str | None
 
 
 _COLUMNS = [getattr(Attempt, name) for name in AttemptRow._fields]
@@ -40,6 +41,11 @@ _KEEP_LATE = Statement(
     Attempt.update(
         {Attempt.late_result: bind("result"), Attempt.late_error: bind("error"), Attempt.late_at: bind("now")}
     ).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence")))
+)
+_KEEP_ROUND = Statement(
+    Attempt.update({Attempt.result: bind("result")}).where(
+        (Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence"))
+    )
 )
 _FIND = Statement(
     Attempt.select(*_COLUMNS).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence")))
@@ -74,6 +80,11 @@ def start(
 def end(tx: Tx, job_id: str, fence: int, outcome: str, error: str | None = None) -> None:
     """Record how a claim ended."""
     tx.run(_END, job_id=job_id, fence=fence, outcome=outcome, error=error, now=tx.now)
+
+
+def keep_round(tx: Tx, job_id: str, fence: int, result: str | None) -> None:
+    """Keep the result of a round that was sent back."""
+    tx.run(_KEEP_ROUND, job_id=job_id, fence=fence, result=result)
 
 
 def keep_late(tx: Tx, job_id: str, fence: int, result: str | None, error: str | None) -> None:

@@ -27,12 +27,13 @@ class Signals:
     """What a committed batch tells the rest of the server. A hint, never the truth.
 
     `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
-    written; `logs`: (job id, fence) whose log grew or ended.
+    written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
     deadline: int | None = None
     events: bool = False
+    everything: bool = False
     logs: set[str] = field(default_factory=set)
 
     def merge(self, other: "Signals") -> None:
@@ -42,6 +43,7 @@ class Signals:
         if other.deadline is not None:
             self.deadline = min(other.deadline, self.deadline or other.deadline)
         self.events = self.events or other.events
+        self.everything = self.everything or other.everything
         self.logs |= other.logs
 
 

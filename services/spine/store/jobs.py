@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from peewee import fn
+import peewee as pw
 
 from contract.errors import Conflict
 from contract.states import TERMINAL, TRANSITIONS, Action, Status
-from spine.store import events
+from spine.store import events, keys
 from spine.store.engine import Tx
 from spine.store.models import Job
 from spine.store.statement import Statement, bind, number, text
@@ -25,75 +25,69 @@ class JobRow(NamedTuple):
     created_at: int
     updated_at: int
     created_by: str
-    claimed_by: str | None
-    worker_id: str | None
-    machine: str | None
-    lease_until: int | None
-    accepted: int
-    unaccepted: int
-    attempts: int
-    max_attempts: int
-    spec: str
-    meta: str
-    result: str | None
-    error: str | None
-    progress: str | None
-    release_reason: str | None
-    priority: int
-    timeout_seconds: int | None
-    requires: str
-    label: str | None
-    parent_id: str | None
-    traceparent: str | None
-    fence: int
-    round: int
-    comments: int
-    comments_seen: int
-    started_at: int | None
-    finished_at: int | None
-    version: int
+    claimed_by: str | None = None
+    worker_id: str | None = None
+    machine: str | None = None
+    lease_until: int | None = None
+    accepted: int = 1
+    unaccepted: int = 0
+    attempts: int = 0
+    max_attempts: int = 1
+    spec: str = '""'
+    meta: str = "{}"
+    result: str | None = None
+    error: str | None = None
+    progress: str | None = None
+    release_reason: str | None = None
+    priority: int = 0
+    timeout_seconds: int | None = None
+    requires: str = "[]"
+    label: str | None = None
+    parent_id: str | None = None
+    traceparent: str | None = None
+    fence: int = 0
+    round: int = 1
+    comments: int = 0
+    comments_seen: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    version: int = 1
+    ready: int = 1
+    not_before: int | None = None
+    wake_at: int | None = None
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
+    after: str = "[]"
+    retry: str | None = None
+    dedupe_key: str | None = None
+    approval: str | None = None
+    approval_by: str | None = None
+    spec_digest: str | None = None
+    needs_review: int = 0
+    review: str | None = None
+    review_by: str | None = None
+    notify: str = "[]"
+    prefer_machine: str | None = None
+    prefer_until: int | None = None
 
 
-_COLUMNS = [getattr(Job, name) for name in JobRow._fields]
+COLUMNS = [getattr(Job, name) for name in JobRow._fields]
 _AT_BIRTH = tuple(
     name
     for name in JobRow._fields
     if name
-    not in ("seq", "claimed_by", "worker_id", "machine", "lease_until", "result", "error", "progress", "release_reason")
-)
-_INSERT = Statement(Job.insert({getattr(Job, name): bind(name) for name in _AT_BIRTH}))
-_BY_ID = Statement(Job.select(*_COLUMNS).where(Job.id == bind("id")))
-_READY = Statement(
-    Job.select(*_COLUMNS)
-    .where((Job.lane == bind("lane")) & (Job.status == text("queued")))
-    .order_by(Job.priority.desc(), Job.seq)
-    .limit(bind("limit"))
-)
-_OVERDUE = Statement(
-    Job.select(*_COLUMNS)
-    .where((Job.status == text("running")) & (Job.lease_until <= bind("now")))
-    .order_by(Job.lease_until)
-    .limit(bind("limit"))
-)
-_NEXT_LEASE_END = Statement(
-    Job.select(Job.lease_until).where(Job.status == text("running")).order_by(Job.lease_until).limit(number(1))
-)
-_GRACE = Statement(
-    Job.update({Job.lease_until: bind("until")}).where(
-        (Job.status == text("running")) & (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
+    not in (
+        *("seq", "claimed_by", "worker_id", "machine", "lease_until", "result", "error", "progress", "release_reason"),
+        *("approval_by", "review", "review_by", "prefer_machine", "prefer_until"),
     )
 )
-_EXTEND = Statement(
-    Job.update(
-        {
-            Job.lease_until: bind("lease_until"),
-            Job.accepted: number(1),
-            Job.progress: bind("progress"),
-            Job.comments_seen: bind("comments_seen"),
-            Job.updated_at: bind("now"),
-            Job.version: Job.version + number(1),
-        }
-    ).where((Job.id == bind("id")) & (Job.status == text("running")) & (Job.fence == bind("fence")))
+_INSERT = Statement(Job.insert({getattr(Job, name): bind(name) for name in _AT_BIRTH}))
+_BY_ID = Statement(Job.select(*COLUMNS).where(Job.id == bind("id")))
+_READY = Statement(
+    Job.select(*COLUMNS)
+    .where((Job.lane == bind("lane")) & (Job.status == text("queued")) & (Job.ready == number(1)))
+    .order_by(Job.priority.desc(), Job.seq)
+    .limit(bind("limit"))
 )
 _COMMENTED = Statement(
     Job.update(
@@ -104,8 +98,30 @@ _COMMENTED = Statement(
         }
     ).where(Job.id == bind("id"))
 )
-_COUNTS = Statement(
-    Job.select(Job.status, Job.target, fn.COUNT(Job.seq), fn.MIN(Job.created_at)).group_by(Job.status, Job.target)
+_REVIEWED = Statement(
+    Job.update(
+        {
+            Job.review: bind("review"),
+            Job.review_by: bind("review_by"),
+            Job.updated_at: bind("now"),
+            Job.version: Job.version + number(1),
+        }
+    ).where((Job.id == bind("id")) & (Job.fence == bind("fence")) & (Job.status == text("done")))
+)
+_APPROVED = Statement(
+    Job.update(
+        {
+            Job.approval: text("approved"),
+            Job.approval_by: bind("by"),
+            Job.updated_at: bind("now"),
+            Job.version: Job.version + number(1),
+        }
+    ).where((Job.id == bind("id")) & (Job.status == text("waiting")) & (Job.approval == text("pending")))
+)
+_BY_DEDUPE = Statement(
+    Job.select(*COLUMNS).where(
+        (Job.dedupe_key == bind("key")) & Job.status.in_([text("waiting"), text("queued"), text("running")])
+    )
 )
 _NOTE_ERROR = Statement(
     Job.update({Job.error: bind("error"), Job.updated_at: bind("now"), Job.version: Job.version + number(1)}).where(
@@ -116,12 +132,20 @@ _NOTE_ERROR = Statement(
 
 def insert(tx: Tx, action: Action, row: JobRow, data: dict[str, Any]) -> JobRow:
     """Add a job in the state that `action` gives it, and its event."""
-    born = row._replace(status=TRANSITIONS[action].target.value)
+    born = row._replace(status=TRANSITIONS[action].target.value, ready=int(row.concurrency_key is None))
     seq = tx.insert(_INSERT, **{name: getattr(born, name) for name in _AT_BIRTH})
     events.append(tx, TRANSITIONS[action].event, born.created_by, born.id, born.target, data)
     if born.status == Status.QUEUED:
-        tx.signals.lanes[born.lane] = tx.signals.lanes.get(born.lane, 0) + 1
+        _claimable(tx, born)
     return born._replace(seq=seq)
+
+
+def _claimable(tx: Tx, job: JobRow) -> None:
+    """Tell of a job that has become claimable: at once, or behind its concurrency key."""
+    if job.concurrency_key is None:
+        tx.signals.lanes[job.lane] = tx.signals.lanes.get(job.lane, 0) + 1
+    else:
+        keys.refill(tx, job.concurrency_key)
 
 
 def find(tx: Tx, job_id: str) -> JobRow | None:
@@ -135,89 +159,32 @@ def ready(tx: Tx, lane: int, limit: int) -> Iterator[JobRow]:
     return map(JobRow._make, tx.rows(_READY, lane=lane, limit=limit))
 
 
-@lru_cache(maxsize=256)
-def _matching_statement(statuses: int, target: bool, targets: bool, machine: bool, label: bool) -> Statement:
-    where = Job.seq > bind("after")
-    if statuses:
-        where &= Job.status.in_([bind(f"status{n}") for n in range(statuses)])
-    if target:
-        where &= Job.target == bind("target")
-    if targets:
-        where &= Job.target.in_([bind("target0"), bind("target1")])
-    if machine:
-        where &= Job.machine == bind("machine")
-    if label:
-        where &= Job.label == bind("label")
-    return Statement(Job.select(*_COLUMNS).where(where).order_by(Job.seq).limit(bind("limit")))
-
-
-def matching(
-    tx: Tx,
-    statuses: tuple[str, ...],
-    target: str | None,
-    targets: tuple[str, str] | None,
-    machine: str | None,
-    label: str | None,
-    after: int,
-    limit: int,
-) -> Iterator[JobRow]:
-    """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
-    statement = _matching_statement(
-        len(statuses), target is not None, targets is not None, machine is not None, label is not None
-    )
-    values: dict[str, Any] = {f"status{n}": status for n, status in enumerate(statuses)}
-    if targets is not None:
-        values |= {"target0": targets[0], "target1": targets[1]}
-    values |= {"target": target, "machine": machine, "label": label, "after": after, "limit": limit}
-    return map(JobRow._make, tx.rows(statement, **values))
-
-
-def counts(tx: Tx) -> list[tuple[str, str, int, int]]:
-    """Return (status, target, how many, oldest creation in ms) for every pair that has jobs."""
-    return [(row[0], row[1], row[2], row[3]) for row in tx.rows(_COUNTS)]
-
-
-def overdue(tx: Tx, limit: int) -> list[JobRow]:
-    """Return running jobs whose lease has ended, the longest ended first."""
-    return [JobRow._make(row) for row in tx.rows(_OVERDUE, now=tx.now, limit=limit)]
-
-
-def next_lease_end(tx: Tx) -> int | None:
-    """Return the earliest end (ms) of a running job's lease, or None."""
-    row = tx.one(_NEXT_LEASE_END)
-    return None if row is None else row[0]
-
-
-def grant_grace(tx: Tx, since: int, until: int) -> int:
-    """Move every lease end in [since, until) to `until` (ms); return how many."""
-    return tx.run(_GRACE, since=since, until=until)
-
-
-def extend(tx: Tx, job: JobRow, lease_until: int, progress: str | None, comments_seen: int) -> JobRow:
-    """Stretch a running job's lease.
+def note_review(tx: Tx, job: JobRow, review: str, by: str) -> JobRow:
+    """Record what a person thinks of a job that is done; its status stays.
 
     Raises:
-        Conflict: it is not running under this fence any more.
+        Conflict: it is not done under this fence any more.
     """
-    changed = tx.run(
-        _EXTEND,
-        id=job.id,
-        fence=job.fence,
-        lease_until=lease_until,
-        progress=progress,
-        comments_seen=comments_seen,
-        now=tx.now,
-    )
-    if changed != 1:
-        raise Conflict
-    return job._replace(
-        lease_until=lease_until,
-        accepted=1,
-        progress=progress,
-        comments_seen=comments_seen,
-        updated_at=tx.now,
-        version=job.version + 1,
-    )
+    if tx.run(_REVIEWED, id=job.id, fence=job.fence, review=review, review_by=by, now=tx.now) != 1:
+        raise Conflict(jobId=job.id)
+    return job._replace(review=review, review_by=by, updated_at=tx.now, version=job.version + 1)
+
+
+def note_approval(tx: Tx, job: JobRow, by: str) -> JobRow:
+    """Record a person's approval of a waiting job; its status stays.
+
+    Raises:
+        Conflict: it does not wait any more.
+    """
+    if tx.run(_APPROVED, id=job.id, by=by, now=tx.now) != 1:
+        raise Conflict(jobId=job.id)
+    return job._replace(approval="approved", approval_by=by, updated_at=tx.now, version=job.version + 1)
+
+
+def holder_of_dedupe_key(tx: Tx, key: str) -> JobRow | None:
+    """Return the unfinished job that carries the key, or None."""
+    row = tx.one(_BY_DEDUPE, key=key)
+    return None if row is None else JobRow._make(row)
 
 
 def note_error(tx: Tx, job: JobRow, error: str | None) -> JobRow:
@@ -243,6 +210,10 @@ def _move_statement(action: Action, changed: tuple[str, ...]) -> Statement:
     }
     if Status.RUNNING in row.sources and row.target != Status.RUNNING:
         values[Job.lease_until] = bind("none")
+    if row.target != Status.RUNNING:
+        values[Job.ready] = pw.Case(None, [(Job.concurrency_key.is_null(), number(1))], number(0))
+    if row.target != Status.WAITING and "wake_at" not in changed:
+        values[Job.wake_at] = bind("none")
     if row.target in TERMINAL:
         values[Job.finished_at] = bind("now")
     elif row.sources & TERMINAL:
@@ -271,12 +242,19 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
         "finished_at": tx.now if row.target in TERMINAL else None,
         "lease_until": None,
     }
+    if row.target != Status.RUNNING:
+        fields["ready"] = int(job.concurrency_key is None)
+    if row.target != Status.WAITING:
+        fields["wake_at"] = None
     moved = job._replace(**(fields | changes))
     events.append(tx, row.event, by, job.id, job.target, data)
     if row.target == Status.QUEUED:
-        tx.signals.lanes[job.lane] = tx.signals.lanes.get(job.lane, 0) + 1
-    elif row.target == Status.RUNNING:
-        tx.signals.deadline = min(moved.lease_until or tx.now, tx.signals.deadline or 2**62)
+        _claimable(tx, moved)
+    elif job.concurrency_key is not None and row.target != Status.RUNNING:
+        keys.refill(tx, job.concurrency_key)  # a slot, or a place in the ready index, has become free
+    for moment in (moved.lease_until, moved.wake_at):
+        if moment is not None:
+            tx.signals.deadline = min(moment, tx.signals.deadline or moment)
     if job.status == Status.RUNNING:
         tx.signals.logs.add(job.id)
     return moved

@@ -52,6 +52,23 @@ class Job(Table):
     started_at = pw.BigIntegerField(null=True)
     finished_at = pw.BigIntegerField(null=True)
     version = pw.BigIntegerField()
+    ready = pw.IntegerField()
+    not_before = pw.BigIntegerField(null=True)
+    wake_at = pw.BigIntegerField(null=True)
+    concurrency_key = pw.TextField(null=True)
+    concurrency_limit = pw.IntegerField(null=True)
+    after = pw.TextField()
+    retry = pw.TextField(null=True)
+    dedupe_key = pw.TextField(null=True)
+    approval = pw.TextField(null=True)
+    approval_by = pw.TextField(null=True)
+    spec_digest = pw.TextField(null=True)
+    needs_review = pw.IntegerField()
+    review = pw.TextField(null=True)
+    review_by = pw.TextField(null=True)
+    notify = pw.TextField()
+    prefer_machine = pw.TextField(null=True)
+    prefer_until = pw.BigIntegerField(null=True)
 
     class Meta:
         table_name = "jobs"
@@ -72,10 +89,21 @@ class Attempt(Table):
     late_result = pw.TextField(null=True)
     late_error = pw.TextField(null=True)
     late_at = pw.BigIntegerField(null=True)
+    result = pw.TextField(null=True)
 
     class Meta:
         table_name = "attempts"
         primary_key = pw.CompositeKey("job_id", "fence")
+
+
+class Dependency(Table):
+    job_id = pw.TextField()
+    needs_id = pw.TextField()
+    met = pw.IntegerField()
+
+    class Meta:
+        table_name = "dependencies"
+        primary_key = pw.CompositeKey("job_id", "needs_id")
 
 
 class Comment(Table):
@@ -170,4 +198,63 @@ class MetaEntry(Table):
         table_name = "meta"
 
 
-TABLES = (Lane, Job, Attempt, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry)
+class Machine(Table):
+    name = pw.TextField(primary_key=True)
+    state = pw.TextField()
+    capabilities = pw.TextField()
+    facts = pw.TextField()
+    first_seen = pw.BigIntegerField()
+    seen_at = pw.BigIntegerField()
+    revoked_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "machines"
+
+
+class Token(Table):
+    digest = pw.TextField(primary_key=True)
+    name = pw.TextField()
+    role = pw.TextField()
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "tokens"
+
+
+class JoinCode(Table):
+    digest = pw.TextField(primary_key=True)
+    name = pw.TextField()
+    created_by = pw.TextField()
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField()
+    used_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "join_codes"
+
+
+class PausedTarget(Table):
+    name = pw.TextField(primary_key=True)
+    paused_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "paused_targets"
+
+
+class NamedLease(Table):
+    name = pw.TextField(primary_key=True)
+    holder = pw.TextField(null=True)
+    owner = pw.TextField(null=True)
+    fence = pw.BigIntegerField()
+    until = pw.BigIntegerField(null=True)
+    data = pw.TextField()
+
+    class Meta:
+        table_name = "named_leases"
+
+
+TABLES = (
+    *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
+    *(Machine, Token, JoinCode, PausedTarget, NamedLease),
+)

@@ -1,0 +1,143 @@
+"""A head's decisions: cancel, approve, reject, review, retry, adopt, and the same for all that match a filter."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+from falcon.asgi import Request, Response
+from msgspec import UNSET
+
+from contract import wire
+from contract.errors import InvalidField, SpineError
+from contract.states import Action, Status
+from spine.api.body import moment
+from spine.api.core import Core
+from spine.queue import history, listing, settle, steer, view
+from spine.queue.access import Caller
+from spine.queue.once import Answer
+from spine.store.engine import Refusal, Tx
+from spine.store.jobs import JobRow
+from spine.store.listing import Filter
+
+R = TypeVar("R", bound=wire.Request)
+_STATUSES = frozenset(status.value for status in Status)
+
+
+class Reviews:
+    """POST /jobs/:id/{cancel,approve,reject,review,retry,adopt} and POST /jobs/bulk/{cancel,retry,release}."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def on_post_cancel(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/cancel."""
+        await self._decide(req, resp, wire.Cancel, lambda tx, who, r: steer.cancel(tx, who, job_id, r.reason))
+
+    async def on_post_approve(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/approve."""
+        await self._decide(req, resp, wire.Approve, lambda tx, who, r: steer.approve(tx, who, job_id, r.spec_digest))
+
+    async def on_post_reject(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/reject."""
+        await self._decide(req, resp, wire.Cancel, lambda tx, who, r: steer.reject(tx, who, job_id, r.reason))
+
+    async def on_post_review(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/review."""
+        await self._decide(req, resp, wire.Review, lambda tx, who, r: steer.review(tx, who, job_id, r.decision, r.text))
+
+    async def on_post_retry(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/retry."""
+        await self._decide(req, resp, wire.Nothing, lambda tx, who, r: steer.retry(tx, who, job_id))
+
+    async def on_post_adopt(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/:id/adopt."""
+        await self._decide(req, resp, wire.Adopt, lambda tx, who, r: steer.adopt(tx, who, job_id, r.fence))
+
+    async def _decide(
+        self, req: Request, resp: Response, kind: type[R], verb: Callable[[Tx, Caller, R], JobRow]
+    ) -> None:
+        core = self._core
+        caller = core.auth.head(req)
+        data = await core.body(req)
+        request = core.decode(resp, data, kind, v0=False)
+        await core.carry_out(
+            resp, core.key(req, caller, data), lambda tx: Answer(200, view.job(tx, verb(tx, caller, request)))
+        )
+
+    # --- many at once ----------------------------------------------------------------------------------------------
+
+    async def on_post_bulk(self, req: Request, resp: Response, verb: str) -> None:
+        """POST /jobs/bulk/cancel, /retry, /release: up to 500 jobs a call, in one transaction."""
+        core = self._core
+        caller = core.auth.head(req)
+        act = _BULK.get(verb)
+        if act is None:
+            raise InvalidField(f"verb: {verb[:40]!r} is none of {', '.join(_BULK)}", "verb")
+        data = await core.body(req)
+        request = core.decode(resp, data, wire.Bulk, v0=False)
+        narrowed = _filter(request)
+        start = history.position(core.store_id, request.cursor)
+        if start is None:
+            raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
+
+        def carry_out(tx: Tx) -> Answer:
+            def one(job: JobRow) -> bool:
+                return act(tx, caller, job, request.reason)
+
+            matched, changed, following = listing.each(tx, narrowed, start, one)
+            place = None if following is None else history.cursor(core.store_id, following)
+            found = wire.BulkResult(matched=matched, changed=changed, next_cursor=place)
+            return Answer(200, msgspec.json.encode(found))
+
+        await core.carry_out(resp, core.key(req, caller, data), carry_out)
+
+
+def _filter(request: wire.Bulk) -> Filter:
+    statuses = () if request.status is UNSET else tuple(dict.fromkeys(request.status))
+    for status in statuses:
+        if status not in _STATUSES:
+            raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(sorted(_STATUSES))}", "status")
+    narrowed = Filter(
+        statuses,
+        None if request.target is UNSET else request.target,
+        None if request.machine is UNSET else request.machine,
+        None if request.label is UNSET else request.label,
+        None if request.q is UNSET else request.q,
+        None if request.since is UNSET else moment(request.since, "since"),
+    )
+    if narrowed == Filter() and not request.all:
+        raise InvalidField("all: give a filter, or all=true for every job", "all")
+    if narrowed != Filter() and request.all:
+        raise InvalidField("all: give a filter or all=true, not both", "all")
+    return narrowed
+
+
+def _cancel(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
+    current = steer.current(tx, job)
+    if current.status not in (Status.WAITING, Status.QUEUED, Status.RUNNING):
+        return False
+    steer.cancel(tx, caller, job.id, reason)
+    return True
+
+
+def _retry(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
+    if job.status not in (Status.FAILED, Status.DEAD, Status.CANCELLED):
+        return False
+    try:
+        steer.retry(tx, caller, job.id)
+    except SpineError:
+        return False  # its dedupe key is another's by now; refused before anything was written
+    return True
+
+
+def _release(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
+    if job.status != Status.RUNNING:
+        return False
+    return not isinstance(settle.release(tx, caller, job.id, None, reason, True), Refusal)
+
+
+_BULK: dict[str, Callable[[Tx, Caller, JobRow, str | None], bool]] = {
+    Action.CANCEL.value: _cancel,
+    Action.RETRY.value: _retry,
+    Action.RELEASE.value: _release,
+}

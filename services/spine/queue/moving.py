@@ -1,0 +1,82 @@
+"""What a move of one job means for others: who waited for it goes on, or is cancelled with it. Same transaction.
+
+The verbs move jobs through here; `store.jobs.move` does the moving.
+"""
+
+from collections import deque
+from typing import Any
+
+from contract.states import TERMINAL, Action, Status
+from spine.store import attempts, dependencies, jobs
+from spine.store.engine import Tx
+from spine.store.jobs import JobRow
+
+SPINE = "spine"
+
+
+def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **changes: Any) -> JobRow:
+    """Carry out one row of the transition table, and what follows from it.
+
+    Raises:
+        Conflict: see `store.jobs.move`.
+    """
+    moved = jobs.move(tx, action, job, by, data, **changes)
+    if moved.status in TERMINAL:
+        settle_dependants(tx, moved)
+    return moved
+
+
+def is_satisfied(job: JobRow) -> bool:
+    """Tell whether a job counts as done for those that wait for it: done, and accepted where it needs review."""
+    return job.status == Status.DONE and (not job.needs_review or job.review == "accepted")
+
+
+def is_lost(job: JobRow) -> bool:
+    """Tell whether a job has ended without being done."""
+    return job.status in TERMINAL and job.status != Status.DONE
+
+
+def settle_dependants(tx: Tx, ended: JobRow) -> None:
+    """Go on with, or cancel, every job that waits for one that has ended; and those that wait for them."""
+    work = deque([ended])
+    while work:
+        job = work.popleft()
+        if is_satisfied(job):
+            waiting = dependencies.waiting_for(tx, job.id)
+            dependencies.meet(tx, job.id)
+            for job_id in waiting:
+                go_on(tx, jobs.find(tx, job_id))
+        elif is_lost(job):
+            for job_id in dependencies.waiting_for(tx, job.id):
+                dependant = jobs.find(tx, job_id)
+                if dependant is not None and dependant.status == Status.WAITING:
+                    work.append(cancel_row(tx, dependant, SPINE, f"job {job.id} it waited for is {job.status}", job.id))
+
+
+def cancel_row(tx: Tx, job: JobRow, by: str, reason: str | None, cause: str | None = None) -> JobRow:
+    """Cancel one job, without a look at who waits for it."""
+    if job.status == Status.RUNNING:
+        attempts.end(tx, job.id, job.fence, "cancelled", reason)
+    data: dict[str, Any] = {"reason": reason, "fence": job.fence}
+    if cause is not None:
+        data["after"] = cause
+    return jobs.move(tx, Action.CANCEL, job, by, data, error=reason or job.error)
+
+
+def go_on(tx: Tx, job: JobRow | None, by: str = SPINE) -> JobRow | None:
+    """Queue a waiting job when nothing holds it any more; return it as it then is."""
+    if job is None or job.status != Status.WAITING or holds(tx, job):
+        return job
+    return jobs.move(tx, Action.READY, job, by, {})
+
+
+def holds(tx: Tx, job: JobRow) -> list[str]:
+    """Return what a waiting job waits for, in the order to look at them: `approval`, `after`, `time` (or a backoff)."""
+    found = []
+    if job.approval == "pending":
+        found.append("approval")
+    if dependencies.unmet(tx, job.id):
+        found.append("after")
+    if job.wake_at is not None and job.wake_at > tx.now:
+        found.append("time")
+    return found

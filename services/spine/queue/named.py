@@ -1,0 +1,89 @@
+"""Named leases for whoever needs exactly one of something: take, renew, release, read. Fences only grow.
+
+On the store's clock alone; a holder whose lease is over has lost it even when nobody has taken it since.
+"""
+
+from contract import wire
+from contract.clock import iso_or_none
+from contract.errors import LeaseHeld, NotFound, StaleFence
+from spine.queue.access import Caller
+from spine.queue.view import raw
+from spine.store import named_leases
+from spine.store.engine import Tx
+from spine.store.named_leases import NamedLeaseRow
+
+
+def record(tx: Tx, row: NamedLeaseRow) -> wire.NamedLease:
+    """Return a lease as a record; a holder whose time is over is none."""
+    live = is_held(tx, row)
+    return wire.NamedLease(
+        name=row.name,
+        holder=row.holder if live else None,
+        fence=row.fence,
+        until=iso_or_none(row.until) if live else None,
+        data=raw(row.data),
+    )
+
+
+def is_held(tx: Tx, row: NamedLeaseRow) -> bool:
+    """Tell whether somebody holds it now."""
+    return row.holder is not None and row.until is not None and row.until > tx.now
+
+
+def read(tx: Tx, name: str) -> NamedLeaseRow:
+    """Return a lease.
+
+    Raises:
+        NotFound: nobody ever took it.
+    """
+    row = named_leases.find(tx, name)
+    if row is None:
+        raise NotFound(f"nobody has taken the lease {name[:64]}")
+    return row
+
+
+def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str) -> NamedLeaseRow:
+    """Take a free lease, with the next fence. Taking again what one holds renews it.
+
+    Raises:
+        LeaseHeld: with `holder` and `until`.
+    """
+    known = named_leases.find(tx, name)
+    if known is not None and is_held(tx, known):
+        if (known.holder, known.owner) != (holder, caller.name):
+            raise LeaseHeld(f"{known.holder} holds it", holder=known.holder, until=iso_or_none(known.until))
+        return renew(tx, caller, name, known.fence, ttl_ms, data)
+    fence = 1 if known is None else known.fence + 1
+    row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, data)
+    named_leases.put(tx, row)
+    return row
+
+
+def renew(tx: Tx, caller: Caller, name: str, fence: int, ttl_ms: int, data: str | None) -> NamedLeaseRow:
+    """Extend a lease that one still holds.
+
+    Raises:
+        NotFound, StaleFence
+    """
+    row = _holders(tx, caller, name, fence)
+    row = row._replace(until=tx.now + ttl_ms, data=row.data if data is None else data)
+    named_leases.put(tx, row)
+    return row
+
+
+def release(tx: Tx, caller: Caller, name: str, fence: int) -> NamedLeaseRow:
+    """Give a lease up.
+
+    Raises:
+        NotFound, StaleFence
+    """
+    row = _holders(tx, caller, name, fence)._replace(holder=None, owner=None, until=None)
+    named_leases.put(tx, row)
+    return row
+
+
+def _holders(tx: Tx, caller: Caller, name: str, fence: int) -> NamedLeaseRow:
+    row = read(tx, name)
+    if row.fence != fence or not is_held(tx, row) or (row.owner != caller.name and not caller.principal.is_head):
+        raise StaleFence("the lease is over or another's", fence=row.fence, holder=row.holder)
+    return row

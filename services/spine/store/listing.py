@@ -1,0 +1,95 @@
+"""Lists and counts of jobs."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import peewee as pw
+
+from spine.store.engine import Tx
+from spine.store.jobs import COLUMNS, JobRow
+from spine.store.models import Job
+from spine.store.statement import Statement, bind, number
+
+
+class Filter(NamedTuple):
+    """What a list is narrowed to; empty members narrow nothing. `since` in ms (creation), `q` a text to look for."""
+
+    statuses: tuple[str, ...] = ()
+    target: str | None = None
+    machine: str | None = None
+    label: str | None = None
+    q: str | None = None
+    since: int | None = None
+
+
+_COUNTS = Statement(
+    Job.select(Job.status, Job.target, pw.fn.COUNT(Job.seq), pw.fn.MIN(Job.created_at)).group_by(Job.status, Job.target)
+)
+_TEXTS = (Job.id, Job.label, Job.spec, Job.error)
+
+
+@lru_cache(maxsize=512)
+def _where(statuses: int, target: bool, targets: bool, machine: bool, label: bool, q: bool, since: bool) -> Any:
+    where = Job.seq > bind("after")
+    if statuses:
+        where &= Job.status.in_([bind(f"status{n}") for n in range(statuses)])
+    if target:
+        where &= Job.target == bind("target")
+    if targets:
+        where &= Job.target.in_([bind("target0"), bind("target1")])
+    if machine:
+        where &= Job.machine == bind("machine")
+    if label:
+        where &= Job.label == bind("label")
+    if q:
+        found = pw.fn.INSTR(pw.fn.LOWER(_TEXTS[0]), bind("q")) > number(0)
+        for column in _TEXTS[1:]:
+            found |= pw.fn.INSTR(pw.fn.LOWER(column), bind("q")) > number(0)
+        where &= found
+    if since:
+        where &= Job.created_at >= bind("since")
+    return where
+
+
+@lru_cache(maxsize=512)
+def _select(*shape: Any) -> Statement:
+    return Statement(Job.select(*COLUMNS).where(_where(*shape)).order_by(Job.seq).limit(bind("limit")))
+
+
+@lru_cache(maxsize=512)
+def _count(*shape: Any) -> Statement:
+    return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_where(*shape)))
+
+
+def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> tuple[Any, ...]:
+    n = narrowed
+    given = (n.target, targets, n.machine, n.label, n.q, n.since)
+    return (len(n.statuses), *(value is not None for value in given))
+
+
+def _values(narrowed: Filter, targets: tuple[str, str] | None, after: int) -> dict[str, Any]:
+    values: dict[str, Any] = {f"status{n}": status for n, status in enumerate(narrowed.statuses)}
+    if targets is not None:
+        values |= {"target0": targets[0], "target1": targets[1]}
+    values |= narrowed._asdict() | {"after": after}
+    if narrowed.q is not None:
+        values["q"] = narrowed.q.lower()
+    return values
+
+
+def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: int, limit: int) -> Iterator[JobRow]:
+    """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
+    statement = _select(*_shape(narrowed, targets))
+    return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
+
+
+def count(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None = None) -> int:
+    """Return how many jobs match."""
+    row = tx.one(_count(*_shape(narrowed, targets)), **_values(narrowed, targets, 0))
+    return 0 if row is None else int(row[0])
+
+
+def counts(tx: Tx) -> list[tuple[str, str, int, int]]:
+    """Return (status, target, how many, oldest creation in ms) for every pair that has jobs."""
+    return [(row[0], row[1], row[2], row[3]) for row in tx.rows(_COUNTS)]
