@@ -90,4 +90,4 @@ def code(tx: Tx, digest: str) -> JoinCodeRow | None:
 
 def use_code(tx: Tx, digest: str) -> bool:
     """Mark a code as used; False when it was used before."""
-    return tx.run(_USE, digest=digest) == 1
+    return tx.run(_USE, digest=digest, now=tx.now) == 1
