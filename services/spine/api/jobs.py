@@ -110,5 +110,6 @@ def _filter(req: Request) -> Filter:
         if status not in _STATUSES:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
     return Filter(
-        tuple(dict.fromkeys(statuses)), req.get_param("target"), req.get_param("machine"), req.get_param("label")
+        tuple(dict.fromkeys(statuses)),
+        *(req.get_param(name) or None for name in ("target", "machine", "label")),  # an empty one narrows nothing
     )
