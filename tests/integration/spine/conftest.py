@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support.raw_http import Api
 from tests.support.server import MakeProcess, Server, StartSpine, claw_tokens
 from tests.support.spine_process import SpineProcess

@@ -1,7 +1,6 @@
 """The native contract, Identity: who may call what, who sees what, and which tokens stand for whom."""
 
 import pytest
-
 from tests.support.raw_http import Answer, Api
 from tests.support.server import Server, StartSpine
 

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-
 from tests.support.raw_http import Answer, Api, multipart
 from tests.support.server import Server
 
