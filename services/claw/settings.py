@@ -51,9 +51,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLAW_GIT_NAME", "Spinal Cord", "author of the commits of jobs"),
     Setting("CLAW_GIT_EMAIL", "claw@localhost", "address of that author"),
     Setting("CLAW_GIT_TIMEOUT_SECONDS", "600", "longest run of one git command"),
-    Setting(
-        "CLAW_PR_COMMAND", "", "run after a push: {branch} {base} {repo} {title} {job_id}; its last URL is the pr"
-    ),
+    Setting("CLAW_PR_COMMAND", "", "run after a push: {branch} {base} {repo} {title} {job_id}; its last URL is the pr"),
     Setting("CLAW_PASS_ENV", "", "variables of the claw that jobs may see, separated by commas"),
     Setting("CLAW_LOG_LEVEL", "info", "debug, info, warning or error"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which this process stops"),

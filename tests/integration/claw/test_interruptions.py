@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.integration.claw.conftest import LEASE_SECONDS, Claw, Spine, git, until
 
 from claw.process import identity
-from tests.integration.claw.conftest import LEASE_SECONDS, Claw, Spine, git, until
 
 # Appends one line to a ledger outside the workspace, waits for a file named go, and appends another.
 STEP = 'echo begin >> "$LEDGER"; while ! test -e "$GATE"; do sleep 0.05; done; echo end >> "$LEDGER"'

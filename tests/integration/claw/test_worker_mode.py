@@ -1,11 +1,9 @@
 """A claw in worker mode against a real spine: what a job sees, what is reported, what is left behind."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
-
 from tests.integration.claw.conftest import Claw, git, until
 
 
@@ -217,4 +215,4 @@ def test_faulty_settings_are_all_named_and_exit_78(claw: Claw) -> None:
 
 def test_the_state_folder_is_private(claw: Claw) -> None:
     claw.cli("tick")
-    assert os.stat(claw.state).st_mode & 0o777 == 0o700
+    assert claw.state.stat().st_mode & 0o777 == 0o700
