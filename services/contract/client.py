@@ -7,7 +7,7 @@ safe. A client may be shared between threads; each thread gets an HTTP session o
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -176,7 +176,7 @@ class SpineClient:
         params = {k: v for k, v in {"offset": offset, "fence": fence, "limit": limit}.items() if v is not None}
         return self._call("GET", f"{_job(job_id)}/log", params=params).content
 
-    def follow_log(self, job_id: str, offset: int = 0, fence: int | None = None) -> Iterator[ServerEvent]:
+    def follow_log(self, job_id: str, offset: int = 0, fence: int | None = None) -> Generator[ServerEvent, None, None]:
         """Yield `log` events as bytes arrive and a last `end` event; the connection is made once, not resumed."""
         params = {"follow": 1, "offset": offset} | ({} if fence is None else {"fence": fence})
         return self._stream(f"{_job(job_id)}/log", params, None)
@@ -187,9 +187,9 @@ class SpineClient:
         params: dict[str, str | int] = {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
         return self._get(path, wire.EventPage, params=params)
 
-    def follow_events(self, cursor: str | None = None) -> Iterator[ServerEvent]:
+    def follow_events(self, cursor: str | None = None, job_id: str | None = None) -> Generator[ServerEvent, None, None]:
         """Yield events as they happen, from a cursor on; the connection is made once, not resumed."""
-        return self._stream("/events", {}, cursor)
+        return self._stream("/events" if job_id is None else f"{_job(job_id)}/events", {}, cursor)
 
     def upload(
         self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream"
@@ -305,7 +305,7 @@ class SpineClient:
                 raise fault
             self._sleep(wait)
 
-    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Iterator[ServerEvent]:
+    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Generator[ServerEvent, None, None]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {})
         try:
             # A ping comes every 15 s, so twice that without a byte means a dead connection.
