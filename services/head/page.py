@@ -106,7 +106,7 @@ def _spec(spec: Any) -> list[RenderableType]:
 
 
 def _attempts(attempts: list[Attempt]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = _grid(5)
     for attempt in attempts:
         names = dict.fromkeys(name for name in (attempt.claimed_by, attempt.machine) if name)
         told = clean.line(attempt.error or "")
@@ -124,14 +124,14 @@ def _attempts(attempts: list[Attempt]) -> Table:
 
 
 def _comments(job: Job) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = _grid(2)
     for comment in job.comments:
         table.add_row(Text(comment.t, "dim"), Text(clean.line(comment.by), "blue"), Text(clean.text(comment.text)))
     return table
 
 
 def _phases(phases: Any) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = _grid(3)
     for phase in phases if isinstance(phases, list) else [phases]:
         if not isinstance(phase, dict):
             table.add_row("", Text(_line(phase)))
@@ -150,7 +150,7 @@ def _checklist(steps: Any) -> RenderableType:
 
 
 def _artifacts(found: Any) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = _grid(1)
     for artifact in found if isinstance(found, list) else [found]:
         if isinstance(artifact, dict):
             table.add_row(Text(_line(artifact.get("name", ""))), Text(_line(artifact.get("url", ""))))
@@ -169,9 +169,18 @@ def _sub(heading: str, part: RenderableType) -> Group:
 
 
 def _pairs(pairs: list[tuple[str, Text]]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = _grid(1)
     for name, value in pairs:
         table.add_row(Text(f"{name}", "dim"), value)
+    return table
+
+
+def _grid(short: int) -> Table:
+    """Return a grid whose first `short` columns are never folded, and one more that may be."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for _ in range(short):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 

@@ -39,7 +39,7 @@ def listing(desk: Desk, /, status: tuple[str, ...], limit: int, json: bool, **na
     if not found:
         desk.screen.notice("no jobs" if not query else "no jobs match")
         return
-    desk.screen.out.print(tables.jobs(found, desk.screen.live))
+    desk.screen.show(tables.jobs(found, desk.screen.live))
     if seen > len(found):
         desk.screen.notice(f"the newest {len(found)} of {seen}; --limit 0 shows all")
 
@@ -58,7 +58,7 @@ def show(desk: Desk, job_id: str, json: bool) -> None:
     if json:
         desk.screen.json(msgspec.to_builtins(job) | {"history": attempts})
     else:
-        desk.screen.out.print(page.page(job, attempts))
+        desk.screen.show(page.page(job, attempts))
 
 
 @click.command()

@@ -4,11 +4,11 @@ import sys
 from typing import Any, TextIO
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from head.words import Line
 
-_PIPE_COLUMNS = 200
+_PIPE_COLUMNS = 2000
 
 
 class Screen:
@@ -25,6 +25,15 @@ class Screen:
     def say(self, line: Line) -> None:
         """Print one line."""
         self.out.print(line.text, style=line.style or None, soft_wrap=True)
+
+    def show(self, *parts: RenderableType) -> None:
+        """Print tables and pages; on a pipe without the blanks that fill a table's lines."""
+        if self.live:
+            self.out.print(*parts, sep="\n")
+            return
+        with self.out.capture() as captured:
+            self.out.print(*parts, sep="\n")
+        self.raw("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()).encode())
 
     def notice(self, text: str) -> None:
         """Print one line about the head itself on standard error."""

@@ -64,8 +64,7 @@ def follow(desk: Desk, job_id: str, json: bool, announce: bool = False) -> int:
     if json:
         desk.screen.json(job)
     else:
-        for part in page.outcome(job):
-            desk.screen.out.print(part)
+        desk.screen.show(*page.outcome(job))
     return exits.of_status(job.status)
 
 

@@ -80,7 +80,7 @@ class _View:
             cells.append(Text(words.phase(job.progress) if job.status == "running" else words.what(job)[:60]))
             done = words.percent(job.progress)
             if done is not None and job.status == "running":
-                cells.append(ProgressBar(total=100, completed=done, width=24))
+                cells.append(ProgressBar(total=100, completed=done, width=24, complete_style="yellow"))
         cells.append(Text(passed, "dim"))
         row.add_row(*cells)
         return row

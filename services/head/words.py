@@ -104,8 +104,7 @@ def _status(before: Job | None, now: Job) -> str:
         why = now.error or (now.release_reason if isinstance(now.release_reason, str) else "")
         again = "" if before is None and now.fence == 0 else " again"
         return f"{now.status}{again} for {clean.line(now.target)}" + (f": {clean.line(why)}" if again and why else "")
-    why = f": {clean.line(now.error)}" if now.error and now.status != Status.DONE else ""
-    return f"{now.status}{why}"
+    return now.status
 
 
 def seconds_between(start: str | None, end: str | None) -> float | None:
@@ -119,7 +118,7 @@ def span(seconds: float | None) -> str:
     """Say a length of time: `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; empty for None."""
     if seconds is None:
         return ""
-    if seconds < 10:
+    if seconds < 10 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     whole = int(seconds)
     if whole < 60:
