@@ -16,7 +16,7 @@ import requests
 
 from contract import __version__, wire
 from contract.errors import SpineError, Unavailable, from_problem
-from contract.retry import PATIENT, RetryPolicy
+from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.sse import ServerEvent, parse_events
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class SpineClient:
         if targets is not None:
             body["targets"] = list(targets)
         answer = self._call("POST", "/jobs/claim", body=body, key=idempotency_key or _key(), extra_seconds=wait)
-        return [] if answer.status_code == 204 else msgspec.json.decode(answer.content, type=wire.JobList).jobs
+        return [] if answer.status_code == 204 else _read(answer, wire.JobList).jobs
 
     def claim_one(self, job_id: str, capabilities: Iterable[str] | None = None) -> wire.Job:
         """Claim one job by id, with a full lease at once.
@@ -169,7 +169,7 @@ class SpineClient:
             params={"offset": offset},
             headers={"X-Spine-Fence": str(fence), "Content-Type": "application/octet-stream"},
         )
-        return msgspec.json.decode(answer.content, type=wire.LogState)
+        return _read(answer, wire.LogState)
 
     def read_log(self, job_id: str, offset: int = 0, fence: int | None = None, limit: int | None = None) -> bytes:
         """Return a range of the newest attempt's log, or of the one with `fence`."""
@@ -208,7 +208,7 @@ class SpineClient:
                 return {"file": (filename, content, content_type)}
 
         answer = self._call("POST", "/blobs", files=files)
-        return msgspec.json.decode(answer.content, type=wire.Blob)
+        return _read(answer, wire.Blob)
 
     def download(self, blob_id: str) -> bytes:
         """Return a stored file's bytes (meant for small ones)."""
@@ -218,9 +218,8 @@ class SpineClient:
 
     def health(self) -> dict[str, Any]:
         """Return the health document (no retries hidden: it is a probe)."""
-        answer = self._call("GET", "/health")
-        document: dict[str, Any] = msgspec.json.decode(answer.content)
-        return document
+        answer = self._call("GET", "/health", retry=ONCE)
+        return _read(answer, dict[str, Any])
 
     def skill(self) -> str:
         """Return the skill document."""
@@ -229,11 +228,11 @@ class SpineClient:
     # --- how a call is made ----------------------------------------------------------------------------------------
 
     def _get(self, path: str, kind: type[T], params: Any = None) -> T:
-        return msgspec.json.decode(self._call("GET", path, params=params).content, type=kind)
+        return _read(self._call("GET", path, params=params), kind)
 
     def _post(self, path: str, body: Any, kind: type[T], key: str | None = None, keyed: bool = True) -> T:
         answer = self._call("POST", path, body=body, key=(key or _key()) if keyed else None)
-        return msgspec.json.decode(answer.content, type=kind)
+        return _read(answer, kind)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -255,6 +254,7 @@ class SpineClient:
         headers: dict[str, str] | None = None,
         key: str | None = None,
         extra_seconds: float = 0,
+        retry: RetryPolicy | None = None,
     ) -> requests.Response:
         """Make one call with fail-over and retries; every call here is safe to repeat (see the class).
 
@@ -269,8 +269,9 @@ class SpineClient:
             sent["Content-Type"] = "application/json"
         if key:
             sent["Idempotency-Key"] = key
-        deadline = time.monotonic() + self._retry.total_seconds + extra_seconds
-        waits = self._retry.waits()
+        policy = retry or self._retry
+        deadline = time.monotonic() + policy.total_seconds + extra_seconds
+        waits = policy.waits()
         while True:
             after: float | None = None
             try:
@@ -300,7 +301,7 @@ class SpineClient:
             wait = next(waits, None)
             if wait is None:
                 raise fault
-            wait = max(wait, min(after or 0.0, self._retry.cap_seconds))
+            wait = max(wait, min(after or 0.0, policy.cap_seconds))
             if time.monotonic() + wait > deadline:
                 raise fault
             self._sleep(wait)
@@ -333,6 +334,18 @@ def _job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
+def _read(answer: requests.Response, kind: type[T]) -> T:
+    """Read an answer's body.
+
+    Raises:
+        Unavailable: it is not what a spine answers (a captive portal's page with status 200).
+    """
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise Unavailable(f"HTTP {answer.status_code} from {answer.url}, and not the answer of a spine") from e
+
+
 def _fault(answer: requests.Response) -> SpineError:
     """Read a problem document; anything else (a proxy's page) becomes Unavailable with the status."""
     try:
@@ -348,4 +361,4 @@ def _fault(answer: requests.Response) -> SpineError:
 
 def _retry_after(answer: requests.Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None
