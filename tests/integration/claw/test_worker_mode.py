@@ -1,6 +1,9 @@
 """A claw in worker mode against a real spine: what a job sees, what is reported, what is left behind."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -176,6 +179,34 @@ def test_a_repository_that_does_not_exist_fails_clearly(claw: Claw, repo: Path) 
     assert job.attempts == 1
     assert "git clone failed" in (job.error or "")
     assert "does not exist" in (job.error or "")
+
+
+@pytest.fixture
+def guarded_host() -> Iterator[str]:
+    """A web server that asks everybody for a password."""
+
+    class Asking(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="closed"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Asking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_repository_that_asks_for_a_password_fails_without_a_prompt(claw: Claw, guarded_host: str) -> None:
+    job_id = claw.submit({"repo": f"{guarded_host}/team/app.git", "run": "true"})
+    claw.cli("tick", CLAW_ALLOWED_REPOS=guarded_host)
+    job = claw.until_status(job_id, "failed")
+    assert job.attempts == 1
+    assert "Authentication failed" in (job.error or "")
 
 
 def test_log_lines_hide_the_secrets_that_a_job_was_given(claw: Claw) -> None:
