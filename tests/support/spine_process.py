@@ -41,6 +41,7 @@ class SpineProcess:
         self.log_path = folder / "spine.log"
         self.port = 0
         self._env, self._wrap = dict(env or {}), wrap
+        self._points = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -101,6 +102,35 @@ class SpineProcess:
                 time.sleep(0.2)
         raise AssertionError("unreachable")
 
+    def start_armed(self, point: str) -> None:
+        """Start with a kill point armed, on the port that it had; the next `start` is unarmed again."""
+        self._points += 1
+        armed = {"SPINE_KILL_POINT": point, "SPINE_KILL_POINT_FILE": str(self._point_file)}
+        before = dict(self._env)
+        self._env.update(armed)
+        try:
+            self.launch()
+        finally:
+            self._env = before
+        # Not /ready: it writes, and two writes of the server's own at one moment would be a batch.
+        self.wait_ready(path="/health")
+
+    @property
+    def _point_file(self) -> Path:
+        return self.folder / f"reached-{self._points}"
+
+    def await_point(self, point: str, seconds: float = 20.0) -> None:
+        """Wait until the armed point has been reached: the server stands still there.
+
+        Raises:
+            SpineFailed
+        """
+        deadline = time.monotonic() + seconds
+        while not self._point_file.exists() or point not in self._point_file.read_text().split():
+            if time.monotonic() > deadline:
+                raise SpineFailed(f"{point} was not reached within {seconds:g} s:\n{self.log_tail()}")
+            time.sleep(0.01)
+
     def launch(self) -> None:
         """Start without waiting."""
         assert self._process is None or self._process.poll() is not None, "it runs already"
@@ -117,8 +147,8 @@ class SpineProcess:
                 start_new_session=True,
             )
 
-    def wait_ready(self, seconds: float = READY_SECONDS) -> None:
-        """Wait until /ready answers 200.
+    def wait_ready(self, seconds: float = READY_SECONDS, path: str = "/ready") -> None:
+        """Wait until /ready (or another path) answers 200.
 
         Raises:
             SpineFailed: it ended, or was not ready in time.
@@ -127,15 +157,15 @@ class SpineProcess:
         while time.monotonic() < deadline:
             if self._process is None or self._process.poll() is not None:
                 raise SpineFailed(f"the server ended with {self.returncode}:\n{self.log_tail()}")
-            if self._answers_ready():
+            if self._answers(path):
                 return
             time.sleep(0.02)
         raise SpineFailed(f"the server was not ready within {seconds:g} s:\n{self.log_tail()}")
 
-    def _answers_ready(self) -> bool:
+    def _answers(self, path: str) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request("GET", "/ready")
+            connection.request("GET", path)
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
             return False
