@@ -4,6 +4,7 @@ Every verb that changes something carries an Idempotency-Key made here, so that 
 safe. A client may be shared between threads; each thread gets an HTTP session of its own.
 """
 
+import io
 import threading
 import time
 import uuid
@@ -16,6 +17,7 @@ import requests
 
 from contract import __version__, wire
 from contract.errors import SpineError, Unavailable, from_problem
+from contract.multipart import FileForm
 from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.sse import ServerEvent, parse_events
 
@@ -194,20 +196,19 @@ class SpineClient:
     def upload(
         self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream"
     ) -> wire.Blob:
-        """Store a file. A repeat after a lost answer stores it twice, which wastes space and breaks nothing."""
-        if not isinstance(content, bytes):
-            start = content.tell()
+        """Store a file, read in blocks from where it stands to its end.
 
-            def files() -> dict[str, Any]:
-                content.seek(start)
-                return {"file": (filename, content, content_type)}
+        A repeat after a lost answer stores it twice, which wastes space and breaks nothing.
+        """
+        source = io.BytesIO(content) if isinstance(content, bytes) else content
+        start = source.tell()
+        size = source.seek(0, io.SEEK_END) - start
 
-        else:
+        def form() -> FileForm:
+            source.seek(start)
+            return FileForm("file", filename, source, size, content_type)
 
-            def files() -> dict[str, Any]:
-                return {"file": (filename, content, content_type)}
-
-        answer = self._call("POST", "/blobs", files=files)
+        answer = self._call("POST", "/blobs", form=form)
         return _read(answer, wire.Blob)
 
     def download(self, blob_id: str) -> bytes:
@@ -249,7 +250,7 @@ class SpineClient:
         *,
         body: Any = None,
         raw: bytes | None = None,
-        files: Callable[[], dict[str, Any]] | None = None,
+        form: Callable[[], FileForm] | None = None,
         params: Any = None,
         headers: dict[str, str] | None = None,
         key: str | None = None,
@@ -263,7 +264,7 @@ class SpineClient:
             Unavailable: no server answered in time.
         """
         sent = dict(headers or {})
-        data = raw
+        data: bytes | FileForm | None = raw
         if body is not None:
             data = msgspec.json.encode(body)
             sent["Content-Type"] = "application/json"
@@ -274,12 +275,14 @@ class SpineClient:
         waits = policy.waits()
         while True:
             after: float | None = None
+            if form is not None:
+                data = form()
+                sent["Content-Type"] = data.content_type
             try:
                 answer = self._session().request(
                     method,
                     self.base_url + path,
                     data=data,
-                    files=files() if files else None,
                     params=params,
                     headers=sent,
                     timeout=(self._timeouts[0], self._timeouts[1] + extra_seconds),
