@@ -22,11 +22,11 @@ TAIL_LINES = 25
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WHO = {"NAME": "Greeter", "EMAIL": "greeter@localhost"}
 PHASES = (
-    ("test", "python3 -m unittest -v"),
+    ("test", "python3 -B -m unittest -v"),
     ("release", "python3 release.py"),
     (
         "test again",
-        "mkdir -p reports && python3 -m unittest -v > reports/tests.txt 2>&1; c=$?; cat reports/tests.txt; exit $c",
+        "mkdir -p reports && python3 -B -m unittest -v > reports/tests.txt 2>&1; c=$?; cat reports/tests.txt; exit $c",
     ),
 )
 
@@ -99,7 +99,10 @@ class Demo:
         process = self.processes.start("spine", ["spine.cli", "serve"], self.tokens | settings)
         await_answer(self.url, process)
         token_file = shlex.quote(str(self.folder / "head.token"))
-        write_private(self.folder / "head.env", f"export SPINE_BASE_URL={self.url} SPINE_TOKEN_FILE={token_file}\n")
+        write_private(
+            self.folder / "head.env",
+            f"unset SPINE_TOKEN\nexport SPINE_BASE_URL={self.url} SPINE_TOKEN_FILE={token_file}\n",
+        )
         fact("spine", f"{self.url}  pid {process.pid}, log {shown(self.folder / 'spine.log')}")
 
     def start_claw(self) -> None:

@@ -1,5 +1,6 @@
 """Where the head writes: rich for people, plain lines for pipes, notices on standard error."""
 
+import io
 import sys
 from typing import Any, TextIO
 
@@ -18,6 +19,9 @@ class Screen:
     """
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
         self.out = _console(stdout or sys.stdout)
         self.err = _console(stderr or sys.stderr)
         self.live = self.out.is_terminal and not self.out.is_dumb_terminal

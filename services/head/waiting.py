@@ -1,6 +1,7 @@
 """Waiting for a job to end, with a live line where there is a terminal and a line for every change elsewhere."""
 
 import time
+from typing import Any
 
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -48,6 +49,7 @@ class _View:
         self._screen, self._quiet = screen, quiet
         self._job: Job | None = None
         self._lost = ""
+        self._stale: Any = None
         self._since = time.monotonic()
         self._spinner = Spinner("dots")
 
@@ -56,6 +58,8 @@ class _View:
         if self._lost:
             self._say(Line("the spine answers again", "green"))
             self._lost = ""
+        if before is not None and before.fence != now.fence:
+            self._stale = now.progress
         self._job = now
         for line in words.changes(before, now):
             self._say(line)
@@ -76,10 +80,11 @@ class _View:
         if self._lost:
             cells.append(Text("waiting for the spine", "red"))
         elif job is not None:
+            at_work = job.status == "running" and job.progress != self._stale
             cells.append(Text(job.status, words.style(job.status)))
-            cells.append(Text(words.phase(job.progress) if job.status == "running" else words.what(job)[:60]))
+            cells.append(Text(words.phase(job.progress) if at_work else words.what(job)[:60]))
             done = words.percent(job.progress)
-            if done is not None and job.status == "running":
+            if done is not None and at_work:
                 cells.append(ProgressBar(total=100, completed=done, width=24, complete_style="yellow"))
         cells.append(Text(passed, "dim"))
         row.add_row(*cells)

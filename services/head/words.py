@@ -90,7 +90,8 @@ def changes(before: Job | None, now: Job) -> list[Line]:
     if moved:
         lines.append(Line(_status(before, now), style(now.status)))
     stands = phase(now.progress)
-    if stands and now.status == Status.RUNNING and (moved or before is None or phase(before.progress) != stands):
+    # A new attempt still carries the progress of the last one until it sends its own.
+    if stands and now.status == Status.RUNNING and (before is None or phase(before.progress) != stands):
         lines.append(Line(f"  {stands}"))
     known = 0 if before is None else len(before.comments)
     lines += [Line(f"  comment by {clean.line(c.by)}: {clean.line(c.text)}", "blue") for c in now.comments[known:]]
