@@ -1,6 +1,5 @@
 """`claw doctor`: everything that a claw needs, checked one by one, each with what to do about it."""
 
-import email.utils
 import os
 import platform
 import shutil
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-import requests
 
 from claw import capabilities
 from claw.settings import Settings, from_env
 from claw.state import Journal
 from contract.client import SpineClient
+from contract.clock import parse_iso
 from contract.env import SettingsError
 from contract.errors import SpineError, Unauthorized
 from contract.retry import ONCE
@@ -62,30 +61,26 @@ def _spine(used: Settings) -> list[Check]:
     for url in used.base_urls:
         try:
             sent = time.time()
-            with requests.Session() as session:
-                session.trust_env = False
-                answer = session.get(url + "/health", timeout=(5, 10), allow_redirects=False)
-            answer.raise_for_status()
+            health = SpineClient(url, used.token, read_seconds=10, retry=ONCE).health()
             took = time.time() - sent
             found.append(Check("spine", "ok", f"{url} answers in {took * 1000:.0f} ms"))
-            found.append(_skew(answer.headers.get("Date"), sent + took / 2))
-        except requests.RequestException as e:
+            found.append(_skew(health.get("time"), sent + took / 2))
+        except SpineError as e:
             fix = "start the spine there, or correct SPINE_BASE_URL"
-            found.append(Check("spine", "failed", f"{url} does not answer ({e.__class__.__name__}); {fix}"))
+            found.append(Check("spine", "failed", f"{url} does not answer ({e.code}); {fix}"))
     if any(check.name == "spine" and check.state == "ok" for check in found):
         found.append(_token(used))
     return found
 
 
-def _skew(date: str | None, local: float) -> Check:
-    if date is None:
-        return Check("clock", "hint", "the spine sends no Date header; the clocks were not compared")
-    # The header has whole seconds: half of one is not seen.
-    ahead = local - (email.utils.parsedate_to_datetime(date).timestamp() + 0.5)
+def _skew(told: object, local: float) -> Check:
+    try:
+        ahead = local - parse_iso(str(told)) / 1000
+    except ValueError:
+        return Check("clock", "hint", "the spine does not tell its time; the clocks were not compared")
     if abs(ahead) > SKEW_MOST_SECONDS:
-        return Check(
-            "clock", "failed", f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the spine; set the clock"
-        )
+        how = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the spine"
+        return Check("clock", "failed", f"{how}; set the clock")
     return Check("clock", "ok", "agrees with the spine's")
 
 

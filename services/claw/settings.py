@@ -190,7 +190,7 @@ def _command(text: str) -> tuple[str, ...]:
 def _folder(read: EnvReader, name: str, default: Path) -> Path:
     raw = read.optional(name)
     path = Path(raw).expanduser() if raw else default
-    if not path.is_absolute():
+    if raw and not path.is_absolute():
         read.faults.append(f"{name}: {raw!r} is not an absolute path")
     return path
 

@@ -35,8 +35,8 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    client = SpineClient(used.base_urls, used.token, worker_id=journal.worker_id(used.name))
-    Attempt(used, client, journal, held, leash).carry_on(mode.walk)
+    client = SpineClient(used.base_urls, used.token, worker_id=journal.worker_id(used.name), sleep=leash.wait)
+    Attempt(used, client, journal, held, leash, patient=True).carry_on(mode.walk)
     return exits.OK
 
 

@@ -4,10 +4,11 @@ Every verb that changes something carries an Idempotency-Key made here, so that 
 safe. A client may be shared between threads; each thread gets an HTTP session of its own.
 """
 
+import io
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +17,8 @@ import requests
 
 from contract import __version__, wire
 from contract.errors import SpineError, Unavailable, from_problem
-from contract.retry import PATIENT, RetryPolicy
+from contract.multipart import FileForm
+from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.sse import ServerEvent, parse_events
 
 T = TypeVar("T")
@@ -106,7 +108,7 @@ class SpineClient:
         if targets is not None:
             body["targets"] = list(targets)
         answer = self._call("POST", "/jobs/claim", body=body, key=idempotency_key or _key(), extra_seconds=wait)
-        return [] if answer.status_code == 204 else msgspec.json.decode(answer.content, type=wire.JobList).jobs
+        return [] if answer.status_code == 204 else _read(answer, wire.JobList).jobs
 
     def claim_one(self, job_id: str, capabilities: Iterable[str] | None = None) -> wire.Job:
         """Claim one job by id, with a full lease at once.
@@ -169,14 +171,14 @@ class SpineClient:
             params={"offset": offset},
             headers={"X-Spine-Fence": str(fence), "Content-Type": "application/octet-stream"},
         )
-        return msgspec.json.decode(answer.content, type=wire.LogState)
+        return _read(answer, wire.LogState)
 
     def read_log(self, job_id: str, offset: int = 0, fence: int | None = None, limit: int | None = None) -> bytes:
         """Return a range of the newest attempt's log, or of the one with `fence`."""
         params = {k: v for k, v in {"offset": offset, "fence": fence, "limit": limit}.items() if v is not None}
         return self._call("GET", f"{_job(job_id)}/log", params=params).content
 
-    def follow_log(self, job_id: str, offset: int = 0, fence: int | None = None) -> Iterator[ServerEvent]:
+    def follow_log(self, job_id: str, offset: int = 0, fence: int | None = None) -> Generator[ServerEvent, None, None]:
         """Yield `log` events as bytes arrive and a last `end` event; the connection is made once, not resumed."""
         params = {"follow": 1, "offset": offset} | ({} if fence is None else {"fence": fence})
         return self._stream(f"{_job(job_id)}/log", params, None)
@@ -187,28 +189,27 @@ class SpineClient:
         params: dict[str, str | int] = {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
         return self._get(path, wire.EventPage, params=params)
 
-    def follow_events(self, cursor: str | None = None) -> Iterator[ServerEvent]:
+    def follow_events(self, cursor: str | None = None, job_id: str | None = None) -> Generator[ServerEvent, None, None]:
         """Yield events as they happen, from a cursor on; the connection is made once, not resumed."""
-        return self._stream("/events", {}, cursor)
+        return self._stream("/events" if job_id is None else f"{_job(job_id)}/events", {}, cursor)
 
     def upload(
         self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream"
     ) -> wire.Blob:
-        """Store a file. A repeat after a lost answer stores it twice, which wastes space and breaks nothing."""
-        if not isinstance(content, bytes):
-            start = content.tell()
+        """Store a file, read in blocks from where it stands to its end.
 
-            def files() -> dict[str, Any]:
-                content.seek(start)
-                return {"file": (filename, content, content_type)}
+        A repeat after a lost answer stores it twice, which wastes space and breaks nothing.
+        """
+        source = io.BytesIO(content) if isinstance(content, bytes) else content
+        start = source.tell()
+        size = source.seek(0, io.SEEK_END) - start
 
-        else:
+        def form() -> FileForm:
+            source.seek(start)
+            return FileForm("file", filename, source, size, content_type)
 
-            def files() -> dict[str, Any]:
-                return {"file": (filename, content, content_type)}
-
-        answer = self._call("POST", "/blobs", files=files)
-        return msgspec.json.decode(answer.content, type=wire.Blob)
+        answer = self._call("POST", "/blobs", form=form)
+        return _read(answer, wire.Blob)
 
     def download(self, blob_id: str) -> bytes:
         """Return a stored file's bytes (meant for small ones)."""
@@ -218,9 +219,8 @@ class SpineClient:
 
     def health(self) -> dict[str, Any]:
         """Return the health document (no retries hidden: it is a probe)."""
-        answer = self._call("GET", "/health")
-        document: dict[str, Any] = msgspec.json.decode(answer.content)
-        return document
+        answer = self._call("GET", "/health", retry=ONCE)
+        return _read(answer, dict[str, Any])
 
     def skill(self) -> str:
         """Return the skill document."""
@@ -229,11 +229,11 @@ class SpineClient:
     # --- how a call is made ----------------------------------------------------------------------------------------
 
     def _get(self, path: str, kind: type[T], params: Any = None) -> T:
-        return msgspec.json.decode(self._call("GET", path, params=params).content, type=kind)
+        return _read(self._call("GET", path, params=params), kind)
 
     def _post(self, path: str, body: Any, kind: type[T], key: str | None = None, keyed: bool = True) -> T:
         answer = self._call("POST", path, body=body, key=(key or _key()) if keyed else None)
-        return msgspec.json.decode(answer.content, type=kind)
+        return _read(answer, kind)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -250,11 +250,12 @@ class SpineClient:
         *,
         body: Any = None,
         raw: bytes | None = None,
-        files: Callable[[], dict[str, Any]] | None = None,
+        form: Callable[[], FileForm] | None = None,
         params: Any = None,
         headers: dict[str, str] | None = None,
         key: str | None = None,
         extra_seconds: float = 0,
+        retry: RetryPolicy | None = None,
     ) -> requests.Response:
         """Make one call with fail-over and retries; every call here is safe to repeat (see the class).
 
@@ -263,22 +264,25 @@ class SpineClient:
             Unavailable: no server answered in time.
         """
         sent = dict(headers or {})
-        data = raw
+        data: bytes | FileForm | None = raw
         if body is not None:
             data = msgspec.json.encode(body)
             sent["Content-Type"] = "application/json"
         if key:
             sent["Idempotency-Key"] = key
-        deadline = time.monotonic() + self._retry.total_seconds + extra_seconds
-        waits = self._retry.waits()
+        policy = retry or self._retry
+        deadline = time.monotonic() + policy.total_seconds + extra_seconds
+        waits = policy.waits()
         while True:
             after: float | None = None
+            if form is not None:
+                data = form()
+                sent["Content-Type"] = data.content_type
             try:
                 answer = self._session().request(
                     method,
                     self.base_url + path,
                     data=data,
-                    files=files() if files else None,
                     params=params,
                     headers=sent,
                     timeout=(self._timeouts[0], self._timeouts[1] + extra_seconds),
@@ -300,12 +304,12 @@ class SpineClient:
             wait = next(waits, None)
             if wait is None:
                 raise fault
-            wait = max(wait, min(after or 0.0, self._retry.cap_seconds))
+            wait = max(wait, min(after or 0.0, policy.cap_seconds))
             if time.monotonic() + wait > deadline:
                 raise fault
             self._sleep(wait)
 
-    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Iterator[ServerEvent]:
+    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Generator[ServerEvent, None, None]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {})
         try:
             # A ping comes every 15 s, so twice that without a byte means a dead connection.
@@ -333,6 +337,18 @@ def _job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
 
 
+def _read(answer: requests.Response, kind: type[T]) -> T:
+    """Read an answer's body.
+
+    Raises:
+        Unavailable: it is not what a spine answers (a captive portal's page with status 200).
+    """
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise Unavailable(f"HTTP {answer.status_code} from {answer.url}, and not the answer of a spine") from e
+
+
 def _fault(answer: requests.Response) -> SpineError:
     """Read a problem document; anything else (a proxy's page) becomes Unavailable with the status."""
     try:
@@ -348,4 +364,4 @@ def _fault(answer: requests.Response) -> SpineError:
 
 def _retry_after(answer: requests.Response) -> float | None:
     value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None

@@ -1,5 +1,6 @@
 """Time as the product counts it: integer milliseconds since the epoch, UTC, and how they are written on the wire."""
 
+import threading
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -22,10 +23,12 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._last = 0
+        self._lock = threading.Lock()
 
     def now(self) -> int:
-        self._last = max(self._last, time.time_ns() // 1_000_000)
-        return self._last
+        with self._lock:  # two threads that took turns between reading and noting would let it go back
+            self._last = max(self._last, time.time_ns() // 1_000_000)
+            return self._last
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -12,7 +12,7 @@ class SpineError(Exception):
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
 
-    def __init__(self, detail: str | None = None, **members: Any) -> None:
+    def __init__(self, detail: str | None = None, /, **members: Any) -> None:
         self.detail = detail or (self.__class__.__doc__ or "").strip()
         self.members = members
         super().__init__(self.detail)
@@ -29,7 +29,7 @@ class InvalidField(SpineError):
 
     code = "invalid_field"
 
-    def __init__(self, detail: str | None = None, field: str = "", **members: Any) -> None:
+    def __init__(self, detail: str | None = None, /, field: str = "", **members: Any) -> None:
         super().__init__(detail, field=field, **members)
 
 

@@ -1,11 +1,11 @@
 """Hiding secrets in a byte stream: known values and well-known patterns, also across the borders of chunks."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 MASK = b"[redacted]"
 
-# Forms that are secrets wherever they stand. Each is bounded, so that a stream can be cut at `_TAIL` bytes.
+# Forms that are secrets wherever they stand. Each is bounded and stays on its line.
 _PATTERNS = (
     rb"spn_[a-z0-9-]{1,32}_[a-z0-9]{8}_[a-z0-9]{40}",
     rb"gh[pousr]_[A-Za-z0-9]{36,255}",
@@ -14,63 +14,85 @@ _PATTERNS = (
     rb"xox[abprs]-[A-Za-z0-9-]{10,250}",
     rb"sk-[A-Za-z0-9_-]{20,255}",
     rb"AKIA[0-9A-Z]{16}",
-    rb"(?i:authorization:[ \t]*(?:bearer|basic)[ \t]+)[^\s\"']{8,512}",
+    rb"(?i:authorization:[ \t]{0,64}(?:bearer|basic)[ \t]{1,64})[^\s\"']{8,512}",
     rb"(?i:://[^\s:/@]{1,64}:)[^\s:/@]{1,256}(?=@)",
     rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----",
 )
 _PATTERN = re.compile(b"|".join(_PATTERNS))
-_KEEP = re.compile(rb"(?i)^(authorization:[ \t]*(?:bearer|basic)[ \t]+|://[^\s:/@]{1,64}:)")
+_KEEP = re.compile(rb"(?i)^(authorization:[ \t]{0,64}(?:bearer|basic)[ \t]{1,64}|://[^\s:/@]{1,64}:)")
+# What follows the first line of a private key: its lines, or one line with \n in it. None is longer than 16 KiB.
+_KEY_BODY = re.compile(rb"[A-Za-z0-9+/=\s\\]*")
+_KEY_MOST = 16 * 1024
+# Longer than any pattern with what it looks ahead to: a match that begins so far from the end is wholly seen.
 _TAIL = 1024
 SHORTEST = 6
 
 
-def _mask(match: re.Match[bytes]) -> bytes:
-    kept = _KEEP.match(match.group())
-    return (kept.group() if kept else b"") + MASK
-
-
 class Redactor:
-    """Feeds bytes through; what it gives out holds none of the secrets. Not thread-safe.
+    """Feeds bytes through; what it gives out holds none of the secrets, however they are cut. Not thread-safe.
 
-    The last bytes are held back until more come or `flush` is called, since a secret may continue in the next chunk.
-    Known values shorter than 6 bytes are left alone: masking them would hide ordinary text.
+    The last bytes, at most about a kilobyte, are held back until more come or `flush` is called, since a secret may
+    continue in the next chunk; a line that has ended is given out at once. Known values shorter than 6 bytes are left
+    alone: masking them would hide ordinary text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        values = sorted({s.encode() for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
-        self._known = re.compile(b"|".join(re.escape(v) for v in values)) if values else None
-        self._tail = max([_TAIL, *(len(v) for v in values)])
+        self._known = sorted({s.encode("utf-8", "surrogateescape") for s in secrets if len(s) >= SHORTEST})
+        self._tail = max([_TAIL, *(len(value) for value in self._known)])
+        self._lines = not any(b"\n" in value for value in self._known)
         self._held = b""
-
-    def _clean(self, data: bytes) -> bytes:
-        if self._known is not None:
-            data = self._known.sub(MASK, data)
-        return _PATTERN.sub(_mask, data)
-
-    def _border(self, data: bytes) -> int:
-        """Return where `data` may be cut: no match lies across the cut."""
-        cut = len(data) - self._tail
-        # A newline ends every pattern and nearly every known value: hold less back when a line has ended.
-        newline = data.rfind(b"\n")
-        if newline >= 0 and not (self._known and any(b"\n" in m for m in (self._known.pattern,))):
-            cut = max(cut, newline + 1)
-        for pattern in filter(None, (self._known, _PATTERN)):
-            for match in pattern.finditer(data):
-                if match.start() < cut < match.end():
-                    cut = match.start()
-        return max(cut, 0)
+        self._masked = 0  # how many of the held bytes the last mask stands for
+        self._scanned = 0  # where in the held bytes the last pattern ended
+        self._key_left = 0  # how many bytes of a private key that has begun may still come
 
     def feed(self, chunk: bytes) -> bytes:
         """Take more bytes, return those that are safe to show."""
         data = self._held + chunk
-        cut = self._border(data)
-        self._held = data[cut:]
-        return self._clean(data[:cut])
+        cut = len(data) - self._tail
+        if self._lines:  # nothing that is looked for goes on behind the end of a line
+            cut = max(cut, data.rfind(b"\n") + 1)
+        return self._give(data, max(cut, 0))
 
     def flush(self) -> bytes:
         """Return what was held back."""
-        data, self._held = self._held, b""
-        return self._clean(data)
+        return self._give(self._held, len(self._held))
+
+    def _give(self, data: bytes, cut: int) -> bytes:
+        """Return what stands before `cut`, masked; keep the rest, and how far a mask reaches into it."""
+        out: list[bytes] = []
+        at = self._key_body(data, self._masked, self._key_left) if self._key_left else self._masked
+        for start, end in sorted(self._spans(data, cut)):
+            if start >= at:
+                out += (data[at:start], MASK)
+            at = max(at, end)
+        out.append(data[at:cut])
+        self._held = data[cut:]
+        self._masked, self._scanned = max(0, at - cut), max(0, self._scanned - cut)
+        return b"".join(out)
+
+    def _spans(self, data: bytes, cut: int) -> Iterator[tuple[int, int]]:
+        """Yield what must be hidden and begins before `cut`, as (start, end)."""
+        for value in self._known:
+            at = data.find(value, 0, cut + len(value) - 1)
+            while at >= 0:
+                yield at, at + len(value)
+                at = data.find(value, at + 1, cut + len(value) - 1)
+        for match in _PATTERN.finditer(data, self._scanned):
+            if match.start() >= cut:
+                break
+            kept = _KEEP.match(match.group())
+            self._scanned = end = match.end()
+            if match.group().startswith(b"-----"):
+                end = self._key_body(data, end, _KEY_MOST)
+            yield match.start() + (kept.end() if kept else 0), end
+
+    def _key_body(self, data: bytes, start: int, most: int) -> int:
+        """Return where the lines of a private key end; when they may go on in the next chunk, note it."""
+        end = min(len(data), start + most)
+        body = _KEY_BODY.match(data, start, end)
+        stop = start if body is None else body.end()
+        self._key_left = most - (stop - start) if stop == len(data) else 0
+        return stop
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:

@@ -35,7 +35,7 @@ class Reaper:
         self, store: Engine, rules: Rules, clock: Clock, interval_ms: int, expired: Callable[[int], None]
     ) -> None:
         self._store, self._rules, self._clock = store, rules, clock
-        self._interval_ms, self._expired = interval_ms, expired
+        self.interval_ms, self._expired = interval_ms, expired
         self._jumps = JumpDetector(clock)
         self._lock = threading.Lock()
         self._planned = 0
@@ -59,14 +59,14 @@ class Reaper:
             _log.error("reaper.failed", error=str(e))
         now = self._clock.now()
         with self._lock:
-            candidate = now + self._interval_ms if following is None else min(following, now + self._interval_ms)
+            candidate = now + self.interval_ms if following is None else min(following, now + self.interval_ms)
             self._planned = min(self._planned, candidate)
             self.replan(max(1, self._planned - now + 1))
 
     def _pass(self) -> int | None:
         jumped = self._jumps.jump_ms()
         if jumped > JUMP_MS:
-            since = self._clock.now() - jumped - self._interval_ms
+            since = self._clock.now() - jumped - self.interval_ms
             changed = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules, since)).result(timeout=WAIT_SECONDS)
             _log.warning("reaper.grace", reason="the wall clock jumped", jumped_ms=jumped, leases=changed)
         while True:
@@ -97,7 +97,15 @@ class Keeper:
     def start(self) -> None:
         """Begin ticking."""
         self._reaper.replan = self._replan
-        self._scheduler.add_job(self._reaper.turn, "interval", hours=24, id="reap", next_run_time=datetime.now(UTC))
+        # Each pass plans the next one. The interval is for a plan that the scheduler lost: it drops a run that comes
+        # due while the one before is still being put away.
+        self._scheduler.add_job(
+            self._reaper.turn,
+            "interval",
+            seconds=max(1, self._reaper.interval_ms // 1000),
+            id="reap",
+            next_run_time=datetime.now(UTC),
+        )
         self._scheduler.add_job(self.seal, "interval", seconds=SEAL_SECONDS, id="seal", jitter=2)
         self._scheduler.add_job(self.prune, "interval", seconds=PRUNE_SECONDS, id="prune", jitter=30)
         self._scheduler.start()

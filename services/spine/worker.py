@@ -1,6 +1,7 @@
-"""Gunicorn's ASGI worker with two of its gaps closed: the listen backlog, and waiting clients at a stop."""
+"""Gunicorn's ASGI worker with three of its gaps closed: the listen backlog, and waiting and idle clients at a stop."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -8,7 +9,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 
 class SpineWorker(ASGIWorker):  # type: ignore[misc]
-    """Honours the configured backlog, and answers long polls and streams when told to stop."""
+    """Honours the configured backlog; when told to stop, answers long polls and streams and closes idle connections."""
 
     on_drain: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
 
@@ -18,11 +19,17 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
         """Set up signals; the loop is there by now and has no server yet."""
         super().init_signals()
         create, backlog = self.loop.create_server, self.cfg.backlog
+        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
 
-        async def create_server(*args: Any, **kwargs: Any) -> asyncio.AbstractServer:
+        async def create_server(factory: Callable[[], Any], *args: Any, **kwargs: Any) -> asyncio.AbstractServer:
+            def connected() -> Any:
+                connection = factory()
+                self._connections.add(connection)
+                return connection
+
             # Without this asyncio listens again with its own backlog of 100, and a reconnecting fleet loses SYNs.
             kwargs.setdefault("backlog", backlog)
-            server: asyncio.AbstractServer = await create(*args, **kwargs)
+            server: asyncio.AbstractServer = await create(connected, *args, **kwargs)
             return server
 
         try:
@@ -33,6 +40,11 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
     async def _shutdown(self) -> None:
         """Stop: also when it is the parent that went away, nobody is left waiting."""
         SpineWorker.on_drain()
+        for connection in list(self._connections):
+            # One that serves a request closes after its answer. Gunicorn would wait the whole drain time for the idle
+            # ones, which every client keeps open.
+            if connection._awaiting_request and not connection._request_ready.is_set():
+                connection._keepalive_timeout()
         await super()._shutdown()
 
     def handle_exit_signal(self) -> None:

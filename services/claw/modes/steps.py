@@ -56,8 +56,7 @@ class Steps(msgspec.Struct, kw_only=True):
         what = "the job" if len(self.plan.phases) == 1 else f"phase {phase.name!r}"
         if ended.timed_out:
             return outcome.fail(f"{'the job' if whole else what} timed out after {limit} s")
-        said = self.spool.tail(1)
-        judged = outcome.from_exit(ended.code, said[0] if said else "", what, self.plan.permanent_exits)
+        judged = outcome.from_exit(ended.code, self.spool.last_line(), what, self.plan.permanent_exits)
         return None if judged.action == "complete" and held.phase < of else judged
 
     def _run(self, phase: Phase) -> tuple[Ended, int, bool]:
@@ -69,7 +68,7 @@ class Steps(msgspec.Struct, kw_only=True):
             words = shell.command(phase.run, self.place, self.settings.allowed_commands)
             shown = phase.run if isinstance(phase.run, str) else shlex.join(phase.run)
             self.spool.say(f"--- {phase.name}: {shown.splitlines()[0][:200]}")
-        self.spool.forget_tail()
+        self.spool.begin()
         ended = run_guarded(
             words,
             cwd=self.place.workspace,

@@ -26,12 +26,14 @@ class Spool:
         self._full = self.size >= most_bytes - len(self._note)
         self._tail = b""
         self._raw_tail = b""
+        self._since = 0
         self.grew = threading.Condition()
 
     def write(self, chunk: bytes) -> None:
         """Take output as it came."""
         if self._full:
             self._raw_tail = (self._raw_tail + chunk)[-_TAIL_BYTES:]
+            self._since += len(chunk)
             return
         self._store(self._redactor.feed(chunk))
 
@@ -46,18 +48,23 @@ class Spool:
         if not self._full:
             self._store(redact(line, self._secrets).encode("utf-8", "replace") + b"\n")
 
-    def forget_tail(self) -> None:
-        """Start `tail` anew, for the next phase."""
-        self._tail = self._raw_tail = b""
+    def begin(self) -> None:
+        """Note that a new command begins here, for `last_line`."""
+        self._since = 0
+
+    def last_line(self) -> str:
+        """Return the last line, not blank, that the newest command has printed; "" for none."""
+        return _lines(self._shown()[-self._since :])[-1] if self._since else ""
 
     def tail(self, lines: int) -> list[str]:
         """Return the last lines that are not blank, each at most 1,000 characters."""
-        data = self._tail
-        if self._raw_tail:
-            # The first line may begin inside a secret, which would then not be known as one: leave it out.
-            data = redact(self._raw_tail.partition(b"\n")[2].decode("utf-8", "replace"), self._secrets).encode()
-        texts = [line.strip()[:1000] for line in data.decode("utf-8", "replace").replace("\x00", "").splitlines()]
-        return [text for text in texts if text][-lines:]
+        return _lines(self._shown())[-lines:]
+
+    def _shown(self) -> bytes:
+        if not self._raw_tail:
+            return self._tail
+        # The first line may begin inside a secret, which would then not be known as one: leave it out.
+        return redact(self._raw_tail.partition(b"\n")[2].decode("utf-8", "replace"), self._secrets).encode()
 
     def close(self) -> None:
         """Settle and close; waiting readers are woken."""
@@ -72,8 +79,11 @@ class Spool:
         room = self._most - len(self._note) - self.size
         if len(data) > room:
             self._raw_tail = data[-_TAIL_BYTES:]
+            self._since += len(data)
             data = data[: max(room, 0)] + self._note
             self._full = True
+        else:
+            self._since += len(data)
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         view = memoryview(data)
         while view:
@@ -81,3 +91,9 @@ class Spool:
         with self.grew:
             self.size += len(data)
             self.grew.notify_all()
+
+
+def _lines(data: bytes) -> list[str]:
+    """Return the lines that are not blank; at least one."""
+    texts = [line.strip()[:1000] for line in data.decode("utf-8", "replace").replace("\x00", "").splitlines()]
+    return [text for text in texts if text] or [""]

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
@@ -11,6 +11,7 @@ from contract.client import SpineClient
 from contract.errors import SpineError
 
 FILES_MOST = 100
+_RETRY_SECONDS = 3.0
 
 log = structlog.get_logger()
 
@@ -31,28 +32,44 @@ def _matches(root: Path, globs: tuple[str, ...]) -> Iterator[Path]:
                 yield path
 
 
-def upload(client: SpineClient, workspace: Path, globs: tuple[str, ...]) -> tuple[list[dict[str, str]], list[str]]:
-    """Upload what matches; returns `{name, url}` of each, and a note for each that could not be uploaded."""
-    listed: list[dict[str, str]] = []
-    notes: list[str] = []
-    found = find(workspace, globs)
-    if len(found) > FILES_MOST:
-        notes.append(f"{len(found)} files match artifacts; only the first {FILES_MOST} were uploaded")
-    for path in found[:FILES_MOST]:
-        upload_one(client, workspace.resolve() / path, str(path), listed, notes)
-    return listed, notes
+class Uploads:
+    """Uploads files one by one: `listed` gets `{name, url}` of each, `notes` a line for each that could not be.
 
+    While the spine cannot be reached it tries again, until `give_up(seconds)`, which also waits, turns true: a result
+    could not be delivered now either.
+    """
 
-def upload_one(client: SpineClient, path: Path, name: str, listed: list[dict[str, str]], notes: list[str]) -> None:
-    """Upload one file under a name; adds to `listed` or, when it cannot be done, to `notes`."""
-    try:
+    def __init__(self, client: SpineClient, give_up: Callable[[float], bool]) -> None:
+        self._client, self._give_up = client, give_up
+        self.listed: list[dict[str, str]] = []
+        self.notes: list[str] = []
+
+    def add_all(self, workspace: Path, globs: tuple[str, ...]) -> None:
+        """Upload what matches in the workspace."""
+        found = find(workspace, globs)
+        if len(found) > FILES_MOST:
+            self.notes.append(f"{len(found)} files match artifacts; only the first {FILES_MOST} were uploaded")
+        for path in found[:FILES_MOST]:
+            self.add(workspace.resolve() / path, str(path))
+
+    def add(self, path: Path, name: str) -> None:
+        """Upload one file under a name."""
+        while True:
+            try:
+                self.listed.append({"name": name, "url": self._send(path, name)})
+                return
+            except (OSError, SpineError) as e:
+                if isinstance(e, SpineError) and e.retryable and not self._give_up(_RETRY_SECONDS):
+                    continue
+                why = e.detail if isinstance(e, SpineError) else e.__class__.__name__
+                log.warning("claw.artifact_failed", name=name, why=why)
+                self.notes.append(f"artifact {name} could not be uploaded: {why}")
+                return
+
+    def _send(self, path: Path, name: str) -> str:
         # No link is followed: what was judged is what is opened.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
             if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
                 raise OSError("not a regular file")
-            blob = client.upload(name.replace("/", "_"), source)
-        listed.append({"name": name, "url": f"{client.base_url}/blobs/{blob.id}"})
-    except (OSError, SpineError) as e:
-        why = e.detail if isinstance(e, SpineError) else e.__class__.__name__
-        log.warning("claw.artifact_failed", name=name, why=why)
-        notes.append(f"artifact {name} could not be uploaded: {why}")
+            blob = self._client.upload(name.replace("/", "_"), source)
+        return f"{self._client.base_url}/blobs/{blob.id}"

@@ -27,6 +27,7 @@ from contract.killpoints import reach
 from contract.retry import RetryPolicy
 
 _LOG_CLOSE_SECONDS = 15.0
+_RETRY_SECONDS = 3.0
 _BEAT_RETRY = RetryPolicy(attempts=2, total_seconds=5.0)
 
 log = structlog.get_logger()
@@ -34,9 +35,18 @@ Walk = Callable[[Steps], Outcome | None]
 
 
 class Attempt:
-    """Carries a held job on. `walk` is the mode: it runs all phases, or one."""
+    """Carries a held job on. A `patient` one waits for a spine that is away; others leave that to the next tick."""
 
-    def __init__(self, settings: Settings, client: SpineClient, journal: Journal, held: Held, leash: Leash) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        client: SpineClient,
+        journal: Journal,
+        held: Held,
+        leash: Leash,
+        *,
+        patient: bool,
+    ) -> None:
         self._settings, self._client, self._journal, self._held, self._leash = settings, client, journal, held, leash
         self._rooms = workspace.rooms(settings, held)
         # The first process of an attempt makes its rooms; later ones (phases mode) find them.
@@ -53,10 +63,11 @@ class Attempt:
         )
         self._beater = Beater(quick, held, leash, self._rooms.lease_file, settings.heartbeat_seconds)
         self._log_client = quick
+        self._patient = patient
         self._keep_folder = settings.keep_workspaces
 
     def carry_on(self, walk: Walk) -> bool:
-        """Work until the job has ended or the mode's turn is over; True when nothing is held any more."""
+        """Work until the job has ended or the turn of the mode `walk` is over; True when nothing is held any more."""
         become_subreaper()
         reach("claw.before-first-heartbeat")
         ended: Outcome | None
@@ -68,12 +79,17 @@ class Attempt:
                 ended = self._work(walk)
             except Exception as e:
                 log.exception("claw.attempt_broke", job_id=self._held.job_id, fence=self._held.fence)
-                ended = outcome.fail(f"the claw could not run the job: {e.__class__.__name__}: {e}")
+                # What was on disk already, such as work that has been pushed, stays true.
+                ended = self._held.outcome or outcome.fail(
+                    f"the claw could not run the job: {e.__class__.__name__}: {e}"
+                )
         if ended is None:
             self._beater.stop()
             return False
         outbox.write(self._journal, self._held, ended)
         done = outbox.deliver(self._client, self._journal, self._held) != "waiting"
+        while not done and not self._give_up(_RETRY_SECONDS):
+            done = outbox.deliver(self._client, self._journal, self._held) != "waiting"
         self._beater.stop()
         if done and not self._keep_folder:
             workspace.settle(self._rooms)
@@ -88,7 +104,10 @@ class Attempt:
         shipper = Shipper(self._log_client, self._held, spool)
         shipper.start()
         try:
-            return self._prepare(plan, spool) or self._run(plan, spool, walk)
+            ended = self._prepare(plan, spool) or self._run(plan, spool, walk)
+            if ended is not None:
+                self._note(ended)  # before the log's last bytes, which may have to wait for the spine
+            return ended
         finally:
             spool.close()
             if not shipper.close(_LOG_CLOSE_SECONDS):
@@ -96,6 +115,13 @@ class Attempt:
             self._held.log_offset = shipper.offset
             if self._held.outcome is None:
                 self._journal.save(self._held)
+
+    def _note(self, ended: Outcome) -> None:
+        self._held.outcome = ended
+        self._journal.save(self._held)
+
+    def _give_up(self, seconds: float) -> bool:
+        return not self._patient or self._leash.wait(seconds)
 
     def _prepare(self, plan: Plan, spool: Spool) -> Outcome | None:
         """Write the spec and clone, once an attempt; returns an outcome only when the job cannot be run."""
@@ -142,6 +168,8 @@ class Attempt:
             spool=spool,
             git=workspace.git_for(self._settings, self._rooms, lambda: self._leash.why == "lost"),
             beater=self._beater,
+            note_early=self._note,
+            give_up=self._give_up,
         )
         ended = finish.judge(by_exit)
         self._keep_folder = self._keep_folder or finish.keep_folder

@@ -29,7 +29,7 @@ def claim(
         tried = kept.claim
     else:
         tried = ClaimTry(
-            key=secrets.token_hex(16), targets=list(settings.targets) or None, capabilities=found, wait=wait
+            key=secrets.token_hex(16), targets=list(settings.targets) or None, capabilities=found, wait=float(wait)
         )
         journal.save(Held(claim=tried))
     try:

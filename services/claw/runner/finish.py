@@ -1,6 +1,7 @@
 """From the end of the last phase to an outcome: result file, commit, push, pull request, artifacts."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from claw.git import Git, GitError
 from claw.outcome import BadResult, Outcome
 from claw.process.run import run_guarded
 from claw.process.spool import Spool
-from claw.runner import artifacts
+from claw.runner.artifacts import Uploads
 from claw.runner.heartbeat import Answer, Beater
 from claw.settings import Settings
 from claw.spec import Plan
@@ -29,7 +30,11 @@ log = structlog.get_logger()
 
 
 class Finish(msgspec.Struct, kw_only=True):
-    """What is needed to end a job well."""
+    """What is needed to end a job well.
+
+    `note_early` puts an outcome on disk before the end is reached; `give_up(seconds)` waits, and tells whether trying
+    on to reach the spine has lost its sense.
+    """
 
     settings: Settings
     client: SpineClient
@@ -39,6 +44,8 @@ class Finish(msgspec.Struct, kw_only=True):
     spool: Spool
     git: Git
     beater: Beater
+    note_early: Callable[[Outcome], None]
+    give_up: Callable[[float], bool]
     keep_folder: bool = False
 
     def judge(self, by_exit: Outcome) -> Outcome:
@@ -60,12 +67,11 @@ class Finish(msgspec.Struct, kw_only=True):
             refused = self._publish(result, notes)
             if refused is not None:
                 return refused
-        self._add_artifacts(result, notes)
         result["phases"] = [{"name": p.name, "exitCode": p.exit_code, "seconds": p.seconds} for p in self.held.phases]
-        if notes:
-            own = result.get("notes")
-            result["notes"] = "\n".join([*([own] if isinstance(own, str) and own else []), *notes])
-        return outcome.complete(outcome.fit(result))
+        # Uploading may take long: from here on a crash costs the list of artifacts, and not the result.
+        self.note_early(_whole(result, [*notes, "the worker died before the artifacts were uploaded"]))
+        self._add_artifacts(result, notes)
+        return _whole(result, notes)
 
     def _result_file(self) -> dict[str, Any] | None:
         try:
@@ -153,12 +159,19 @@ class Finish(msgspec.Struct, kw_only=True):
     # --- files -----------------------------------------------------------------------------------------------------
 
     def _add_artifacts(self, result: dict[str, Any], notes: list[str]) -> None:
-        listed, troubles = artifacts.upload(self.client, self.rooms.workspace, self.plan.artifacts)
+        uploads = Uploads(self.client, self.give_up)
+        uploads.add_all(self.rooms.workspace, self.plan.artifacts)
         if self.spool.size:
-            artifacts.upload_one(self.client, self.rooms.log_file, "build.log", listed, troubles)
+            uploads.add(self.rooms.log_file, "build.log")
         own = result.get("artifacts")
-        result["artifacts"] = [*(own if isinstance(own, list) else []), *listed]
-        notes += troubles
+        result["artifacts"] = [*(own if isinstance(own, list) else []), *uploads.listed]
+        notes += uploads.notes
+
+
+def _whole(result: dict[str, Any], notes: list[str]) -> Outcome:
+    own = result.get("notes")
+    lines = [*([own] if isinstance(own, str) and own else []), *notes]
+    return outcome.complete(outcome.fit(result | {"notes": "\n".join(lines)} if lines else result))
 
 
 def _filled(word: str, values: dict[str, str]) -> str:

@@ -41,13 +41,13 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
         # The attempt is over. A result or an error is kept at the spine as a late one; a release needs nothing more.
         if e.members.get("lateResult") == "kept":
             how = "kept late"
-        elif ended.action != "release":
-            return _set_aside(journal, held, e)
+        else:
+            return _refused(journal, held, ended, e)
     except SpineError as e:
         if e.retryable or isinstance(e, Unauthorized):
             log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
             return "waiting"
-        return _set_aside(journal, held, e)
+        return _refused(journal, held, ended, e)
     reach("claw.result-sent")
     journal.clear()
     log.info("claw.outcome_delivered", job_id=job_id, fence=held.fence, action=ended.action, how=how)
@@ -64,7 +64,12 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
         client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
 
 
-def _set_aside(journal: Journal, held: Held, fault: SpineError) -> Delivery:
+def _refused(journal: Journal, held: Held, ended: Outcome, fault: SpineError) -> Delivery:
+    """Set a report aside that will never be taken; giving back what is not held any more is nothing to keep."""
+    if ended.action == "release":
+        log.info("claw.dropped", job_id=held.job_id, fence=held.fence, why=fault.detail)
+        journal.clear()
+        return "delivered"
     path = journal.set_undelivered(held, f"{fault.code}: {fault.detail}")
     log.error("claw.outcome_refused", job_id=held.job_id, fence=held.fence, code=fault.code, kept=path.name)
     return "undelivered"

@@ -84,7 +84,7 @@ class Hand(msgspec.Struct, kw_only=True):
     def _phase(self, held: Held) -> Turn:
         if held.in_phase:
             return self._bury(held)  # the process that ran it has died: we hold the lock
-        attempt = Attempt(self.settings, self.client, self.journal, held, self.leash)
+        attempt = Attempt(self.settings, self.client, self.journal, held, self.leash, patient=False)
         if attempt.carry_on(phases.walk):
             return "again"
         return "waiting" if held.outcome is not None else "working"

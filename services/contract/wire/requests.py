@@ -8,10 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 ANY_TARGET = "any"
 DEFAULT_TARGET = "left-claw"
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-Capability = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+/@-]*$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*\Z")]
+Capability = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:+/@-]*\Z")]
 Fence = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Traceparent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+Traceparent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")]
 Key = Annotated[str, Meta(min_length=1, max_length=200)]
 JobId = Annotated[str, Meta(min_length=1, max_length=64)]
 CLAIM_MOST = 100
@@ -64,7 +64,7 @@ class Cancel(Request):
 class Approve(Request):
     """Body of POST /jobs/:id/approve. `specDigest`: of the spec that was looked at."""
 
-    spec_digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")] | None = None
+    spec_digest: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
 
 
 class Review(Request):

@@ -4,6 +4,7 @@ import asyncio
 import difflib
 import json
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from contract.wire import Request
 
 T = TypeVar("T", bound=Request)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_UNKNOWN = re.compile(r"^Object contains unknown field `(.*?)`")
+_UNKNOWN = "Object contains unknown field "
+_UNKNOWN_MOST = 100
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 _FENCE_MOST = 2**53 - 1
 
@@ -59,35 +61,38 @@ def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
     """
     data = data.strip() or b"{}"
     ignored: list[str] = []
-    while True:
+    try:
         try:
-            return _checked(msgspec.json.decode(data, type=kind)), ignored
-        except RecursionError as e:
-            raise BadJson("nested too deeply") from e
+            record = msgspec.json.decode(data, type=kind)
         except msgspec.ValidationError as e:
-            unknown = _UNKNOWN.match(str(e))
-            if unknown is None or " - at " in str(e):
-                raise _invalid(e) from e
-            if ignored:
-                raise BadJson("the body cannot be read") from e
-            ignored = _unknown(data, kind, lenient)
+            if not str(e).startswith(_UNKNOWN):
+                raise
             members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-            data = msgspec.json.encode({name: value for name, value in members.items() if name not in ignored})
-        except (msgspec.DecodeError, UnicodeDecodeError) as e:
-            raise _malformed(data, e) from e
+            ignored = _unknown(members, kind, lenient)
+            left = {name: members[name] for name in members.keys() - ignored}
+            record = msgspec.json.decode(msgspec.json.encode(left), type=kind)
+        return _checked(record), ignored
+    except RecursionError as e:
+        raise BadJson("nested too deeply") from e
+    except msgspec.ValidationError as e:
+        raise _invalid(e) from e
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        raise _malformed(data, e) from e
 
 
-def _unknown(data: bytes, kind: type[Request], lenient: bool) -> list[str]:
+def _unknown(members: Iterable[str], kind: type[Request], lenient: bool) -> list[str]:
     """Return the unknown members of an object.
 
     Raises:
-        InvalidField: one nearly matches a known name, or unknown ones are not taken here.
+        InvalidField: one nearly matches a known name, or unknown ones are not taken here, or they are too many.
     """
     known = {shown for _name, shown in _members(kind)}
-    found = [name for name in msgspec.json.decode(data, type=dict[str, msgspec.Raw]) if name not in known]
+    found = [name for name in members if name not in known]
+    if len(found) > _UNKNOWN_MOST:  # each is compared with every known name, on the event loop
+        raise InvalidField(f"body: {len(found)} members that are not known, at most {_UNKNOWN_MOST}", "body")
     folded = {_fold(name): name for name in known}
     for name in found:
-        near = folded.get(_fold(name)) or next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None)
+        near = folded.get(_fold(name)) or next(iter(difflib.get_close_matches(name[:64], known, 1, 0.8)), None)
         if near is not None:
             raise InvalidField(f"{_shown(name)}: not a known member; did you mean {near}?", _shown(name))
         if not lenient:
@@ -118,7 +123,9 @@ def _malformed(data: bytes, error: Exception) -> BadJson | InvalidField:
         return BadJson("the body is not UTF-8")
     except (ValueError, RecursionError):
         return BadJson(f"the body is not JSON: {error}")
-    field = _bad_text(value, "") or "body"
+    field = _bad_text(value, "")
+    if field is None:  # Python reads more than JSON has, such as NaN
+        return BadJson(f"the body is not JSON: {error}")
     return InvalidField(f"{field}: holds a lone surrogate, which is no character", field)
 
 

@@ -142,12 +142,10 @@ def _filter(req: Request) -> Filter:
     for status in statuses:
         if status not in _STATUSES:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
-    q, since = req.get_param("q"), req.get_param("since")
+    since = req.get_param("since")
     return Filter(
         tuple(dict.fromkeys(statuses)),
-        req.get_param("target"),
-        req.get_param("machine"),
-        req.get_param("label"),
-        q or None,
-        None if since is None else moment(since, "since"),
+        *(req.get_param(name) or None for name in ("target", "machine", "label")),  # an empty one narrows nothing
+        req.get_param("q") or None,
+        moment(since, "since") if since else None,
     )

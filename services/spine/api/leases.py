@@ -79,15 +79,15 @@ class Leases:
         deadline = asyncio.get_running_loop().time() + request.wait
         try:
             while True:
-                woken_for = waiter.take_turn()
+                waiter.take_turn()
                 lanes_taken.clear()
                 answer = await core.write(lambda tx: once(tx, key, verb))
                 if lanes_taken:
                     reach("spine.claim-committed")
                 if not (isinstance(answer, Answer) and answer.status == 204):
-                    core.hub.hand_on(woken_for - lanes_taken)
+                    core.hub.found(waiter, lanes_taken)
                     return answer
-                core.hub.hand_on(woken_for, beyond=waiter.kind)
+                core.hub.nothing(waiter)
                 if not await _turn(waiter, superseded, deadline) or core.hub.draining:
                     return None
         finally:

@@ -128,7 +128,7 @@ def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str 
             return job  # a repeat
         if fence != job.fence:
             raise stale(job, fence)
-        if job.status == Status.QUEUED:
+        if job.status == Status.QUEUED and known is not None and not _settled(tx, job, fence):
             return job  # expiry has given it back already
         if job.status != Status.RUNNING:
             raise not_running(job)

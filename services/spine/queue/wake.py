@@ -1,8 +1,9 @@
 """Waking those who wait: claims that wait for a job, streams that wait for events. Lives on the event loop alone.
 
 Waiters queue per class (targets, capabilities). A commit that makes jobs of a lane claimable wakes as many of the
-oldest fitting waiters as there are jobs; one that finds nothing passes its turn to another class. No herd, and no
-database connection is held while waiting.
+oldest fitting waiters as there are jobs. One that could not use its turn passes it on: a claim that took from another
+lane, failed or went away; or that found nothing and may not have fitted. One that fits and found nothing has seen that
+the job is gone: its turn is spent. No herd, and no database connection is held while waiting.
 """
 
 import asyncio
@@ -15,24 +16,26 @@ from spine.store.engine import Signals
 from spine.store.lanes import LaneRow, fits
 
 WaiterClass = tuple[frozenset[str], frozenset[str]]
+# Lane id → the classes that have found nothing there since the commit that gave the turn.
+Turns = dict[int, frozenset[WaiterClass]]
 
 
 @dataclass(eq=False)
 class Waiter:
-    """One waiting claim. `turn` is set when it should try; `lanes` says for which lanes it was woken."""
+    """One waiting claim. `turn` is set when it should try; `turns` says for which lanes, `trying` those of the try."""
 
     order: int
     kind: WaiterClass
     queue: "_Queue"
     turn: asyncio.Event = field(default_factory=asyncio.Event)
-    lanes: set[int] = field(default_factory=set)
+    turns: Turns = field(default_factory=dict)
+    trying: Turns = field(default_factory=dict)
 
-    def take_turn(self) -> set[int]:
-        """Begin a try: return the lanes that woke it; what wakes it from now on asks for another try."""
-        lanes, self.lanes = self.lanes, set()
+    def take_turn(self) -> None:
+        """Begin a try; what wakes it from now on asks for another one. Tell the hub how it went."""
+        self.trying, self.turns = self.turns, {}
         self.turn.clear()
         self.queue.push(self)
-        return lanes
 
 
 class _Queue:
@@ -48,6 +51,14 @@ class _Queue:
         if waiter in self.waiters and waiter not in self._queued:
             heapq.heappush(self._heap, (waiter.order, waiter))
             self._queued.add(waiter)
+
+    def drop(self, waiter: Waiter) -> None:
+        """Take a waiter out."""
+        self.waiters.discard(waiter)
+        if len(self._heap) > 2 * len(self.waiters) + 64:  # claws that poll an idle spine never surface
+            self._heap = [(w.order, w) for w in self.waiters if not w.turn.is_set()]
+            heapq.heapify(self._heap)
+            self._queued = {w for _order, w in self._heap}
 
     def oldest(self) -> Waiter | None:
         """Return the oldest waiter that has no turn yet."""
@@ -97,30 +108,45 @@ class Hub:
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out; a turn that it had and did not use goes to the next one."""
         if waiter in waiter.queue.waiters:
-            waiter.queue.waiters.discard(waiter)
+            waiter.queue.drop(waiter)
             self.waiting -= 1
             if not waiter.queue.waiters:
                 del self._classes[waiter.kind]
-        self.hand_on(waiter.lanes)
+        self._pass_on(waiter.trying | waiter.turns)
+        waiter.trying, waiter.turns = {}, {}
 
-    def hand_on(self, lanes: set[int], beyond: WaiterClass | None = None) -> None:
-        """Give turns that were not used to the oldest others; `beyond`: a class that has just found nothing there."""
-        for lane in lanes:
-            self._wake(lane, 1, beyond)
+    def found(self, waiter: Waiter, lanes: set[int]) -> None:
+        """Note that a try took jobs of these lanes; the turns that it had for others go to the next ones."""
+        self._pass_on({lane: tried for lane, tried in waiter.trying.items() if lane not in lanes})
+        waiter.trying = {}
 
-    def _wake(self, lane_id: int, count: int, beyond: WaiterClass | None = None) -> None:
+    def nothing(self, waiter: Waiter) -> None:
+        """Note that a try found nothing."""
+        unsure: Turns = {}
+        for lane_id, tried in waiter.trying.items():
+            lane = self._lane_of(lane_id)
+            if lane is None or not fits(lane, *waiter.kind):
+                unsure[lane_id] = tried | {waiter.kind}
+        waiter.trying = {}
+        self._pass_on(unsure)
+
+    def _pass_on(self, turns: Turns) -> None:
+        for lane, tried in turns.items():
+            self._wake(lane, 1, tried)
+
+    def _wake(self, lane_id: int, count: int, tried: frozenset[WaiterClass] = frozenset()) -> None:
         lane = self._lane_of(lane_id)
         for _ in range(count):
             oldest: Waiter | None = None
             for kind, queue in self._classes.items():
-                if kind == beyond or (lane is not None and not fits(lane, *kind)):
+                if kind in tried or (lane is not None and not fits(lane, *kind)):
                     continue
                 idle = queue.oldest()
                 if idle is not None and (oldest is None or idle.order < oldest.order):
                     oldest = idle
             if oldest is None:
-                return
-            oldest.lanes.add(lane_id)
+                return  # everyone who fits has a turn before them, and will see this job too
+            oldest.turns[lane_id] = tried
             oldest.turn.set()
 
     # --- after a commit --------------------------------------------------------------------------------------------

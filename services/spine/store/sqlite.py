@@ -40,6 +40,9 @@ _PRAGMAS = {
 # After one of these the state of the files on disk is not known: only a fresh start may go on.
 _FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
+# Faults of one operation's values: its neighbours are none the worse.
+_REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+
 
 class DataDirBusy(RuntimeError):
     """Another server serves this data directory."""
@@ -65,42 +68,66 @@ class SqliteEngine:
         self._lock = _take_lock(data_dir / "spine.lock")
         self._path = data_dir / "spine.db"
         self._clock = clock
-        self._database = pw.SqliteDatabase(str(self._path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._connection: sqlite3.Connection = self._database.connection()
-        os.chmod(self._path, 0o600)
-        migrate(self._connection, self.dialect, clock.now())
+        try:
+            self._connection = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
         self.on_commit: Callable[[Signals], None] = lambda _signals: None
         self.on_rollback: Callable[[], None] = lambda: None
         self._queue: queue.SimpleQueue[tuple[Operation[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closed = False
+        self._closing = threading.Lock()
         self._reading = threading.local()
+        self._readers: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(readers, "store-reader")
         self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
         self._writer.start()
+
+    def _open(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection = pw.SqliteDatabase(
+            str(self._path), pragmas=_PRAGMAS, check_same_thread=False
+        ).connection()
+        try:
+            os.chmod(self._path, 0o600)
+            migrate(connection, self.dialect, self._clock.now())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     # --- the interface ---------------------------------------------------------------------------------------------
 
     def write(self, operation: Operation[T]) -> "Future[T]":
         """Queue an operation for the next batch (see `Engine.write`)."""
         future: Future[T] = Future()
-        if self._closed:
-            future.set_exception(Unavailable("the store is closed"))
-        else:
-            self._queue.put((operation, future))
+        with self._closing:  # nothing may be queued behind the writer's end: its future would never be resolved
+            if not self._closed:
+                self._queue.put((operation, future))
+                return future
+        future.set_exception(Unavailable("the store is closed"))
         return future
 
     def read(self, operation: Operation[T]) -> "Future[T]":
         """Run an operation on a read-only connection of the pool."""
-        return self._pool.submit(self._read, operation)
+        try:
+            return self._pool.submit(self._read, operation)
+        except RuntimeError:  # the pool takes nothing more
+            future: Future[T] = Future()
+            future.set_exception(Unavailable("the store is closed"))
+            return future
 
     def close(self) -> None:
         """Finish the queue, fold the write-ahead log back, give up the lock."""
-        if self._closed:
-            return
-        self._closed = True
-        self._queue.put(None)
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._queue.put(None)
         self._writer.join()
         self._pool.shutdown()
+        for reader in self._readers:
+            reader.close()
         try:
             self._connection.execute("PRAGMA optimize")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -118,8 +145,10 @@ class SqliteEngine:
                 f"{self._path.resolve().as_uri()}?mode=ro",
                 uri=True,
                 pragmas={"query_only": 1, "busy_timeout": 5000, "cache_size": -16 * 1024},
+                check_same_thread=False,  # closed by whoever closes the store
             )
             connection = self._reading.connection = database.connection()
+            self._readers.append(connection)
         connection.execute("BEGIN")  # one snapshot for all of the operation's statements
         try:
             return operation(Tx(connection, self.dialect, self._clock.now()))
@@ -165,7 +194,10 @@ class SqliteEngine:
             return
         if len(batch) > 1:
             reach("spine.batch-committed")
-        self.on_commit(signals)
+        try:
+            self.on_commit(signals)
+        except Exception:  # noqa: BLE001 — a hint that nobody takes must not end the writer
+            _log.exception("store.signals_failed")
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, _Failed):
                 future.set_exception(outcome.error)
@@ -206,9 +238,9 @@ class SqliteEngine:
         tx = Tx(connection, self.dialect, now)
         try:
             value = operation(tx)
-        except sqlite3.IntegrityError as e:
+        except _REFUSED as e:
             outcome = _Failed(Internal(f"the store refused: {e}"))
-            _log.error("store.integrity", error=str(e))
+            _log.error("store.refused", error=str(e), kind=type(e).__name__)
         except sqlite3.Error:
             raise
         except SpineError as e:

@@ -1,0 +1,100 @@
+"""The commands about jobs that exist: list, show, watch, comment."""
+
+import sys
+from collections import deque
+
+import click
+import msgspec
+
+from contract.client import SpineClient
+from contract.states import Status
+from contract.wire import Job
+from head import page, specs, tables
+from head.desk import Desk, as_json, job_id, pass_desk
+from head.submit import follow
+from head.words import Line
+
+_PAGE = 500
+
+
+@click.command("list")
+@click.option(
+    "--status", "-s", multiple=True, type=click.Choice([s.value for s in Status]), help="Only these; several."
+)
+@click.option("--target", "-t", metavar="NAME", help="Only jobs for this target.")
+@click.option("--label", metavar="TEXT", help="Only jobs with exactly this label.")
+@click.option("--machine", metavar="NAME", help="Only jobs that this machine holds or held last.")
+@click.option("--limit", "-n", type=click.IntRange(0), default=50, show_default=True, help="The newest N; 0 is all.")
+@as_json
+@pass_desk
+def listing(desk: Desk, /, status: tuple[str, ...], limit: int, json: bool, **narrowed: str | None) -> None:
+    """List jobs, the newest last."""
+    query = {name: value for name, value in narrowed.items() if value is not None}
+    if status:
+        query["status"] = ",".join(status)
+    found, seen = _newest(desk.client(), query, limit)
+    if json:
+        desk.screen.json({"jobs": found, "matched": seen})
+        return
+    if not found:
+        desk.screen.notice("no jobs" if not query else "no jobs match")
+        return
+    desk.screen.show(tables.jobs(found, desk.screen.live))
+    if seen > len(found):
+        desk.screen.notice(f"the newest {len(found)} of {seen}; --limit 0 shows all")
+
+
+@click.command()
+@job_id
+@as_json
+@pass_desk
+def show(desk: Desk, job_id: str, json: bool) -> None:
+    """Show one job: what it asks for, its attempts, comments and result.
+
+    With --json the job's record comes with its attempts in `history`.
+    """
+    client = desk.client()
+    job, attempts = client.job(job_id), client.attempts(job_id)
+    if json:
+        desk.screen.json(msgspec.to_builtins(job) | {"history": attempts})
+    else:
+        desk.screen.show(page.page(job, attempts))
+
+
+@click.command()
+@job_id
+@as_json
+@pass_desk
+def watch(desk: Desk, job_id: str, json: bool) -> None:
+    """Follow a job to its end, as submit --wait does; the exit code tells how it ended."""
+    sys.exit(follow(desk, job_id, json))
+
+
+@click.command()
+@job_id
+@click.argument("text")
+@as_json
+@pass_desk
+def comment(desk: Desk, job_id: str, text: str, json: bool) -> None:
+    """Add a comment, which the claw gets with its next heartbeat. TEXT `-` reads it from standard input."""
+    said = specs.read_text("-", sys.stdin).rstrip("\n") if text == "-" else text
+    if not said.strip():
+        raise click.UsageError("the comment is empty")
+    job = desk.client().comment(job_id, said)
+    if json:
+        desk.screen.json(job)
+    else:
+        desk.screen.say(Line(f"commented on {job.id} ({job.status})"))
+
+
+def _newest(client: SpineClient, query: dict[str, str], limit: int) -> tuple[list[Job], int]:
+    """Return the last `limit` jobs that match, and how many match: the spine gives the oldest first, in pages."""
+    kept: deque[Job] = deque(maxlen=limit or None)
+    seen, cursor = 0, None
+    while True:
+        found = client.jobs(**query, limit=_PAGE, **({} if cursor is None else {"cursor": cursor}))
+        kept.extend(found.jobs)
+        seen += len(found.jobs)
+        if not isinstance(found.next_cursor, str):
+            return list(kept), seen
+        cursor = found.next_cursor

@@ -1,0 +1,61 @@
+"""Lists for people: jobs and events."""
+
+import time
+from collections.abc import Iterable
+
+import msgspec
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from contract.wire import Event, Job
+from head import clean, words
+from head.words import Line
+
+_WHAT_ON_PIPE = 60
+
+
+def jobs(found: Iterable[Job], live: bool) -> Table:
+    """Return a table of jobs, one line each; on a pipe without rules, so that tools can read it."""
+    now = time.time_ns() // 1_000_000
+    table = _table(live)
+    for name in ("ID", "STATUS", "TARGET"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("WHAT", no_wrap=True, overflow="ellipsis", max_width=None if live else _WHAT_ON_PIPE, ratio=1)
+    for name in ("TRIES", "HOLDER", "UPDATED"):
+        table.add_column(name, no_wrap=True)
+    for job in found:
+        table.add_row(
+            Text(job.id, "bold"),
+            Text(job.status, words.style(job.status)),
+            Text(clean.line(job.target)),
+            Text(words.what(job)),
+            Text(f"{job.attempts}/{job.max_attempts}"),
+            Text(words.holder(job)),
+            Text(words.ago(job.updated_at, now), "dim"),
+        )
+    return table
+
+
+def event(found: Event) -> Line:
+    """Return one event as a line."""
+    data = found.data if isinstance(found.data, dict) else {}
+    told = ", ".join(f"{name}={_short(value)}" for name, value in data.items() if value is not None)
+    cells = [found.at, f"{clean.line(found.job_id or '-'):<20}", f"{clean.line(found.type):<14}"]
+    return Line("  ".join([*cells, f"{clean.line(found.by):<10}", clean.line(told)]).rstrip())
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _table(live: bool) -> Table:
+    return Table(
+        box=SIMPLE_HEAD if live else None,
+        show_edge=False,
+        pad_edge=False,
+        expand=live,
+        header_style="bold dim" if live else "",
+        padding=(0, 2, 0, 0),
+    )

@@ -1,0 +1,121 @@
+"""docs/reference/api.md has every route with its methods and who may call it, and every member that goes in or out."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import falcon.inspect
+import pytest
+
+from contract import wire
+from contract.clock import SystemClock
+from contract.ids import token_digest
+from spine.app import ROUTES, Server, create_app
+from spine.queue.access import Principal
+from spine.settings import Settings
+from tests.docs.pages import headings, reference, section, table
+from tests.support.raw_http import Api
+from tests.support.spine_process import TOKENS, SpineProcess
+
+PAGE = reference("api.md")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+@pytest.fixture
+def routes(tmp_path: Path) -> Iterator[set[str]]:
+    """Every `METHOD /path` that the application takes."""
+    principals = {token_digest("head-token-0001"): Principal("head", "head")}
+    server = Server(Settings(principals=principals, data_dir=tmp_path), SystemClock())
+    found = falcon.inspect.inspect_routes(create_app(server))
+    server.store.close()
+    yield {f"{m.method} {route.path}" for route in found for m in route.methods if not m.internal}
+
+
+def described() -> list[str]:
+    return [title for title in headings(PAGE) if title.split(" ")[0] in METHODS]
+
+
+def test_every_route_is_there_with_each_of_its_methods_and_none_that_does_not_exist(routes: set[str]) -> None:
+    assert sorted(described()) == sorted(routes)
+
+
+def test_every_route_says_who_may_call_it() -> None:
+    wanted = {path: who for path, _, _, who in ROUTES}
+    for title in described():
+        method, path = title.split(" ")
+        by_method = dict(part.split(": ") for part in wanted[path].split("; ")) if ": " in wanted[path] else {}
+        said = re.search(r"^Who: (.*)\.$", section(PAGE, title), re.MULTILINE)
+        assert said is not None, title
+        assert said[1] == by_method.get(method, wanted[path]), title
+
+
+def members(kind: type[wire.Record] | type[wire.Request]) -> set[str]:
+    return set(kind.__struct_encode_fields__)
+
+
+def test_every_member_of_a_job_is_there() -> None:
+    assert {row["member"] for row in table(PAGE, "The job")} == members(wire.Job)
+
+
+@pytest.mark.parametrize(("heading", "kind"), [("POST /jobs", wire.Submit), ("POST /jobs/claim", wire.ClaimNext)])
+def test_every_member_of_a_request_with_a_table_is_there(heading: str, kind: type[wire.Request]) -> None:
+    assert {row["member"] for row in table(PAGE, heading)} == members(kind)
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("POST /jobs/{job_id}/claim", wire.ClaimOne),
+        ("POST /jobs/{job_id}/heartbeat", wire.Heartbeat),
+        ("POST /jobs/{job_id}/complete", wire.Complete),
+        ("POST /jobs/{job_id}/fail", wire.Fail),
+        ("POST /jobs/{job_id}/release", wire.Release),
+        ("POST /jobs/{job_id}/comment", wire.Comment),
+    ],
+)
+def test_every_member_of_a_short_request_is_in_its_body(heading: str, kind: type[wire.Request]) -> None:
+    said = re.search(r"Body: `\{(.*?)\}`", section(PAGE, heading))
+    assert said is not None
+    assert set(re.findall(r'"(\w+)":', said[1])) == members(kind)
+
+
+def test_no_request_is_forgotten_above() -> None:
+    known = {"Submit", "ClaimNext", "ClaimOne", "Heartbeat", "Complete", "Fail", "Release", "Comment"}
+    assert {kind.__name__ for kind in wire.Request.__subclasses__()} == known
+
+
+@pytest.mark.parametrize(
+    ("heading", "kind"),
+    [
+        ("GET /jobs/{job_id}/attempts", wire.Attempt),
+        ("GET /events", wire.EventPage),
+        ("POST /blobs", wire.Blob),
+        ("POST /jobs/{job_id}/log", wire.LogState),
+    ],
+)
+def test_every_member_of_an_answer_is_named(heading: str, kind: type[wire.Record]) -> None:
+    text = section(PAGE, heading)
+    assert {name for name in members(kind) if not re.search(rf"\b{name}\b", text)} == set()
+
+
+@pytest.mark.parametrize("heading", ["GET /jobs/{job_id}/attempts", "GET /jobs/{job_id}/log", "GET /events"])
+def test_the_parameters_are_those_that_the_server_knows(heading: str, spine: SpineProcess) -> None:
+    api = Api(spine.port, TOKENS["HEAD_TOKEN"])
+    path = heading.removeprefix("GET ").replace("{job_id}", api.submit()["id"])
+    refused = api.get(f"{path}?no-such-parameter=1")
+    assert refused.error == "invalid_field"
+    known = set(refused.json["detail"].partition("known: ")[2].split(", ")) - {"none"}
+    text = section(PAGE, heading)
+    assert {row["parameter"] for row in table(PAGE, heading)} == known if known else "| parameter" not in text
+
+
+def test_every_figure_is_there(spine: SpineProcess) -> None:
+    api = Api(spine.port, TOKENS["HEAD_TOKEN"])
+    api.submit()
+    text = api.get("/metrics").body.decode()
+    families = {
+        (name + "_total" if kind == "counter" and not name.endswith("_total") else name)
+        for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+        if not name.endswith("_created")
+    }
+    assert {row["name"] for row in table(PAGE, "GET /metrics")} == families

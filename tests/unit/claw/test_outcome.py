@@ -1,0 +1,93 @@
+"""From exit code and result file to a report."""
+
+import msgspec
+import pytest
+
+from claw import outcome
+from claw.outcome import BadResult, fit, from_exit, merge, parse_result_file
+
+
+@pytest.mark.parametrize(
+    ("code", "action", "requeue"),
+    [
+        (0, "complete", True),
+        (75, "fail", True),
+        (77, "fail", False),
+        (5, "fail", False),
+        (1, "fail", True),
+        (137, "fail", True),
+    ],
+)
+def test_an_exit_code_decides(code: int, action: str, requeue: bool) -> None:
+    judged = from_exit(code, "last words", "the job", permanent=(5,))
+    assert (judged.action, judged.requeue) == (action, requeue)
+
+
+def test_exit_69_releases_with_the_last_line() -> None:
+    assert from_exit(69, "no licence free", "the job").reason == "no licence free"
+    assert from_exit(69, "", "the job").reason == "the job ended with exit code 69"
+
+
+def test_the_error_names_phase_code_and_last_line() -> None:
+    assert from_exit(2, "oh no", "phase 'test'").error == "phase 'test' ended with exit code 2: oh no"
+    assert from_exit(143, "", "the job").error == "the job was ended by SIGTERM"
+    assert from_exit(255, "", "the job").error == "the job was ended by signal 127"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{",
+        b"nonsense",
+        b"[1]",
+        b'"text"',
+        b'{"outcome": "perhaps"}',
+        b'{"outcome": 3}',
+        b'{"requeue": "no"}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_result_file_that_cannot_be_used_is_named(raw: bytes) -> None:
+    with pytest.raises(BadResult, match="result file"):
+        parse_result_file(raw)
+
+
+def test_a_huge_result_file_is_refused() -> None:
+    with pytest.raises(BadResult, match="larger than"):
+        parse_result_file(b" " * (outcome.RESULT_FILE_MOST_BYTES + 1))
+
+
+def test_a_result_file_refines_a_success() -> None:
+    done = from_exit(0, "", "the job")
+    assert merge(done, {"url": "u", "howToTest": ["a"]}).result == {"url": "u", "howToTest": ["a"]}
+    failed = merge(done, {"outcome": "fail", "error": "worse", "requeue": False})
+    assert (failed.action, failed.error, failed.requeue) == ("fail", "worse", False)
+    assert merge(done, {"outcome": "release", "reason": "later"}).reason == "later"
+
+
+def test_a_result_file_cannot_make_a_success_of_a_failure() -> None:
+    crashed = from_exit(1, "boom", "the job")
+    assert merge(crashed, {"outcome": "complete", "notes": "fine"}).action == "fail"
+    assert merge(crashed, {"error": "worded", "requeue": False}) == outcome.fail("worded", requeue=False)
+    assert merge(crashed, {"outcome": "release"}).action == "release"
+    assert merge(from_exit(69, "later", "the job"), {}).reason == "later"
+
+
+def test_a_long_error_is_cut_and_nul_replaced() -> None:
+    assert len(outcome.fail("x" * 10_000).error or "") == 4000
+    assert outcome.fail("a\x00b").error == "a\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_result_is_made_to_fit() -> None:
+    small = {"notes": "n", "pr": "p"}
+    assert fit(small) == small
+    long = fit({"notes": "\x01" * 400_000, "pr": "p"})
+    assert len(msgspec.json.encode(long)) <= 250 * 1024
+    assert long["pr"] == "p"
+    assert long["notes"].endswith(" … (cut)")
+    huge = fit({"blob": "x" * 400_000, "pr": "p", "artifacts": []})
+    assert huge == {
+        "pr": "p",
+        "artifacts": [],
+        "notes": "The result was too large for the spine; only its links are kept.",
+    }

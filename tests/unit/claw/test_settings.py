@@ -1,0 +1,71 @@
+"""The claw's settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from claw import settings
+from contract.env import SettingsError
+
+PLAIN = {"SPINE_TOKEN": "a-token-of-a-claw", "HOME": "/home/someone", "PATH": "/usr/bin:/bin"}
+
+
+def test_defaults() -> None:
+    used = settings.from_env(PLAIN)
+    assert used.base_urls == ("http://127.0.0.1:36725",)
+    assert used.state_dir == Path("/home/someone/.spine")
+    assert used.work_dir == Path("/home/someone/.spine/work")
+    assert (used.mode, used.heartbeat_seconds, used.tick_seconds, used.wait_seconds) == ("worker", 10, 60, 25)
+    assert used.allowed_repos == ()
+    assert used.base_env == {"HOME": "/home/someone", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def test_the_work_folder_follows_the_state_folder() -> None:
+    assert settings.from_env(PLAIN | {"CLAW_STATE_DIR": "/srv/claw"}).work_dir == Path("/srv/claw/work")
+
+
+def test_all_faults_are_told_at_once() -> None:
+    wrong = PLAIN | {
+        "SPINE_TOKEN": "",
+        "SPINE_BASE_URL": "localhost:36725",
+        "CLAW_MODE": "fast",
+        "CLAW_WAIT_SECONDS": "31",
+        "CLAW_STATE_DIR": "relative",
+        "CLAW_AGENT_COMMAND": "[1]",
+        "CLAW_PASS_ENV": "SPINE_TOKEN",
+    }
+    with pytest.raises(SettingsError) as caught:
+        settings.from_env(wrong)
+    names = {fault.split(":")[0] for fault in caught.value.faults}
+    assert names == {*wrong} - {"HOME", "PATH"}
+
+
+def test_a_token_is_never_shown_and_never_passed_on(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-in-a-file\n")
+    env = PLAIN | {"SPINE_TOKEN": "", "SPINE_TOKEN_FILE": str(tmp_path / "token"), "API_KEY": "k-123456", "A": "b"}
+    used = settings.from_env(env | {"CLAW_PASS_ENV": "API_KEY, A, MISSING"})
+    assert used.token == "a-token-in-a-file"
+    assert "a-token-in-a-file" not in repr(used)
+    assert used.base_env["API_KEY"] == "k-123456"
+    assert used.secrets() == ("a-token-in-a-file", "k-123456")
+    assert not any("SPINE" in name for name in used.base_env)
+
+
+def test_commands_are_lists_or_words() -> None:
+    used = settings.from_env(PLAIN | {"CLAW_AGENT_COMMAND": '["a", "b c"]', "CLAW_PR_COMMAND": "gh pr 'create it'"})
+    assert used.agent_command == ("a", "b c")
+    assert used.pr_command == ("gh", "pr", "create it")
+
+
+def test_the_virtual_environment_is_not_on_the_path_of_children() -> None:
+    env = PLAIN | {"VIRTUAL_ENV": "/opt/venv", "PATH": "/opt/venv/bin:/usr/bin"}
+    assert settings.from_env(env).base_env["PATH"] == "/usr/bin"
+
+
+def test_the_table_lists_exactly_what_is_read() -> None:
+    source = Path(settings.__file__).read_text()
+    body = source[source.index("def from_env") : source.index("def _urls")]
+    read = set(re.findall(r'"((?:SPINE|CLAW)_[A-Z_]+)"', body))
+    assert {row.name for row in settings.SETTINGS} == read
+    assert all(row.meaning for row in settings.SETTINGS)
