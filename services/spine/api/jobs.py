@@ -143,9 +143,12 @@ def _filter(req: Request) -> Filter:
         if status not in _STATUSES:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
     since = req.get_param("since")
+    # An empty parameter narrows nothing.
     return Filter(
-        tuple(dict.fromkeys(statuses)),
-        *(req.get_param(name) or None for name in ("target", "machine", "label")),  # an empty one narrows nothing
-        req.get_param("q") or None,
-        moment(since, "since") if since else None,
+        statuses=tuple(dict.fromkeys(statuses)),
+        target=req.get_param("target") or None,
+        machine=req.get_param("machine") or None,
+        label=req.get_param("label") or None,
+        q=req.get_param("q") or None,
+        since=moment(since, "since") if since else None,
     )
