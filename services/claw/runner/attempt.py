@@ -51,7 +51,7 @@ class Attempt:
         self._rooms = workspace.rooms(settings, held)
         # The first process of an attempt makes its rooms; later ones (phases mode) find them.
         if not held.ready:
-            workspace.make(self._rooms)
+            workspace.make(self._rooms, held)
         held.folder = str(self._rooms.folder)
         quick = SpineClient(
             settings.base_urls,

@@ -95,7 +95,7 @@ class Finish(msgspec.Struct, kw_only=True):
         if answer not in ("held", "unknown"):
             return self._unpushed(answer, notes)
         try:
-            head = workspace.commit_all(self.git, held, f"{title}\n\nSpine-Job: {held.job_id}\n")
+            head = workspace.commit_all(self.git, held, title)
             if head is None:
                 notes.append("the job changed nothing in the repository")
                 if held.work_sha:
