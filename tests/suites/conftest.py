@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from spine.store.engine import Engine
 from tests.suites.harness import DRIVERS, Store
 from tests.suites.manual_clock import ManualClock
+
+from spine.store.engine import Engine
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+from tests.suites.manual_clock import ManualClock
 
 from contract import wire
 from contract.clock import Clock
@@ -22,7 +23,6 @@ from spine.store.jobs import JobRow
 from spine.store.models import TABLES
 from spine.store.sqlite import SqliteEngine
 from spine.store.statement import Statement
-from tests.suites.manual_clock import ManualClock
 
 T = TypeVar("T")
 OpenEngine = Callable[[Path, Clock], Engine]

@@ -1,6 +1,8 @@
 """Claiming: order, lanes, capabilities, burial, and claims by id."""
 
 import pytest
+from tests.suites.harness import ACCEPT_SECONDS, HEAD, LEASE_SECONDS, LEFT, LEFT2, RIGHT, V0_LEFT, Store
+from tests.suites.manual_clock import START_MS
 
 from contract.errors import (
     AlreadyClaimed,
@@ -15,8 +17,6 @@ from contract.errors import (
 from contract.states import Action
 from spine.queue import claim
 from spine.store import jobs
-from tests.suites.harness import ACCEPT_SECONDS, HEAD, LEASE_SECONDS, LEFT, LEFT2, RIGHT, V0_LEFT, Store
-from tests.suites.manual_clock import START_MS
 
 
 def ids(rows: list[jobs.JobRow]) -> list[str]:

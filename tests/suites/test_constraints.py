@@ -1,9 +1,9 @@
 """Rows that must not be are refused by the database itself, whatever the code above it does."""
 
 import pytest
+from tests.suites.harness import Raw, Store
 
 from contract.errors import Internal
-from tests.suites.harness import Raw, Store
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 """Submitting: what a job is at birth."""
 
 import pytest
-
-from contract.errors import InvalidField
 from tests.suites.harness import ACCEPT_SECONDS, HEAD, Store
 from tests.suites.manual_clock import START_MS
+
+from contract.errors import InvalidField
 
 
 def test_defaults(store: Store) -> None:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.suites.harness import HEAD, LEFT, Store
+from tests.suites.matrix import ENDED, MATRIX, STATUSES, Row
 
 from contract.errors import Conflict
 from contract.states import Action
 from spine.store import jobs
 from spine.store.jobs import JobRow
-from tests.suites.harness import HEAD, LEFT, Store
-from tests.suites.matrix import ENDED, MATRIX, STATUSES, Row
 
 
 def in_status(store: Store, status: str) -> JobRow:
