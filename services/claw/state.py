@@ -38,8 +38,8 @@ class PhaseDone(msgspec.Struct, rename="camel", kw_only=True):
 class Held(msgspec.Struct, rename="camel", kw_only=True):
     """The file's content. Without `job` it is only a claim whose answer has not come.
 
-    `phase` is the index of the next phase to run; `in_phase` is set while one runs. `work_sha` is what the work branch
-    pointed to at the remote when the repository was cloned, "" for a branch that was not there.
+    `phase` is the index of the next phase to run, of `of`; `in_phase` is set while one runs. `work_sha` is what the
+    work branch pointed to at the remote when the repository was cloned, "" for a branch that was not there.
     """
 
     version: int = 1
@@ -53,7 +53,9 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
     worker_pid: int | None = None
     worker_start: str | None = None
     folder: str | None = None
+    restarts: int = 0
     phase: int = 0
+    of: int = 0
     in_phase: bool = False
     phases: list[PhaseDone] = []
     ready: bool = False
@@ -72,6 +74,10 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
         if self.job is None:
             raise LookupError("no job is held")
         return self.job
+
+    def all_run(self) -> bool:
+        """Tell whether every phase has been run: what is left is to publish and report."""
+        return 0 < self.of <= self.phase and not self.in_phase
 
 
 class Journal:

@@ -1,5 +1,6 @@
 """The folder of one attempt: workspace, spec, result, output, lease file and hooks; and the repository within it."""
 
+import contextlib
 import shlex
 import shutil
 import sys
@@ -69,7 +70,16 @@ def _round(held: Held) -> str:
 
 
 def settle(found: Rooms) -> None:
-    """Remove an attempt's folder."""
+    """Remove an attempt's folder, also where the job has taken our right to."""
+
+    def open_up(_: object, path: str, __: object) -> None:
+        for folder in (Path(path).parent, Path(path)):
+            with contextlib.suppress(OSError):
+                if folder.is_dir() and not folder.is_symlink() and folder.is_relative_to(found.folder):
+                    folder.chmod(0o700)
+
+    # The first pass opens what it could not enter, the second removes it.
+    shutil.rmtree(found.folder, onerror=open_up)
     shutil.rmtree(found.folder, ignore_errors=True)
 
 

@@ -1,5 +1,6 @@
 """From the end of the last phase to an outcome: result file, commit, push, pull request, artifacts."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -75,8 +76,10 @@ class Finish(msgspec.Struct, kw_only=True):
 
     def _result_file(self) -> dict[str, Any] | None:
         try:
-            with self.rooms.result_file.open("rb") as source:
-                raw = source.read(outcome.RESULT_FILE_MOST_BYTES + 1)
+            # Neither a link nor a pipe: the job may have put anything there.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(self.rooms.result_file, flags), "rb") as source:
+                raw = source.read(outcome.RESULT_FILE_MOST_BYTES + 1) or b""
         except FileNotFoundError:
             return None
         except OSError as e:

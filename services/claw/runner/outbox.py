@@ -11,7 +11,7 @@ from contract.client import SpineClient
 from contract.errors import SpineError, StaleFence, Unauthorized
 from contract.killpoints import reach
 
-Delivery = Literal["delivered", "kept late", "undelivered", "waiting"]
+Delivery = Literal["delivered", "kept late", "undelivered", "waiting", "locked out"]
 
 log = structlog.get_logger()
 
@@ -26,8 +26,8 @@ def write(journal: Journal, held: Held, ended: Outcome) -> None:
 def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
     """Send the outcome in the outbox and clear it when the spine has it.
 
-    "waiting" means that the spine could not be reached (or knows no such token): the same call, with the same key, is
-    to be made again later. One that the spine refuses for good is moved to `undelivered/`.
+    "waiting" means that the spine could not be reached, "locked out" that it knows no such token: the same call, with
+    the same key, is to be made again later. One that the spine refuses for good is moved to `undelivered/`.
     """
     ended, job_id = held.outcome or outcome.drop("it came to nothing"), held.job_id
     if ended.action == "drop":
@@ -46,7 +46,7 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
     except SpineError as e:
         if e.retryable or isinstance(e, Unauthorized):
             log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
-            return "waiting"
+            return "waiting" if e.retryable else "locked out"
         return _refused(journal, held, ended, e)
     reach("claw.result-sent")
     journal.clear()
