@@ -8,7 +8,7 @@ from typing import NamedTuple
 REPO = Path(__file__).resolve().parents[2]
 DOCS = REPO / "docs"
 REFERENCE = DOCS / "reference"
-_HEADING = re.compile(r"^(#{1,6}) (.+?)\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6}) (.+?)[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
