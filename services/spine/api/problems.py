@@ -78,6 +78,8 @@ def answer(resp: falcon.asgi.Response, error: SpineError) -> None:
         resp.set_header("Retry-After", _RETRY_AFTER[status])
     if status == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
+    if status == 416 and "size" in error.members:
+        resp.set_header("Content-Range", f"bytes */{error.members['size']}")
 
 
 async def on_http_error(
