@@ -112,8 +112,10 @@ class Finish(msgspec.Struct, kw_only=True):
             workspace.push(self.git, self.plan.repo or "", held)
             reach("claw.after-push")
         except GitError as e:
-            if self.beater.last not in ("held", "unknown"):
-                return self._unpushed(self.beater.last, notes)
+            # The refusal may be the first sign that the lease has ended; the work is not to be called a failure for it.
+            answer = self.beater.beat_until_known()
+            if answer not in ("held", "unknown"):
+                return self._unpushed(answer, notes)
             self.keep_folder = True
             return outcome.fail(str(e), e.requeue)
         result["branch"], result["commit"] = branch, head
