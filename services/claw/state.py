@@ -138,14 +138,13 @@ class Journal:
         self.path.unlink(missing_ok=True)
         sync_folder(self.folder)
 
-    def set_undelivered(self, held: Held, reason: str) -> Path:
-        """Move a report that the spine refused for good out of the way, with the reason beside it."""
+    def keep_undelivered(self, held: Held, reason: str) -> Path:
+        """Keep a copy of a report that the spine refused for good, with the reason beside it."""
         room = self.folder / "undelivered"
         room.mkdir(mode=0o700, exist_ok=True)
         path = self._free_name(f"undelivered/{safe_name(held.job_id)}-{held.fence}.json")
         body = {"reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "state": held}
         write_durably(path, msgspec.json.format(msgspec.json.encode(body), indent=1))
-        self.clear()
         return path
 
     def worker_id(self, machine: str) -> str:

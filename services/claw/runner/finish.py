@@ -186,13 +186,13 @@ def _filled(word: str, values: dict[str, str]) -> str:
 
 
 def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Hide secrets in every text of a JSON value."""
+    """Hide secrets in every text of a JSON value, and replace NUL, which the spine does not take."""
     if isinstance(value, str):
-        return redact(value, secrets)
+        return redact(value, secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, list):
         return [_masked(item, secrets) for item in value]
     return _masked_members(value, secrets) if isinstance(value, dict) else value
 
 
 def _masked_members(value: dict[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
-    return {redact(name, secrets): _masked(item, secrets) for name, item in value.items()}
+    return {_masked(name, secrets): _masked(item, secrets) for name, item in value.items()}
