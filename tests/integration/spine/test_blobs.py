@@ -8,7 +8,6 @@ import pytest
 from tests.support.raw_http import Answer, Api, multipart
 from tests.support.server import Server, StartSpine
 
-
 FORM = "multipart/form-data; boundary=limit"
 PART = b'--limit\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.support.eventually import eventually
@@ -230,10 +231,8 @@ def test_a_stream_over_the_cap_is_429_and_closing_one_makes_room(start_spine: St
 
 
 def test_many_streams_opened_at_once_do_not_pass_the_cap(start_spine: StartSpine) -> None:
-    import concurrent.futures
-
     server = start_spine(SPINE_STREAMS_MAX="5")
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    with ThreadPoolExecutor(20) as pool:
         opened = list(pool.map(lambda _: server.head.stream("/events"), range(40)))
     assert sorted(stream.status for stream in opened) == [200] * 5 + [429] * 35
     for stream in opened:
