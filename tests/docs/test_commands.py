@@ -2,11 +2,17 @@
 
 import importlib
 import re
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import click
 import pytest
 from tests.docs.pages import headings, reference, section, tables
+from tests.support.spine_process import SpineProcess
 
 PAGE = reference("commands.md")
 PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli"}
@@ -61,8 +67,36 @@ def test_exit_codes_of_the_claw() -> None:
     assert set(codes("claw")) == own
 
 
-def test_exit_codes_of_the_spine() -> None:
-    from spine import serve
-
-    own = {value for name, value in vars(serve).items() if name.startswith("EXIT_")}
-    assert own <= set(codes("spine"))
+def test_exit_codes_of_the_spine(tmp_path: Path) -> None:
+    serving = SpineProcess(tmp_path / "first").start()
+    taken, newer = str(serving.data_dir), tmp_path / "newer"
+    newer.mkdir()
+    with closing(sqlite3.connect(newer / "spine.db")) as store:
+        store.execute("CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER)")
+        store.execute("INSERT INTO schema_migrations VALUES (9999, 0)")
+        store.commit()
+    (tmp_path / "file").touch()
+    free = {"SPINE_PORT": "0"}
+    tries: list[tuple[int, list[str], dict[str, str]]] = [
+        (0, ["check"], {}),
+        (0, ["token"], {}),
+        (1, ["token", "--env-file", str(tmp_path / "file")], {}),
+        (2, ["serve", "--no-such-option"], {}),
+        (75, ["serve"], {"SPINE_DATA_DIR": str(tmp_path / "other")}),
+        (75, ["serve"], free | {"SPINE_DATA_DIR": taken}),
+        (78, ["serve"], {"LEASE_SECONDS": "never"}),
+        (78, ["serve"], free | {"SPINE_DATA_DIR": str(tmp_path / "file")}),
+        (78, ["serve"], free | {"SPINE_DATA_DIR": str(newer)}),
+    ]
+    for code, words, env in tries:
+        done = subprocess.run(
+            [sys.executable, "-m", "spine.cli", *words],
+            env=serving.environment() | env,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), (words, env, done.stderr)
+    assert serving.stop() == 0
+    assert set(codes("spine")) == {code for code, *_ in tries}
