@@ -118,10 +118,13 @@ def expect_attempts(point: str, job: Job, first: list[Any], ledger: Ledger) -> N
     if point in AT_REPORT:
         assert (job.attempts, job.fence) == (1, 1), "a result on disk is delivered, and nothing is run again"
         assert ledger.entries(job.id) == first
-    elif point in ("claw.claimed", "claw.state-written"):
+    elif point in BEFORE_WORK:
         # At the latest the accept lease ends, and gives the attempt back.
         assert job.attempts == 1
         assert len(ledger.entries(job.id)) == len(PHASES)
+    elif point in AT_PUSH:
+        assert (job.attempts, job.fence) == (1, 1), "all phases had ended: only the rest is made up for"
+        assert ledger.entries(job.id) == first
     elif point in IN_PHASE:
         assert (job.attempts, job.fence) == (2, 2), "a phase that was cut short is an attempt of its own"
         assert [entry.mark for entry in first] == list(PHASES[: IN_PHASE.index(point)])
