@@ -164,12 +164,15 @@ class Demo:
             console.print(f"  {line}")
 
     def show_addresses(self, repo: Path, job_id: str) -> None:
-        """Print where everything is, and command lines that work as they stand."""
+        """Print where everything is."""
         heading("Addresses")
         fact("spine", f"{self.url}  (for agents: {self.url}/skill.md)")
         fact("job's log", f"{self.url}/jobs/{job_id}/log")
         fact("tokens", shown(self.folder / "tokens.env"))
         fact("repository", shown(repo))
+
+    def show_more(self, job_id: str) -> None:
+        """Print command lines that work as they stand, while the spine serves."""
         script = Path(sys.executable).with_name("spine-head")
         command = shown(script) if script.exists() else f"{shlex.quote(sys.executable)} -m head.cli"
         into = f". {shlex.quote(dotted(shown(self.folder / 'head.env')))} && {command}"
@@ -210,7 +213,10 @@ def run(demo: Demo, once: bool) -> None:
     demo.show_branch(repo, job_id)
     demo.show_addresses(repo, job_id)
     demo.done = True
-    if not once:
+    if once:
+        console.print("\nThe spine and the claw are stopped now; without ONCE=1 they go on.", style="dim")
+    else:
+        demo.show_more(job_id)
         console.print("\nServing until Ctrl-C.", style="bold")
         raise Failure(f"the {demo.processes.ends.get()} has ended by itself")
 

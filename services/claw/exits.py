@@ -12,7 +12,7 @@ USAGE = 2
 UNREACHABLE = 69
 """The spine could not be reached; what is held stays held."""
 CONFIG = 78
-"""A setting cannot be used; every fault is named on standard error."""
+"""A setting cannot be used (each fault is named on standard error), or the spine does not know the token."""
 
 CHILD_OK = 0
 """The job is complete."""

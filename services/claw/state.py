@@ -38,8 +38,8 @@ class PhaseDone(msgspec.Struct, rename="camel", kw_only=True):
 class Held(msgspec.Struct, rename="camel", kw_only=True):
     """The file's content. Without `job` it is only a claim whose answer has not come.
 
-    `phase` is the index of the next phase to run; `in_phase` is set while one runs. `work_sha` is what the work branch
-    pointed to at the remote when the repository was cloned, "" for a branch that was not there.
+    `phase` is the index of the next phase to run, of `of`; `in_phase` is set while one runs. `work_sha` is what the
+    work branch pointed to at the remote when the repository was cloned, "" for a branch that was not there.
     """
 
     version: int = 1
@@ -53,7 +53,9 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
     worker_pid: int | None = None
     worker_start: str | None = None
     folder: str | None = None
+    restarts: int = 0
     phase: int = 0
+    of: int = 0
     in_phase: bool = False
     phases: list[PhaseDone] = []
     ready: bool = False
@@ -72,6 +74,10 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
         if self.job is None:
             raise LookupError("no job is held")
         return self.job
+
+    def all_run(self) -> bool:
+        """Tell whether every phase has been run: what is left is to publish and report."""
+        return 0 < self.of <= self.phase and not self.in_phase
 
 
 class Journal:
@@ -132,14 +138,13 @@ class Journal:
         self.path.unlink(missing_ok=True)
         sync_folder(self.folder)
 
-    def set_undelivered(self, held: Held, reason: str) -> Path:
-        """Move a report that the spine refused for good out of the way, with the reason beside it."""
+    def keep_undelivered(self, held: Held, reason: str) -> Path:
+        """Keep a copy of a report that the spine refused for good, with the reason beside it."""
         room = self.folder / "undelivered"
         room.mkdir(mode=0o700, exist_ok=True)
         path = self._free_name(f"undelivered/{safe_name(held.job_id)}-{held.fence}.json")
         body = {"reason": reason, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "state": held}
         write_durably(path, msgspec.json.format(msgspec.json.encode(body), indent=1))
-        self.clear()
         return path
 
     def worker_id(self, machine: str) -> str:

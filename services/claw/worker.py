@@ -23,14 +23,13 @@ def main(argv: list[str]) -> int:
     if not line.endswith("\n"):
         return exits.OK  # whoever started us died before writing us down
     used = settings.from_env(token=line.strip())
-    logs.configure("claw", used.log_level)
+    logs.configure("claw", used.log_level, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     journal = Journal(Path(argv[1]))
     held, note = journal.load()
     if held is None or held.job is None or held.outcome is not None:
         structlog.get_logger().error("claw.worker_without_job", note=note)
         return exits.OK
-    structlog.contextvars.bind_contextvars(machine=used.name, job_id=held.job_id, fence=held.fence)
     leash = Leash()
     signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

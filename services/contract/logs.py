@@ -20,9 +20,16 @@ def _redacted(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]
     return {k: redact(v) if isinstance(v, str) else v for k, v in event.items()}
 
 
-def configure(role: str, level: str = "info") -> None:
-    """Set up structlog and the standard library's root logger for one process."""
+def configure(role: str, level: str = "info", **fields: str) -> None:
+    """Set up structlog and the standard library's root logger for one process; `fields` stand in every line."""
+    bound = {"role": role, **fields}
+
+    def add_bound(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
+        # Not by contextvars: a thread begins with none of them.
+        return bound | event
+
     shared: list[Any] = [
+        add_bound,
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -48,4 +55,3 @@ def configure(role: str, level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(_LEVELS[level], logging.WARNING))
-    structlog.contextvars.bind_contextvars(role=role)

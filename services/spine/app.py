@@ -52,7 +52,7 @@ class Server:
         self.store.on_rollback = rules.lanes.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
         files = DiskBlobs(settings.data_dir / "blobs", settings.blob_max_bytes)
-        metrics = Metrics(self.store, self.clock)
+        metrics = Metrics(self.store, self.clock, self.hub)
         self.core = Core(
             settings=settings,
             rules=rules,
@@ -142,7 +142,7 @@ def create_app(server: Server) -> App:
     form.parse_options.max_body_part_buffer_size = 64 * 1024
     form.parse_options.max_body_part_count = 16
     app.req_options.media_handlers = falcon.media.Handlers({falcon.MEDIA_MULTIPART: form})
-    problems.install(app)
+    problems.install(app, core.metrics.refused)
     resources = {
         "ops": Ops(core, server.clock),
         "jobs": Jobs(core),

@@ -1,7 +1,10 @@
 """Running the application under gunicorn: one process, one worker, our worker class."""
 
+import mmap
+import os
 import socket
 import sys
+from typing import Any, NoReturn
 
 import structlog
 from gunicorn.app.base import BaseApplication
@@ -23,6 +26,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Shared with the worker: the exit code that it wants, which gunicorn does not hand on.
+        self.verdict = mmap.mmap(-1, 1)
         super().__init__()
 
     def load_config(self) -> None:
@@ -42,6 +47,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "spine",
             "limit_request_line": 8190,
+            "when_ready": _tell_addresses,
         }.items():
             self.cfg.set(name, value)
 
@@ -50,11 +56,20 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
             server = Server(self._settings)
-        except (DataDirBusy, NewerStore) as e:
-            print(f"spine: {e}", file=sys.stderr, flush=True)
-            sys.exit(4)  # gunicorn's "the application cannot be loaded": the arbiter stops too
+        except DataDirBusy as e:
+            self._give_up(EXIT_BUSY, str(e))
+        except NewerStore as e:
+            self._give_up(EXIT_CONFIG, str(e))
+        except OSError as e:
+            where = self._settings.data_dir
+            self._give_up(EXIT_CONFIG, f"SPINE_DATA_DIR: {where} cannot be used ({e.strerror}: {e.filename})")
         SpineWorker.on_drain = staticmethod(server.hub.drain)
         return create_app(server)
+
+    def _give_up(self, code: int, why: str) -> NoReturn:
+        print(f"spine: {why}", file=sys.stderr, flush=True)
+        self.verdict[0] = code
+        sys.exit(4)  # gunicorn's "the application cannot be loaded": the arbiter stops too
 
 
 def serve(settings: Settings) -> int:
@@ -63,11 +78,19 @@ def serve(settings: Settings) -> int:
     if reason:
         print(f"spine: {reason}", file=sys.stderr)
         return EXIT_BUSY
+    server, arbiter = _Gunicorn(settings), os.getpid()
     try:
-        _Gunicorn(settings).run()
+        server.run()
     except SystemExit as e:
-        return e.code if isinstance(e.code, int) else 1
+        if os.getpid() != arbiter:
+            raise  # the worker: gunicorn knows 4, any other code would make it start a new one
+        return server.verdict[0] or (e.code if isinstance(e.code, int) else 1)
     return 0
+
+
+def _tell_addresses(arbiter: Any) -> None:
+    """Log where the server listens: with port 0 nobody could know otherwise."""
+    _log.info("spine.listening", addresses=[str(listener) for listener in arbiter.LISTENERS])
 
 
 def _bracketed(host: str) -> str:

@@ -31,7 +31,7 @@ def spine_settings(**more: str | None) -> dict[str, str | None]:
     return {
         "LEASE_SECONDS": str(LEASE_SECONDS),
         "REAPER_INTERVAL_MS": "100",
-        "SPINE_DRAIN_SECONDS": "5",
+        "SPINE_DRAIN_SECONDS": "30",
         "CLAW_TOKENS": ",".join(f"{name}={token_of(name)}" for name in NAMES),
         **more,
     }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 REPO = Path(__file__).resolve().parents[2]
 DOCS = REPO / "docs"
 REFERENCE = DOCS / "reference"
-_HEADING = re.compile(r"^(#{1,6}) (.+?)\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6}) (.+?)[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
@@ -101,22 +101,24 @@ def links(text: str) -> list[str]:
 
 
 def tracked() -> list[Path]:
-    """Return the files of the project: those that git tracks; where there is no git, all that it would not ignore."""
+    """Return the files of the project: those that git tracks; where it cannot tell, all but what a build leaves."""
     try:
-        out = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=REPO,
-            capture_output=True,
-            check=True,
-        ).stdout
+        command = ["git", "ls-files", "-z"]
+        out = subprocess.run(command, cwd=REPO, capture_output=True, check=True).stdout
         found = [REPO / name.decode() for name in out.split(b"\0") if name]
     except (OSError, subprocess.CalledProcessError):
-        found = [
-            path
-            for path in REPO.rglob("*")
-            if not any(part.startswith(".") and part != ".ci" or part == "__pycache__" for part in path.parts)
-        ]
+        found = [path for path in REPO.rglob("*") if not _left(path.relative_to(REPO).parts)]
     return [path for path in found if path.is_file()]
+
+
+def _left(parts: tuple[str, ...]) -> bool:
+    """Tell whether a path is hidden or made by a build."""
+    return any(
+        (part.startswith(".") and part != ".ci")
+        or part in ("__pycache__", "build", "dist")
+        or part.endswith(".egg-info")
+        for part in parts
+    )
 
 
 def markdown() -> list[Path]:

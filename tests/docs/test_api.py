@@ -1,11 +1,13 @@
 """docs/reference/api.md has every route with its methods and who may call it, and every member that goes in or out."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import falcon.inspect
 import pytest
+from tests.docs.pages import headings, reference, section, table
+from tests.support.raw_http import Api
+from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract import wire
 from contract.clock import SystemClock
@@ -13,22 +15,19 @@ from contract.ids import token_digest
 from spine.app import ROUTES, Server, create_app
 from spine.queue.access import Principal
 from spine.settings import Settings
-from tests.docs.pages import headings, reference, section, table
-from tests.support.raw_http import Api
-from tests.support.spine_process import TOKENS, SpineProcess
 
 PAGE = reference("api.md")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture
-def routes(tmp_path: Path) -> Iterator[set[str]]:
+def routes(tmp_path: Path) -> set[str]:
     """Every `METHOD /path` that the application takes."""
     principals = {token_digest("head-token-0001"): Principal("head", "head")}
     server = Server(Settings(principals=principals, data_dir=tmp_path), SystemClock())
     found = falcon.inspect.inspect_routes(create_app(server))
     server.store.close()
-    yield {f"{m.method} {route.path}" for route in found for m in route.methods if not m.internal}
+    return {f"{m.method} {route.path}" for route in found for m in route.methods if not m.internal}
 
 
 def described() -> list[str]:

@@ -1,8 +1,9 @@
 """docs/reference/errors.md has every code, with its status, its meaning and whether a repeat helps."""
 
+from tests.docs.pages import reference, table
+
 from contract.errors import BY_CODE
 from spine.api.problems import STATUS
-from tests.docs.pages import reference, table
 
 PAGE = reference("errors.md")
 

@@ -2,10 +2,11 @@
 
 import re
 
+from tests.docs.pages import REPO, blocks, reference, section, table
+
 from contract import states
 from contract.states import TRANSITIONS, Action, Status
 from spine.store.migrations import files
-from tests.docs.pages import REPO, blocks, reference, section, table
 
 PAGE = reference("states.md")
 

@@ -89,13 +89,14 @@ class Machine:
         self._point_file = self.folder / f"reached-{self._points}"
         return {"SPINE_KILL_POINT": point, "SPINE_KILL_POINT_FILE": str(self._point_file)}
 
+    def at_point(self) -> bool:
+        """Tell whether the point armed last has been reached: a process stands still there."""
+        return self._point_file.exists() and self._point_file.read_text().endswith("\n")
+
     def await_point(self, point: str, seconds: float = 20.0) -> None:
         """Wait until the point armed last has been reached."""
-
-        def reached() -> bool:
-            return self._point_file.exists() and point in self._point_file.read_text().split()
-
-        eventually(reached, seconds, what=f"{self.name} at {point}")
+        eventually(self.at_point, seconds, what=f"{self.name} at {point}")
+        assert self._point_file.read_text().split() == [point]
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +114,10 @@ class Machine:
     def workers(self) -> list[int]:
         """Return the detached workers of this machine that run, known by the state folder in their arguments."""
         return [pid for pid, words in command_lines() if "claw.worker" in words and str(self.state) in words]
+
+    def claws(self) -> list[int]:
+        """Return the resident claw and the ticks that run."""
+        return [process.pid for process in self._started if process.poll() is None]
 
     def log(self) -> str:
         """All that the resident claw, its ticks and its workers have written so far."""

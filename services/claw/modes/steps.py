@@ -36,6 +36,8 @@ class Steps(msgspec.Struct, kw_only=True):
     def run_next(self) -> Outcome | None:
         """Run the next phase; returns how the job ends when this was the last thing to do, else None."""
         held, index = self.held, self.held.phase
+        if held.all_run():
+            return self._judged()  # a process before this one ran the last phase and died
         if self.leash.pulled():
             return self._stopped()
         phase = self.plan.phases[index]
@@ -53,11 +55,20 @@ class Steps(msgspec.Struct, kw_only=True):
         self.journal.save(held)
         if ended.stopped:
             return self._stopped()
-        what = "the job" if len(self.plan.phases) == 1 else f"phase {phase.name!r}"
         if ended.timed_out:
-            return outcome.fail(f"{'the job' if whole else what} timed out after {limit} s")
-        judged = outcome.from_exit(ended.code, self.spool.last_line(), what, self.plan.permanent_exits)
+            return outcome.fail(f"{'the job' if whole else self._named(phase.name)} timed out after {limit} s")
+        judged = self._judged()
         return None if judged.action == "complete" and held.phase < of else judged
+
+    def _judged(self) -> Outcome:
+        """Judge the newest phase by its exit code."""
+        last = self.held.phases[-1]
+        return outcome.from_exit(
+            last.exit_code, self.spool.last_line(), self._named(last.name), self.plan.permanent_exits
+        )
+
+    def _named(self, phase: str) -> str:
+        return "the job" if len(self.plan.phases) == 1 else f"phase {phase!r}"
 
     def _run(self, phase: Phase) -> tuple[Ended, int, bool]:
         """Run one phase; also returns its limit (s) and whether that is what was left for the whole job."""

@@ -4,9 +4,13 @@ import os
 import threading
 from pathlib import Path
 
+import structlog
+
 from contract.redaction import Redactor, redact
 
 _TAIL_BYTES = 64 << 10
+
+log = structlog.get_logger()
 
 
 class Spool:
@@ -86,10 +90,15 @@ class Spool:
             self._since += len(data)
         self._tail = (self._tail + data)[-_TAIL_BYTES:]
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as e:
+            # A full disk costs the output, not the job.
+            self._full, self._raw_tail = True, data[-_TAIL_BYTES:]
+            log.error("claw.output_lost", path=str(self.path), why=e.strerror)
         with self.grew:
-            self.size += len(data)
+            self.size += len(data) - len(view)
             self.grew.notify_all()
 
 

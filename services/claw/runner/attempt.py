@@ -49,9 +49,6 @@ class Attempt:
     ) -> None:
         self._settings, self._client, self._journal, self._held, self._leash = settings, client, journal, held, leash
         self._rooms = workspace.rooms(settings, held)
-        # The first process of an attempt makes its rooms; later ones (phases mode) find them.
-        if not held.ready:
-            workspace.make(self._rooms)
         held.folder = str(self._rooms.folder)
         quick = SpineClient(
             settings.base_urls,
@@ -70,36 +67,48 @@ class Attempt:
         """Work until the job has ended or the turn of the mode `walk` is over; True when nothing is held any more."""
         become_subreaper()
         reach("claw.before-first-heartbeat")
-        ended: Outcome | None
-        if self._beater.beat() not in ("held", "unknown"):
-            ended = outcome.drop(self._leash.detail)
-        else:
-            self._beater.start()
-            try:
-                ended = self._work(walk)
-            except Exception as e:
-                log.exception("claw.attempt_broke", job_id=self._held.job_id, fence=self._held.fence)
-                # What was on disk already, such as work that has been pushed, stays true.
-                ended = self._held.outcome or outcome.fail(
-                    f"the claw could not run the job: {e.__class__.__name__}: {e}"
-                )
-        if ended is None:
-            self._beater.stop()
-            return False
-        outbox.write(self._journal, self._held, ended)
-        done = outbox.deliver(self._client, self._journal, self._held) != "waiting"
-        while not done and not self._give_up(_RETRY_SECONDS):
-            done = outbox.deliver(self._client, self._journal, self._held) != "waiting"
+        try:
+            ended = self._begin() or self._work(walk)
+        except Exception as e:
+            log.exception("claw.attempt_broke", job_id=self._held.job_id, fence=self._held.fence)
+            # What was on disk already, such as work that has been pushed, stays true.
+            ended = self._held.outcome or outcome.fail(f"the claw could not run the job: {e.__class__.__name__}: {e}")
+        done = ended is not None and self._report(ended)
         self._beater.stop()
         if done and not self._keep_folder:
             workspace.settle(self._rooms)
         return done
+
+    def _begin(self) -> Outcome | None:
+        """Make the rooms and ask whether the job is still ours; returns an outcome when there is nothing to do."""
+        held = self._held
+        # The first process of an attempt makes its rooms; later ones (phases mode, or after a crash) find them.
+        if not held.ready:
+            workspace.make(self._rooms, held)
+        answer = self._beater.beat()
+        # Work that is finished is reported whoever holds the job now: the spine keeps it as a late result.
+        if answer == "cancelled" or (answer in ("stale", "ended") and not held.all_run()):
+            return outcome.drop(self._leash.detail)
+        self._beater.start()
+        return None
+
+    def _report(self, ended: Outcome) -> bool:
+        """Deliver, again and again when patient; tells whether nothing is left to deliver."""
+        outbox.write(self._journal, self._held, ended)
+        while True:
+            how = outbox.deliver(self._client, self._journal, self._held)
+            if how not in ("waiting", "locked out"):
+                return True
+            # With a token that the spine does not know (any more) only another process can help.
+            if how == "locked out" or self._give_up(_RETRY_SECONDS):
+                return False
 
     def _work(self, walk: Walk) -> Outcome | None:
         try:
             plan = parse(self._held.claimed().spec)
         except BadSpec as e:
             return outcome.fail(str(e), requeue=False)
+        self._held.of = len(plan.phases)
         spool = Spool(self._rooms.log_file, self._settings.log_max_bytes, self._settings.secrets())
         shipper = Shipper(self._log_client, self._held, spool)
         shipper.start()

@@ -1,5 +1,6 @@
 """From the end of the last phase to an outcome: result file, commit, push, pull request, artifacts."""
 
+import os
 import re
 from collections.abc import Callable
 from typing import Any
@@ -75,8 +76,10 @@ class Finish(msgspec.Struct, kw_only=True):
 
     def _result_file(self) -> dict[str, Any] | None:
         try:
-            with self.rooms.result_file.open("rb") as source:
-                raw = source.read(outcome.RESULT_FILE_MOST_BYTES + 1)
+            # Neither a link nor a pipe: the job may have put anything there.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with os.fdopen(os.open(self.rooms.result_file, flags), "rb") as source:
+                raw = source.read(outcome.RESULT_FILE_MOST_BYTES + 1) or b""
         except FileNotFoundError:
             return None
         except OSError as e:
@@ -95,7 +98,7 @@ class Finish(msgspec.Struct, kw_only=True):
         if answer not in ("held", "unknown"):
             return self._unpushed(answer, notes)
         try:
-            head = workspace.commit_all(self.git, held, f"{title}\n\nSpine-Job: {held.job_id}\n")
+            head = workspace.commit_all(self.git, held, title)
             if head is None:
                 notes.append("the job changed nothing in the repository")
                 if held.work_sha:
@@ -109,8 +112,10 @@ class Finish(msgspec.Struct, kw_only=True):
             workspace.push(self.git, self.plan.repo or "", held)
             reach("claw.after-push")
         except GitError as e:
-            if self.beater.last not in ("held", "unknown"):
-                return self._unpushed(self.beater.last, notes)
+            # The refusal may be the first sign that the lease has ended; the work is not to be called a failure for it.
+            answer = self.beater.beat_until_known()
+            if answer not in ("held", "unknown"):
+                return self._unpushed(answer, notes)
             self.keep_folder = True
             return outcome.fail(str(e), e.requeue)
         result["branch"], result["commit"] = branch, head
@@ -181,13 +186,13 @@ def _filled(word: str, values: dict[str, str]) -> str:
 
 
 def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
-    """Hide secrets in every text of a JSON value."""
+    """Hide secrets in every text of a JSON value, and replace NUL, which the spine does not take."""
     if isinstance(value, str):
-        return redact(value, secrets)
+        return redact(value, secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, list):
         return [_masked(item, secrets) for item in value]
     return _masked_members(value, secrets) if isinstance(value, dict) else value
 
 
 def _masked_members(value: dict[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
-    return {redact(name, secrets): _masked(item, secrets) for name, item in value.items()}
+    return {_masked(name, secrets): _masked(item, secrets) for name, item in value.items()}

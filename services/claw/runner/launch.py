@@ -14,6 +14,7 @@ from claw.settings import Settings, worker_environ
 from claw.state import Held, Journal
 
 _LOG_MOST_BYTES = 4 << 20
+_RESTARTS_MOST = 3
 
 log = structlog.get_logger()
 
@@ -79,6 +80,11 @@ def sweep(held: Held) -> None:
     """Kill what a dead worker's job may have left running."""
     if not identity.kill_marked(job_marks(held)):
         log.error("claw.left_running", job_id=held.job_id, fence=held.fence)
+
+
+def resumable(held: Held) -> bool:
+    """Tell whether a new worker may go on where a dead one stopped: between two phases nothing is done twice."""
+    return not held.in_phase and held.restarts < _RESTARTS_MOST
 
 
 def mourn(journal: Journal, held: Held) -> None:

@@ -1,5 +1,6 @@
 """Delivering what a job came to: sent until the spine has acknowledged it, and never thrown away."""
 
+import secrets
 from typing import Literal
 
 import structlog
@@ -8,10 +9,10 @@ from claw import outcome
 from claw.outcome import Outcome
 from claw.state import Held, Journal
 from contract.client import SpineClient
-from contract.errors import SpineError, StaleFence, Unauthorized
+from contract.errors import BadJson, InvalidField, SpineError, StaleFence, TooLarge, Unauthorized
 from contract.killpoints import reach
 
-Delivery = Literal["delivered", "kept late", "undelivered", "waiting"]
+Delivery = Literal["delivered", "kept late", "undelivered", "waiting", "locked out"]
 
 log = structlog.get_logger()
 
@@ -26,8 +27,8 @@ def write(journal: Journal, held: Held, ended: Outcome) -> None:
 def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
     """Send the outcome in the outbox and clear it when the spine has it.
 
-    "waiting" means that the spine could not be reached (or knows no such token): the same call, with the same key, is
-    to be made again later. One that the spine refuses for good is moved to `undelivered/`.
+    "waiting" means that the spine could not be reached, "locked out" that it knows no such token: the same call, with
+    the same key, is to be made again later. One that the spine refuses for good is moved to `undelivered/`.
     """
     ended, job_id = held.outcome or outcome.drop("it came to nothing"), held.job_id
     if ended.action == "drop":
@@ -42,12 +43,12 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
         if e.members.get("lateResult") == "kept":
             how = "kept late"
         else:
-            return _refused(journal, held, ended, e)
+            return _refused(client, journal, held, ended, e)
     except SpineError as e:
         if e.retryable or isinstance(e, Unauthorized):
             log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
-            return "waiting"
-        return _refused(journal, held, ended, e)
+            return "waiting" if e.retryable else "locked out"
+        return _refused(client, journal, held, ended, e)
     reach("claw.result-sent")
     journal.clear()
     log.info("claw.outcome_delivered", job_id=job_id, fence=held.fence, action=ended.action, how=how)
@@ -64,12 +65,20 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
         client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
 
 
-def _refused(journal: Journal, held: Held, ended: Outcome, fault: SpineError) -> Delivery:
+def _refused(client: SpineClient, journal: Journal, held: Held, ended: Outcome, fault: SpineError) -> Delivery:
     """Set a report aside that will never be taken; giving back what is not held any more is nothing to keep."""
     if ended.action == "release":
         log.info("claw.dropped", job_id=held.job_id, fence=held.fence, why=fault.detail)
         journal.clear()
         return "delivered"
-    path = journal.set_undelivered(held, f"{fault.code}: {fault.detail}")
+    path = journal.keep_undelivered(held, f"{fault.code}: {fault.detail}")
     log.error("claw.outcome_refused", job_id=held.job_id, fence=held.fence, code=fault.code, kept=path.name)
+    if ended.action == "complete" and isinstance(fault, InvalidField | TooLarge | BadJson):
+        # The job is still ours, only its result cannot be taken: it must not run into the end of its lease.
+        held.settle_key = secrets.token_hex(16)
+        said = f"the spine refused the result ({fault.code}: {fault.detail}); the claw keeps it as {path.name}"
+        held.outcome = outcome.fail(said, requeue=False)
+        journal.save(held)
+        return deliver(client, journal, held)
+    journal.clear()
     return "undelivered"

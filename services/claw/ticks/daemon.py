@@ -33,11 +33,12 @@ class Daemon:
 
     def __init__(self, settings: Settings, journal: Journal) -> None:
         self._settings, self._journal = settings, journal
-        self._stop = Leash()
+        self._stop, self._work = Leash(), Leash()
+        self._lost = threading.Event()
         self._hurry = threading.Event()
         self._kick = threading.Event()
-        self._turning = hands.make(settings, journal, self._stop, _RETRY)
-        self._looking = hands.make(settings, journal, self._stop, _RETRY)
+        self._turning = hands.make(settings, journal, self._stop, self._work, _RETRY)
+        self._looking = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._sleep = SleepWatch(SystemClock())
         self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
 
@@ -45,7 +46,7 @@ class Daemon:
         """Work until a signal comes; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._reconcile()
+        self._turning.look_after()
         scheduler = self._schedule()
         scheduler.start()
         self._thread.start()
@@ -78,9 +79,10 @@ class Daemon:
     # --- the ticks -------------------------------------------------------------------------------------------------
 
     def _reconcile(self) -> None:
-        """Beat for what is held; the worker beats too, and more often."""
+        """Beat for what is held; the worker beats too, and more often. What is lost is for the hand to end."""
         try:
-            if self._looking.look_after() == "lost":
+            if self._looking.ask():
+                self._lost.set()
                 self._kick.set()
         except Exception:
             log.exception("claw.reconcile_broke")
@@ -104,7 +106,11 @@ class Daemon:
         trouble = _TROUBLE_SECONDS[0]
         while not self._stop.pulled():
             self._kick.clear()
+            begun = time.monotonic()
             try:
+                if self._lost.is_set():
+                    self._lost.clear()
+                    self._turning.look_after()
                 turned = self._turning.turn(self._settings.wait_seconds)
             except SpineError as e:
                 log.warning("claw.spine_trouble", code=e.code, why=e.detail)
@@ -120,8 +126,15 @@ class Daemon:
             trouble = _TROUBLE_SECONDS[0]
             if turned == "working":
                 self._await_worker()
-            elif turned == "idle" and self._settings.wait_seconds == 0:
-                self._kick.wait(self._settings.tick_seconds)
+            elif turned == "idle":
+                self._pause(time.monotonic() - begun)
+
+    def _pause(self, waited: float) -> None:
+        """Wait before the next claim: a tick when claims do not wait, a moment when one came back at once."""
+        if self._settings.wait_seconds == 0:
+            self._kick.wait(self._settings.tick_seconds)
+        elif waited < 0.5:
+            self._kick.wait(random.uniform(0.5, 1.5))
 
     def _await_worker(self) -> None:
         """Wait until the worker ends, the claw is to stop, or a tick wants a look."""
@@ -143,9 +156,14 @@ class Daemon:
         log.info("claw.draining", seconds=self._settings.drain_seconds)
         self._thread.join(_STOP_SECONDS)
         deadline = time.monotonic() + self._settings.drain_seconds
-        while (held := self._busy()) is not None and time.monotonic() < deadline and not self._hurry.is_set():
-            launch.wait_end(held, 0.2)
+        while self._busy() and time.monotonic() < deadline and not self._hurry.is_set():
+            self._hurry.wait(0.1)
+        self._work.pull("drain", "the claw is stopping")
         held = self._turning.held()
+        if held is not None and held.mode == "phases":
+            # The turning thread runs the phase itself, and reports.
+            self._thread.join(self._settings.kill_grace_seconds + 20)
+            held = self._turning.held()
         if held is None or held.job is None:
             return
         if held.outcome is None:
@@ -154,9 +172,9 @@ class Daemon:
             outbox.deliver(self._turning.client, self._journal, held)
             launch.tidy(self._settings, held)
 
-    def _busy(self) -> Held | None:
+    def _busy(self) -> bool:
         held = self._turning.held()
-        return held if held is not None and held.job is not None and launch.running(held) else None
+        return held is not None and (launch.running(held) or (held.mode == "phases" and held.in_phase))
 
     def _give_back(self, held: Held) -> Held | None:
         """End the worker, which gives the job back itself; do it in its place when it could not."""

@@ -15,7 +15,7 @@ from claw.modes import phases
 from claw.runner import launch, outbox
 from claw.runner.attempt import Attempt
 from claw.runner.claim import claim
-from claw.runner.reconcile import reconcile
+from claw.runner.reconcile import reconcile, standing
 from claw.settings import Settings
 from claw.state import Held, Journal
 from contract.client import SpineClient
@@ -29,12 +29,13 @@ log = structlog.get_logger()
 
 
 class Hand(msgspec.Struct, kw_only=True):
-    """What a turn needs. `leash` is pulled when the claw is to stop."""
+    """What a turn needs. `leash` is pulled when the claw is to take nothing new, `work` when a phase is to end."""
 
     settings: Settings
     client: SpineClient
     journal: Journal
     leash: Leash
+    work: Leash
     clock: SystemClock = msgspec.field(default_factory=SystemClock)
 
     def held(self) -> Held | None:
@@ -66,7 +67,7 @@ class Hand(msgspec.Struct, kw_only=True):
     def _deliver(self, held: Held) -> Turn:
         if launch.running(held):
             return "working"  # the worker is delivering it
-        if outbox.deliver(self.client, self.journal, held) == "waiting":
+        if outbox.deliver(self.client, self.journal, held) in ("waiting", "locked out"):
             return "waiting"
         launch.tidy(self.settings, held)
         return "again"
@@ -84,7 +85,7 @@ class Hand(msgspec.Struct, kw_only=True):
     def _phase(self, held: Held) -> Turn:
         if held.in_phase:
             return self._bury(held)  # the process that ran it has died: we hold the lock
-        attempt = Attempt(self.settings, self.client, self.journal, held, self.leash, patient=False)
+        attempt = Attempt(self.settings, self.client, self.journal, held, self.work, patient=False)
         if attempt.carry_on(phases.walk):
             return "again"
         return "waiting" if held.outcome is not None else "working"
@@ -94,18 +95,27 @@ class Hand(msgspec.Struct, kw_only=True):
         now = self.held()
         if now is None or now.outcome is not None or now.job_id != held.job_id or now.fence != held.fence:
             return "again"
+        if now.mode == "worker" and launch.resumable(now):
+            launch.sweep(now)
+            now.restarts += 1
+            launch.start(self.settings, self.journal, now)
+            return "working"
         launch.mourn(self.journal, now)
         return self._deliver(now)
 
-    def look_after(self) -> str:
+    def ask(self) -> bool:
+        """Beat for what is held, changing nothing; tells whether it is lost."""
+        held, _ = self.journal.peek()
+        return held is not None and standing(self.client, held)[0] == "lost"
+
+    def look_after(self) -> None:
         """Ask the spine about what is held, and end what is not ours any more."""
         held = self.held()
-        if held is None or held.job is None:
-            return "idle"
-        return reconcile(self.settings, self.client, self.journal, held)
+        if held is not None:
+            reconcile(self.settings, self.client, self.journal, held)
 
 
-def make(settings: Settings, journal: Journal, leash: Leash, retry: RetryPolicy = PATIENT) -> Hand:
+def make(settings: Settings, journal: Journal, leash: Leash, work: Leash, retry: RetryPolicy = PATIENT) -> Hand:
     """Build a hand with a client of its own, whose waits end when the leash is pulled."""
     client = SpineClient(
         settings.base_urls,
@@ -114,4 +124,4 @@ def make(settings: Settings, journal: Journal, leash: Leash, retry: RetryPolicy 
         retry=retry,
         sleep=leash.wait,
     )
-    return Hand(settings=settings, client=client, journal=journal, leash=leash)
+    return Hand(settings=settings, client=client, journal=journal, leash=leash, work=work)

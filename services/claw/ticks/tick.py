@@ -10,7 +10,7 @@ from claw.leash import Leash
 from claw.settings import Settings
 from claw.state import Journal
 from claw.ticks import hand as hands
-from contract.errors import SpineError
+from contract.errors import SpineError, Unauthorized
 
 log = structlog.get_logger()
 
@@ -28,12 +28,12 @@ def tick(settings: Settings) -> int:
             return exits.OK
         leash = Leash()
         signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
-        hand = hands.make(settings, journal, leash)
+        hand = hands.make(settings, journal, leash, leash)
         try:
             return _pass(hand)
         except SpineError as e:
             log.warning("claw.tick_failed", code=e.code, why=e.detail)
-            return exits.UNREACHABLE
+            return exits.CONFIG if isinstance(e, Unauthorized) else exits.UNREACHABLE
 
 
 def _pass(hand: hands.Hand) -> int:

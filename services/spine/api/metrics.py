@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from contract.clock import Clock
 from contract.errors import SpineError, StaleFence
+from spine.queue.wake import Hub
 from spine.store import listing
 from spine.store.engine import Engine
 
@@ -17,9 +18,9 @@ _CACHE_SECONDS = 5.0
 class Metrics:
     """The figures of one server process, in a registry of their own."""
 
-    def __init__(self, store: Engine, clock: Clock) -> None:
+    def __init__(self, store: Engine, clock: Clock, hub: Hub) -> None:
         self.registry = CollectorRegistry()
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._hub = store, clock, hub
         self._read_at, self._counts = 0.0, list[tuple[str, str, int, int]]()
         self.lease_expired = Counter("spine_lease_expired", "Leases that ended without a word", registry=self.registry)
         self.stale_fence = Counter("spine_stale_fence", "Calls refused for an old fence", registry=self.registry)
@@ -45,7 +46,13 @@ class Metrics:
             self.stale_fence.inc()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield the gauges that come from the store (called by the registry, off the event loop)."""
+        """Yield what comes from the hub and the store (called by the registry, off the event loop)."""
+        yield GaugeMetricFamily("spine_waiting_claims", "Claims that wait for a job", value=self._hub.waiting)
+        yield GaugeMetricFamily("spine_open_streams", "Open event and log streams", value=self._hub.streams)
+        yield CounterMetricFamily(
+            "spine_store_operations", "Operations that were committed", value=self._store.operations
+        )
+        yield CounterMetricFamily("spine_store_batches", "Commits that they took", value=self._store.batches)
         if time.monotonic() - self._read_at > _CACHE_SECONDS:
             self._counts = self._store.read(listing.counts).result(timeout=10)
             self._read_at = time.monotonic()

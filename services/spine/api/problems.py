@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): the only place that knows which HTTP status an error has."""
 
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -82,13 +83,8 @@ def answer(resp: falcon.asgi.Response, error: SpineError) -> None:
         resp.set_header("Retry-After", _RETRY_AFTER[status])
     if status == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
-
-
-async def on_spine_error(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: SpineError, params: dict[str, Any], **_: Any
-) -> None:
-    """Answer an error of ours."""
-    answer(resp, error)
+    if status == 416 and "size" in error.members:
+        resp.set_header("Content-Range", f"bytes */{error.members['size']}")
 
 
 async def on_http_error(
@@ -117,8 +113,15 @@ async def on_exception(
     answer(resp, errors.Internal())
 
 
-def install(app: "falcon.asgi.App[Any, Any]") -> None:
-    """Route every error through this module."""
+def install(app: "falcon.asgi.App[Any, Any]", refused: Callable[[SpineError], None]) -> None:
+    """Route every error through this module; `refused` is told of ours."""
+
+    async def on_spine_error(
+        req: falcon.asgi.Request, resp: falcon.asgi.Response, error: SpineError, params: dict[str, Any], **_: Any
+    ) -> None:
+        refused(error)
+        answer(resp, error)
+
     app.add_error_handler(Exception, on_exception)
     app.add_error_handler(falcon.HTTPError, on_http_error)
     app.add_error_handler(SpineError, on_spine_error)

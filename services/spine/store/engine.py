@@ -87,6 +87,10 @@ class Engine(Protocol):
     """What the queue and the server need of a store."""
 
     on_commit: Callable[[Signals], None]
+    # What was committed since the start: figures for the metrics.
+    batches: int
+    operations: int
+    on_rollback: Callable[[], None]  # what was cached of the store may be wrong now
 
     def write(self, operation: Operation[T]) -> "Future[T]":
         """Run an operation in a transaction; the future is resolved only after its commit is on disk.

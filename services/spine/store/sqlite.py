@@ -74,6 +74,7 @@ class SqliteEngine:
             os.close(self._lock)
             raise
         self.on_commit: Callable[[Signals], None] = lambda _signals: None
+        self.batches = self.operations = 0
         self.on_rollback: Callable[[], None] = lambda: None
         self._queue: queue.SimpleQueue[tuple[Operation[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._closed = False
@@ -194,6 +195,7 @@ class SqliteEngine:
             return
         if len(batch) > 1:
             reach("spine.batch-committed")
+        self.batches, self.operations = self.batches + 1, self.operations + len(batch)
         try:
             self.on_commit(signals)
         except Exception:  # noqa: BLE001 — a hint that nobody takes must not end the writer

@@ -99,14 +99,43 @@ def test_a_job_written_down_and_not_begun_is_begun_after_a_restart(claw: Claw) -
     assert (job.attempts, job.fence) == (1, 1)
 
 
-@pytest.mark.parametrize("point", ["claw.before-first-heartbeat", "claw.phase-1"])
-def test_a_worker_killed_early_costs_one_attempt(claw: Claw, point: str) -> None:
+@pytest.mark.parametrize(("point", "attempts"), [("claw.before-first-heartbeat", 1), ("claw.phase-1", 2)])
+def test_a_worker_killed_early_costs_an_attempt_only_once_a_phase_has_begun(
+    claw: Claw, point: str, attempts: int
+) -> None:
     job_id = claw.submit({"run": "true"})
     claw.start_armed(point)
     claw.await_point(point)
     claw.kill_all()
     claw.start()
-    assert claw.until_status(job_id, "done").attempts == 2
+    assert claw.until_status(job_id, "done").attempts == attempts
+
+
+@pytest.mark.parametrize("point", ["claw.before-push", "claw.after-push"])
+def test_finished_work_is_published_once_by_the_next_worker(claw: Claw, scene: Scene, repo: Path, point: str) -> None:
+    scene.open()
+    job_id = claw.submit(scene.spec(repo=str(repo)) | {"run": f"{STEP}; echo two >> file.txt"})
+    claw.start_armed(point, CLAW_ALLOWED_REPOS=str(repo.parent))
+    claw.await_point(point)
+    claw.kill_all()
+    claw.start(CLAW_ALLOWED_REPOS=str(repo.parent))
+    job = claw.until_status(job_id, "done")
+    assert (job.attempts, job.fence) == (1, 1)
+    assert scene.lines() == ["begin", "end"]
+    assert git(repo, "log", "--format=%s", f"spine/job-{job_id}").splitlines() == [f"Spine job {job_id}", "Begin"]
+    assert git(repo, "show", f"spine/job-{job_id}:file.txt") == "one\ntwo"
+
+
+def test_a_worker_killed_between_two_phases_is_followed_by_another(claw: Claw, tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger"
+    phases = [{"run": f"echo one >> {ledger}"}, {"run": f"echo two >> {ledger}; sleep 1000"}]
+    job_id = claw.submit({"phases": phases}, maxAttempts=1)
+    claw.start_armed("claw.phase-2")
+    claw.await_point("claw.phase-2")
+    os.kill(claw.worker_pid(), signal.SIGKILL)
+    # The second phase counts as begun: it may have done something.
+    assert claw.until_status(job_id, "dead").error == "the claw's worker died in phase 2 before the job had ended"
+    assert ledger.read_text() == "one\n"
 
 
 @pytest.mark.parametrize("point", ["claw.result-written", "claw.result-sent"])

@@ -83,6 +83,29 @@ def test_sigterm_gives_the_job_back(claw: Claw, tmp_path: Path) -> None:
     assert (job.status, job.attempts) == ("queued", 0)
 
 
+def test_a_stopping_resident_claw_lets_its_phase_end(claw: Claw, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    job_id = claw.submit({"run": f"touch {begun}; while ! test -e {gate}; do sleep 0.05; done"})
+    daemon = claw.start(CLAW_MODE="phases", CLAW_DRAIN_SECONDS="20")
+    until(begun.exists)
+    daemon.terminate()
+    gate.touch()
+    assert daemon.wait(20) == 0
+    assert claw.job(job_id).status == "done"
+
+
+def test_a_resident_claw_gives_a_long_phase_back(claw: Claw, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    job_id = claw.submit({"run": f"touch {begun}; sleep 1000"})
+    daemon = claw.start(CLAW_MODE="phases", CLAW_DRAIN_SECONDS="0")
+    until(begun.exists)
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+    job = claw.job(job_id)
+    assert (job.status, job.attempts) == ("queued", 0)
+    assert claw.held() is None
+
+
 def test_the_resident_claw_runs_phases_too(claw: Claw) -> None:
     job_id = claw.submit({"phases": [{"run": "true"}, {"run": "true"}]})
     claw.start(CLAW_MODE="phases")

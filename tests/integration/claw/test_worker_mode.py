@@ -1,6 +1,8 @@
 """A claw in worker mode against a real spine: what a job sees, what is reported, what is left behind."""
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -217,6 +219,30 @@ def test_log_lines_hide_the_secrets_that_a_job_was_given(claw: Claw) -> None:
     job = claw.until_status(job_id, "done")
     assert claw.spine.head.read_log(job_id).decode().splitlines()[-1] == "key is [redacted]"
     assert job.result["notes"] == "[redacted]"
+
+
+def test_odd_characters_in_a_result_do_not_stand_in_its_way(claw: Claw) -> None:
+    job_id = claw.submit(
+        {"run": "printf '{\"notes\":\"a\\\\u0000b \\303\\251\"}' > $SPINE_RESULT_FILE; printf 'x\\000\\377y\\n'"}
+    )
+    claw.cli("tick")
+    job = claw.until_status(job_id, "done", "failed")
+    assert job.result["notes"] == "a\N{REPLACEMENT CHARACTER}b é"
+    assert claw.spine.head.read_log(job_id).endswith(b"x\x00\xffy\n")
+
+
+def test_a_result_file_that_is_a_pipe_is_not_waited_for(claw: Claw) -> None:
+    job_id = claw.submit({"run": "mkfifo $SPINE_RESULT_FILE; echo done"})
+    claw.cli("tick")
+    assert claw.until_status(job_id, "done").result["notes"].endswith("done")
+
+
+def test_a_token_from_a_file_works(claw: Claw) -> None:
+    (claw.folder / "token").write_text(claw.token)
+    job_id = claw.submit({"run": "true"})
+    env = claw.env(SPINE_TOKEN_FILE=str(claw.folder / "token")) | {"SPINE_TOKEN": ""}
+    subprocess.run([sys.executable, "-m", "claw.cli", "tick"], env=env, check=True, capture_output=True)
+    claw.until_status(job_id, "done")
 
 
 def test_doctor_and_status_speak_json(claw: Claw) -> None:

@@ -9,12 +9,12 @@ from tests.support.raw_http import Api
 from tests.support.server import MakeProcess, Server, StartSpine, claw_tokens
 from tests.support.spine_process import SpineProcess
 
-CLAWS = 120
+CLAWS = 400
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with default settings for the whole module, and 120 claws besides left and right."""
+    """A server with default settings for the whole module, and 400 claws besides left and right."""
     process = SpineProcess(tmp_path_factory.mktemp("spine"), {"CLAW_TOKENS": claw_tokens(CLAWS)}).start()
     yield Server(process)
     _end(process)

@@ -10,7 +10,6 @@ from tests.support.server import MakeProcess, StartSpine
 from tests.support.spine_process import REPO, TOKENS
 from tests.support.times import ms
 
-
 CONFIG = 78
 
 
@@ -88,8 +87,14 @@ def test_serve_refuses_just_as_check_does(process: MakeProcess) -> None:
     ("env", "named"),
     [
         ({"LEFT_CLAW_TOKEN": "head-token-0001"}, "LEFT_CLAW_TOKEN: the same token is in HEAD_TOKEN for head"),
-        ({"RIGHT_CLAW_TOKEN": "left-token-0001"}, "RIGHT_CLAW_TOKEN: the same token is in LEFT_CLAW_TOKEN for left-claw"),
-        ({"LEFT_CLAW_TOKENS": "other-one1,right-token-0001"}, "RIGHT_CLAW_TOKEN: the same token is in LEFT_CLAW_TOKENS"),
+        (
+            {"RIGHT_CLAW_TOKEN": "left-token-0001"},
+            "RIGHT_CLAW_TOKEN: the same token is in LEFT_CLAW_TOKEN",
+        ),
+        (
+            {"LEFT_CLAW_TOKENS": "others-1,right-token-0001"},
+            "RIGHT_CLAW_TOKEN: the same token is in LEFT_CLAW_TOKENS",
+        ),
         ({"CLAW_TOKENS": "gpu=head-token-0001"}, "CLAW_TOKENS: the same token is in HEAD_TOKEN for head"),
         ({"CLAW_TOKENS": "a=same-token-1,b=same-token-1"}, "CLAW_TOKENS: the same token is in CLAW_TOKENS for a"),
         ({"CLAW_TOKENS": "head=some-token-1"}, "CLAW_TOKENS: expected name=token"),

@@ -1,5 +1,7 @@
 """The native contract, Identity: who may call what, who sees what, and which tokens stand for whom."""
 
+import http.client
+
 import pytest
 from tests.support.raw_http import Answer, Api
 from tests.support.server import Server, StartSpine
@@ -80,8 +82,6 @@ def test_the_schemes_name_has_no_case(server: Server) -> None:
 
 @pytest.mark.parametrize("doubled", ["head-token-0001", "left-token-0001", "x"])
 def test_a_doubled_authorization_is_refused(server: Server, doubled: str) -> None:
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
     connection.putrequest("GET", "/jobs")
     connection.putheader("Authorization", "Bearer head-token-0001")

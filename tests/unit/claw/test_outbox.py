@@ -52,7 +52,7 @@ def test_an_outcome_waits_for_a_spine_that_cannot_take_it(
     waiting = held()
     outbox.write(journal, waiting, outcome.complete({}))
     fake.script = [answer, (200, job(status="done"))]
-    assert outbox.deliver(fake.client(), journal, waiting) == "waiting"
+    assert outbox.deliver(fake.client(), journal, waiting) == ("locked out" if answer[0] == 401 else "waiting")
     kept, _ = journal.load()
     assert kept is not None
     assert outbox.deliver(fake.client(), journal, kept) == "delivered"
@@ -68,7 +68,7 @@ def test_a_late_result_that_the_spine_kept_is_delivered(fake: FakeSpine, journal
     assert not (journal.folder / "undelivered").exists()
 
 
-@pytest.mark.parametrize("answer", [problem("not_running"), problem("stale_fence"), problem("invalid_field", 422)])
+@pytest.mark.parametrize("answer", [problem("not_running"), problem("stale_fence"), problem("not_found", 404)])
 def test_a_result_refused_for_good_is_set_aside(
     fake: FakeSpine, journal: Journal, answer: tuple[int, dict[str, object]]
 ) -> None:
@@ -80,6 +80,22 @@ def test_a_result_refused_for_good_is_set_aside(
     (kept,) = (journal.folder / "undelivered").iterdir()
     assert kept.name == "j1-4.json"
     assert "precious" in kept.read_text()
+
+
+@pytest.mark.parametrize("answer", [problem("invalid_field", 422), problem("too_large", 413), problem("bad_json", 400)])
+def test_a_result_that_cannot_be_taken_fails_the_job_and_is_kept(
+    fake: FakeSpine, journal: Journal, answer: tuple[int, dict[str, object]]
+) -> None:
+    refused = held()
+    outbox.write(journal, refused, outcome.complete({"notes": "precious"}))
+    fake.script = [answer, (200, job(status="failed"))]
+    assert outbox.deliver(fake.client(), journal, refused) == "delivered"
+    assert [path for path, _, _ in fake.asked] == ["/jobs/j1/complete", "/jobs/j1/fail"]
+    assert fake.bodies()[1]["error"].startswith(f"the spine refused the result ({answer[1]['error']}: ")
+    assert fake.bodies()[1]["requeue"] is False
+    assert fake.keys()[0] != fake.keys()[1]
+    assert journal.load() == (None, None)
+    assert "precious" in (journal.folder / "undelivered" / "j1-4.json").read_text()
 
 
 def test_giving_back_what_is_not_held_any_more_leaves_nothing_behind(fake: FakeSpine, journal: Journal) -> None:

@@ -1,5 +1,6 @@
 """The local copy of the output."""
 
+import os
 from pathlib import Path
 
 from claw.process.spool import Spool
@@ -53,6 +54,18 @@ def test_the_last_line_is_that_of_the_newest_command(tmp_path: Path) -> None:
     made.settle()
     assert made.last_line() == "three"
     assert made.tail(2) == ["two", "three"]
+
+
+def test_a_full_disk_costs_the_output_and_not_the_job(tmp_path: Path) -> None:
+    made = spool(tmp_path)
+    made.say("before")
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, made._fd)
+    os.close(full)
+    made.write(b"during\n")
+    made.write(b"after\n")
+    assert made.size == len(b"before\n")
+    assert made.last_line() == "after"
 
 
 def test_a_later_process_goes_on_at_the_end(tmp_path: Path) -> None:

@@ -75,13 +75,12 @@ def test_the_lock_is_held_by_one(journal: Journal) -> None:
         assert again
 
 
-def test_a_refused_report_moves_aside_with_its_reason(journal: Journal) -> None:
+def test_a_refused_report_is_kept_with_its_reason(journal: Journal) -> None:
     journal.save(held(job_id="j1", fence=2))
-    path = journal.set_undelivered(held(job_id="j1", fence=2), "gone: no such job")
+    path = journal.keep_undelivered(held(job_id="j1", fence=2), "gone: no such job")
     assert path == journal.folder / "undelivered" / "j1-2.json"
     assert '"reason": "gone: no such job"' in path.read_text()
-    assert not journal.path.exists()
-    assert journal.set_undelivered(held(job_id="j1", fence=2), "again").name == "j1-2.json.2"
+    assert journal.keep_undelivered(held(job_id="j1", fence=2), "again").name == "j1-2.json.2"
 
 
 def test_the_worker_id_is_made_once(journal: Journal) -> None:

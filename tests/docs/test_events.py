@@ -1,0 +1,65 @@
+"""docs/reference/events.md has every type of event, and what each holds is seen on a real server."""
+
+import ast
+import re
+
+from tests.docs.pages import REPO, reference, section, table
+from tests.support.eventually import eventually
+from tests.support.raw_http import Api
+from tests.support.spine_process import TOKENS, SpineProcess
+
+from contract.states import TRANSITIONS, Action
+from spine.queue import reap
+
+PAGE = reference("events.md")
+ROWS = {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, "Types")}
+
+
+def appended() -> set[str]:
+    """Return the types that the code writes besides those of the transitions."""
+    found = set()
+    for path in (REPO / "services/spine").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "events.append":
+                found |= {
+                    arg.value
+                    for arg in call.args
+                    if isinstance(arg, ast.Constant) and str(arg.value).startswith("job.")
+                }
+    return found
+
+
+def test_every_type_is_there_and_no_other() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
+    taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
+    assert set(ROWS) == taken | appended()
+    rest = {row.event for row in TRANSITIONS.values()} - taken
+    assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
+
+
+def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
+    head, claw = Api(spine.port, TOKENS["HEAD_TOKEN"]), Api(spine.port, TOKENS["LEFT_CLAW_TOKEN"], "w")
+    spine.stop()
+    spine.start(LEASE_SECONDS="1", SPINE_ACCEPT_LEASE_SECONDS="1", REAPER_INTERVAL_MS="100")
+    failed = head.submit(maxAttempts=2)["id"]
+    done, dead, released, lost, late = (head.submit(maxAttempts=1)["id"] for _ in range(5))
+    for job in (done, failed, dead, released):
+        claw.claim(job)
+    claw.post(f"/jobs/{done}/heartbeat", {"progress": 1})
+    claw.post(f"/jobs/{done}/comment", {"text": "a word"})
+    claw.post(f"/jobs/{done}/complete", {"result": {}})
+    claw.post(f"/jobs/{failed}/fail", {"error": "no", "requeue": False})
+    claw.post(f"/jobs/{dead}/fail", {"error": "no"})
+    claw.post(f"/jobs/{released}/release", {"reason": "why"})
+    claw.post(f"/jobs/{released}/claim")  # no attempt is left: it dies
+    assert [job["id"] for job in claw.claim_next()] == [lost]  # never confirmed: the attempt comes back
+    eventually(lambda: head.job(lost)["status"] == "queued")
+    claw.claim(lost)
+    claw.claim(late)
+    eventually(lambda: head.job(late)["status"] == "dead" == head.job(lost)["status"])
+    assert claw.post(f"/jobs/{late}/complete", {"result": {}, "fence": 1}).json["lateResult"] == "kept"
+    seen: dict[str, set[str]] = {}
+    for event in head.events():
+        seen.setdefault(event["type"], set()).update(event["data"])
+    assert seen == ROWS
+    assert {event["by"] for event in head.events()} == {"head", "left-claw", reap.REAPER}

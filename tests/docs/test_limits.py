@@ -1,0 +1,74 @@
+"""docs/reference/limits.md gives the numbers of the code."""
+
+import importlib
+import re
+
+import msgspec
+import pytest
+from tests.docs.pages import reference, tables
+
+from claw import outcome, spec
+from claw.runner import artifacts
+from contract import wire
+from spine.api import auth, core, events, logs, streams
+from spine.queue import listing, rules
+from spine.store import idempotency
+
+PAGE = reference("limits.md")
+ROWS = {row.get("limit") or row["time"]: row for found in tables(PAGE) for row in found}
+DEFAULTS = {
+    setting.name: setting.default
+    for role in ("spine", "claw")
+    for setting in importlib.import_module(f"{role}.settings").SETTINGS
+}
+
+
+def bound(kind: type[msgspec.Struct], member: str, name: str) -> int:
+    """Return a bound of a record's member, as the schema says it."""
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"][member]
+    return next(int(part[name]) for part in (schema, *schema.get("anyOf", ())) if name in part)
+
+
+CONSTANTS = {
+    "one append to a log": logs._APPEND_MOST,
+    "one read of a log": logs._READ_MOST,
+    "jobs of one claim": wire.CLAIM_MOST,
+    "wait of one claim": wire.CLAIM_WAIT_MOST,
+    "maxAttempts": bound(wire.Submit, "maxAttempts", "maximum"),
+    "timeoutSeconds": bound(wire.Submit, "timeoutSeconds", "maximum"),
+    "requires": bound(wire.Submit, "requires", "maxItems"),
+    "capabilities of a claim": bound(wire.ClaimNext, "capabilities", "maxItems"),
+    "name of a target or capability": bound(wire.Submit, "target", "maxLength"),
+    "label": bound(wire.Submit, "label", "maxLength"),
+    "parentId": bound(wire.Submit, "parentId", "maxLength"),
+    "X-Worker-Id": auth._WORKER_ID_MOST,
+    "Idempotency-Key": core._KEY_MOST,
+    "jobs in one answer": listing.LIST_MOST,
+    "bytes of jobs in one answer": listing.LIST_BYTES,
+    "events in one page": events._PAGE_MOST,
+    "request line, and each header": 8190,
+    "how often such a claim gives its attempt back": rules.UNACCEPTED_MOST,
+    "from an attempt's `timeoutSeconds` to the end of its lease": rules.TIMEOUT_GRACE_MS // 1000,
+    "more time for leases that ended while the spine was down, at most": rules.MIN_GRACE_MS // 1000,
+    "how long an `Idempotency-Key` is kept": idempotency.KEEP_MS // 3_600_000,
+    "ping in a silent stream": int(streams.PING_SECONDS),
+    "phases of a job": spec.PHASES_MOST,
+    "uploaded artifacts of a job": artifacts.FILES_MOST,
+    "result file": outcome.RESULT_FILE_MOST_BYTES,
+    "result that is sent": outcome.RESULT_MOST_BYTES,
+    "error that is sent": outcome.ERROR_MOST_CHARS,
+}
+
+
+@pytest.mark.parametrize("limit", [name for name in ROWS if name != "priority"])
+def test_each_number_is_that_of_the_code(limit: str) -> None:
+    row = ROWS[limit]
+    said = re.match(r"\d+", row["value"])
+    assert said is not None
+    wanted = DEFAULTS[row["setting"]] if row["setting"] else str(CONSTANTS[limit])
+    assert said[0] == wanted
+
+
+def test_no_size_count_or_time_of_the_spine_settings_is_forgotten() -> None:
+    counted = {name for name, default in DEFAULTS.items() if default.isdigit() and name.startswith(("SPINE_", "LEASE"))}
+    assert counted - {row["setting"] for row in ROWS.values()} == {"SPINE_PORT"}

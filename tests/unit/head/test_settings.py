@@ -1,0 +1,37 @@
+"""The head's settings: all faults at once, the token never shown."""
+
+from pathlib import Path
+
+import pytest
+
+from contract.env import SettingsError
+from head.settings import from_env
+
+
+def test_defaults() -> None:
+    settings = from_env({"SPINE_TOKEN": "t0ken"})
+    assert (settings.base_urls, settings.token) == (("http://127.0.0.1:36725",), "t0ken")
+    assert "t0ken" not in repr(settings)
+
+
+def test_several_addresses_and_a_token_file(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("t0ken\n")
+    settings = from_env({"SPINE_BASE_URL": "http://a:1/, https://b", "SPINE_TOKEN_FILE": str(file)})
+    assert (settings.base_urls, settings.token) == (("http://a:1", "https://b"), "t0ken")
+
+
+@pytest.mark.parametrize(
+    ("env", "faults"),
+    [
+        ({}, ["SPINE_TOKEN"]),
+        ({"SPINE_BASE_URL": "ftp://a"}, ["SPINE_TOKEN", "SPINE_BASE_URL"]),
+        ({"SPINE_TOKEN": "a", "SPINE_TOKEN_FILE": "/b"}, ["SPINE_TOKEN"]),
+        ({"SPINE_TOKEN_FILE": "/not/there"}, ["SPINE_TOKEN_FILE"]),
+        ({"SPINE_TOKEN": "a", "SPINE_BASE_URL": ","}, ["SPINE_BASE_URL"]),
+    ],
+)
+def test_every_fault_is_named(env: dict[str, str], faults: list[str]) -> None:
+    with pytest.raises(SettingsError) as found:
+        from_env(env)
+    assert [fault.split(":")[0] for fault in found.value.faults] == faults
