@@ -30,6 +30,19 @@ install_engine() {
   install_packages docker.io iptables ca-certificates
 }
 
+# The documents' commands use these: a test runs every one of them.
+install_tools() {
+  local missing=()
+  for tool in curl jq; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+  [ "${#missing[@]}" = 0 ] && return
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    say "installing ${missing[*]} …"
+    install_packages "${missing[@]}"
+  else
+    say "${missing[*]} not found: the tests that need it will say that they were left out"
+  fi
+}
+
 start_engine() {
   say "starting the engine …"
   if [ -d /run/systemd/system ]; then
@@ -81,6 +94,7 @@ make_images() {
   fi
 }
 
+install_tools
 if ! answers; then
   [ "$(id -u)" = 0 ] || die "no engine answers, and this is not root: start Docker, or join its group, or run this as root"
   install_engine

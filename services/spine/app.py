@@ -14,6 +14,7 @@ from spine.api.auth import Auth
 from spine.api.blobs import Blobs
 from spine.api.core import Core
 from spine.api.events import Events
+from spine.api.intake import watched
 from spine.api.jobs import Jobs
 from spine.api.leases import Leases
 from spine.api.logs import Logs
@@ -132,10 +133,25 @@ ROUTES: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+class _WatchedApp(falcon.asgi.App[Any, Any]):
+    """Falcon's application on top of our intake."""
+
+    body_seconds = 30.0
+
+    async def __call__(  # type: ignore[override]
+        self, scope: dict[str, Any], receive: Any, send: Any
+    ) -> None:
+        if scope["type"] == "http":
+            receive = watched(scope, receive, self.body_seconds)
+        await super().__call__(scope, receive, send)
+
+
 def create_app(server: Server) -> App:
     """Build the ASGI application of a server."""
     core = server.core
-    app: App = falcon.asgi.App(middleware=[server])  # type: ignore[arg-type]
+    lifespan: Any = server
+    app = _WatchedApp(middleware=[lifespan])
+    app.body_seconds = server.settings.body_seconds
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
     form = falcon.media.MultipartFormHandler()

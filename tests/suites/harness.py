@@ -13,7 +13,7 @@ from spine.queue import claim, history, joblog, listing, reap, settle
 from spine.queue import comment as commenting
 from spine.queue import submit as submitting
 from spine.queue.access import Caller, Principal
-from spine.queue.listing import Filter
+from spine.store.listing import Filter
 from spine.queue.rules import Rules
 from spine.store import attempts, events, jobs
 from spine.store.attempts import AttemptRow
@@ -63,7 +63,7 @@ def new_rules() -> Rules:
         lease_ms=LEASE_SECONDS * 1000,
         accept_lease_ms=ACCEPT_SECONDS * 1000,
         default_max_attempts=5,
-        targets=frozenset({"left-claw", "right-claw"}),
+        targets={"left-claw", "right-claw"},
         log_max_bytes=LOG_MOST,
     )
 
@@ -113,7 +113,7 @@ class Store:
 
         def verb(tx: Tx) -> JobRow:
             submitting.check(self.rules, request)
-            return submitting.submit(tx, self.rules, caller, request)
+            return submitting.submit(tx, self.rules, caller, request)[0]
 
         return self.write(verb)
 
@@ -171,7 +171,8 @@ class Store:
 
     def reap(self) -> tuple[int, int | None]:
         """Make one pass of the reaper."""
-        return self.write(reap.reap)
+        done = self.write(reap.reap)
+        return done.ended, done.following
 
     # --- looks -----------------------------------------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ def test_what_a_claim_does(store: Store) -> None:
 def test_nothing_changes_when_nothing_is_there(store: Store) -> None:
     store.submit(target="right-claw")
     store.submit(requires=["gpu"])
+    assert store.take(most=100) == []  # the machine has been heard of now
     before = store.dump()
     assert store.take(most=100) == []
     assert store.dump() == before

@@ -11,8 +11,12 @@ from typing import Any, TypeVar
 import falcon.asgi
 import msgspec
 
+<<<<<<< HEAD
 from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, TooLarge
+=======
+from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
+>>>>>>> main
 from contract.wire import Request
 
 T = TypeVar("T", bound=Request)
@@ -21,6 +25,8 @@ _UNKNOWN = "Object contains unknown field "
 _UNKNOWN_MOST = 100
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 _FENCE_MOST = 2**53 - 1
+_PASSED_OVER = 8 * 1024 * 1024
+_PASSED_OVER_SECONDS = 2.0
 
 
 @lru_cache(maxsize=64)
@@ -51,6 +57,20 @@ async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
     return data
 
 
+async def pass_over(req: falcon.asgi.Request) -> None:
+    """Read the rest of a body that is refused, as far as it comes soon and is not very long.
+
+    Most clients read no answer before they have sent all: closing under them would show them a broken connection.
+    """
+    left = _PASSED_OVER
+    try:
+        async with asyncio.timeout(_PASSED_OVER_SECONDS):
+            while left > 0 and (piece := await req.stream.read(min(left, 64 * 1024))):
+                left -= len(piece)
+    except (TimeoutError, SpineError):
+        pass
+
+
 def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
     """Decode a body into a record; an empty one is an empty object. Return it with the unknown members ignored.
 
@@ -61,6 +81,11 @@ def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
     """
     data = data.strip() or b"{}"
     ignored: list[str] = []
+    if not data.isascii():  # the decoder does not look into members that it passes over
+        try:
+            data.decode()
+        except UnicodeDecodeError as e:
+            raise BadJson("the body is not UTF-8") from e
     try:
         try:
             record = msgspec.json.decode(data, type=kind)

@@ -99,6 +99,10 @@ class Logs:
 
         async def read() -> tuple[list[SSEvent], bool]:
             log, growing = await core.read(lambda tx: joblog.locate(tx, principal, job_id, fence))
+            if log.fence != place["fence"] >= 0:
+                before, _ = await core.read(lambda tx: joblog.locate(tx, principal, job_id, place["fence"]))
+                if place["offset"] < before.size:
+                    log, growing = before, True  # the attempt before is told to its end first
             found = []
             if log.fence != place["fence"]:
                 if place["fence"] >= 0:

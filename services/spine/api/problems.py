@@ -10,6 +10,7 @@ import structlog
 
 from contract import errors
 from contract.errors import SpineError
+from spine.api.body import pass_over
 
 _log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ async def on_http_error(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, params: dict[str, Any], **_: Any
 ) -> None:
     """Answer an error that Falcon raised, in our words."""
+    await pass_over(req)
     code = error.status_code
     if code == 404:
         answer(resp, errors.NotFound(f"there is no route {req.path[:100]}"))
@@ -120,6 +122,8 @@ def install(app: "falcon.asgi.App[Any, Any]", refused: Callable[[SpineError], No
         req: falcon.asgi.Request, resp: falcon.asgi.Response, error: SpineError, params: dict[str, Any], **_: Any
     ) -> None:
         refused(error)
+        if not isinstance(error, errors.RequestTimeout):
+            await pass_over(req)
         answer(resp, error)
 
     app.add_error_handler(Exception, on_exception)

@@ -53,7 +53,7 @@ class Upload:
             os.fsync(self._file.fileno())
             self._file.close()
             if not place.parent.is_dir():
-                place.parent.mkdir(exist_ok=True)
+                place.parent.mkdir(exist_ok=True, mode=0o700)
                 _sync_folder(self._root)
             self._path.replace(place)
             _sync_folder(place.parent)
@@ -74,7 +74,8 @@ class DiskBlobs:
 
     def __init__(self, root: Path, most: int) -> None:
         self._root, self._most = root, most
-        (root / "tmp").mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (root, root / "tmp"):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in (root / "tmp").glob("upload-*"):
             left.unlink(missing_ok=True)  # of a process that died; we hold the directory's lock
 

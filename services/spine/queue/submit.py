@@ -38,11 +38,6 @@ def check(rules: Rules, request: wire.Submit) -> None:
         raise InvalidField("delaySeconds: give notBefore or delaySeconds, not both", "delaySeconds")
     if request.concurrency_limit is not UNSET and request.concurrency_key is None:
         raise InvalidField("concurrencyLimit: needs a concurrencyKey", "concurrencyLimit")
-    for name in ("label", "parent_id", "concurrency_key", "dedupe_key"):
-        value = getattr(request, name)
-        if value is not None and not value.isprintable():
-            shown = msgspec.structs.fields(wire.Submit)[wire.Submit.__struct_fields__.index(name)].encode_name
-            raise InvalidField(f"{shown}: holds characters that cannot be printed", shown)
     _not_before(request)
 
 
@@ -72,7 +67,7 @@ def submit(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> tuple[
     row = _row(tx, rules, caller, request)
     unmet = [job for job in needed if not is_satisfied(job)]
     waits = bool(unmet) or row.approval is not None or row.wake_at is not None
-    job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, {"target": row.target, "round": 1})
+    job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, {"target": row.target})
     for need in needed:
         dependencies.add(tx, job.id, need.id, is_satisfied(need))
     note_mentions(tx, job.id, job.spec, job.meta)

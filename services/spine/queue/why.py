@@ -65,7 +65,7 @@ def _waits(tx: Tx, job: JobRow) -> list[Reason]:
             code = "backoff" if job.attempts else "time"
             what = "the last attempt failed; the next may begin" if job.attempts else "it may not begin before"
             found.append(Reason(code=code, message=f"{what} {iso(job.wake_at or 0)}", jobs=[]))
-    return found
+    return found or [Reason(code="waiting", message="it waits; the reaper looks at it within a moment", jobs=[])]
 
 
 def _state_of(tx: Tx, job_id: str) -> str:

@@ -48,6 +48,10 @@ class DataDirBusy(RuntimeError):
     """Another server serves this data directory."""
 
 
+class StoreUnusable(RuntimeError):
+    """The store's file cannot be opened: it is no store, it is damaged, or it cannot be written."""
+
+
 class SqliteEngine:
     """The store of one server process.
 
@@ -58,7 +62,7 @@ class SqliteEngine:
     Raises:
         DataDirBusy: another process holds the lock; the message names its pid.
         NewerStore: a newer version wrote this store.
-        OSError, peewee.OperationalError: the directory cannot be used.
+        StoreUnusable: the file in it cannot be opened. OSError: the directory cannot be used.
     """
 
     dialect = "sqlite"
@@ -70,8 +74,10 @@ class SqliteEngine:
         self._clock = clock
         try:
             self._connection = self._open()
-        except BaseException:
+        except BaseException as e:
             os.close(self._lock)
+            if isinstance(e, pw.DatabaseError | sqlite3.DatabaseError):
+                raise StoreUnusable(f"{self._path} cannot be used: {e}") from e
             raise
         self.on_commit: Callable[[Signals], None] = lambda _signals: None
         self.batches = self.operations = 0

@@ -1,0 +1,274 @@
+"""Rounds of real work under kills: a spine, three machines, jobs from a head that never gives up, and a strict count.
+
+Everything random comes from one seed. What is counted is counted outside the spine: by the ledger and by the remote.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.claw_process import Machine, processes_of_job
+from tests.support.eventually import eventually
+from tests.support.ledger import Ledger
+from tests.support.repository import Remote
+from tests.support.spine_process import TOKENS, SpineProcess
+
+from contract.client import SpineClient
+from contract.errors import SpineError
+from contract.retry import ONCE, RetryPolicy
+from contract.wire import Job
+
+NAMES = ("storm-1", "storm-2", "storm-3")
+SPINE_POINTS = ("spine.claim-committed", "spine.batch-written", "spine.batch-committed")
+CLAW_POINTS = (
+    "claw.claimed",
+    "claw.state-written",
+    "claw.before-first-heartbeat",
+    "claw.phase-1",
+    "claw.phase-2",
+    "claw.before-push",
+    "claw.after-push",
+    "claw.result-written",
+    "claw.result-sent",
+)
+MOMENTS = ("spine at any moment", "resident claw at any moment", "worker at any moment", "machine at any moment")
+STOPPED = "machine stopped past its lease"
+BLOWS = (*SPINE_POINTS, *CLAW_POINTS, *MOMENTS, STOPPED)
+
+# Long enough that an outage of a second or two costs no lease on a slow machine; short enough to wait for.
+LEASE_SECONDS = 6
+DONE_SECONDS = 90.0
+REACH_SECONDS = 20.0
+STUBBORN = RetryPolicy(attempts=40, base_seconds=0.1, cap_seconds=1.0, total_seconds=60.0)
+
+
+@dataclass
+class Count:
+    """What a round came to. `again`: attempts that were begun anew under a new fence, which a kill may cost."""
+
+    blow: str
+    reached: bool = False
+    jobs: int = 0
+    again: int = 0
+    lost: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def faults(self) -> list[str]:
+        """Return everything that must not be."""
+        return [*self.lost, *self.twice, *self.stuck]
+
+
+class Storm:
+    """One fleet, kept over many rounds."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.random = random.Random(seed)
+        tokens = {name: f"token-of-{name}-0001" for name in NAMES}
+        self.spine = SpineProcess(
+            folder / "spine",
+            {
+                "LEASE_SECONDS": str(LEASE_SECONDS),
+                "REAPER_INTERVAL_MS": "100",
+                "CLAW_TOKENS": ",".join(f"{name}={token}" for name, token in tokens.items()),
+                "SPINE_LOG_LEVEL": "warning",
+            },
+        ).start()
+        self.ledger, self.remote = Ledger(folder / "ledger"), Remote(folder / "remote")
+        allowed: dict[str, str | None] = {"CLAW_ALLOWED_REPOS": str(self.remote.path.parent)}
+        self.machines = [Machine(folder / name, name, token, self.spine.url, allowed) for name, token in tokens.items()]
+        self.head = SpineClient(self.spine.url, TOKENS["HEAD_TOKEN"], retry=ONCE)
+        self._stubborn = SpineClient(self.spine.url, TOKENS["HEAD_TOKEN"], retry=STUBBORN)
+
+    def close(self) -> None:
+        """Kill everything."""
+        for machine in self.machines:
+            machine.crash()
+        self.spine.kill9()
+
+    # --- work ------------------------------------------------------------------------------------------------------
+
+    def submit(self, jobs: int, first_for: str = "any") -> list[str]:
+        """Submit jobs from several threads, each until it is acknowledged; every third one changes the repository.
+
+        `first_for` is the target of the first, which changes the repository; the others are for anyone.
+        """
+
+        def one(n: int) -> str:
+            phases = [{"name": mark, "run": self.ledger.note(mark)} for mark in ("first", "last")]
+            spec: dict[str, object] = {"phases": phases}
+            if n % 3 == 0:
+                phases[1]["run"] += "; echo two >> file.txt"
+                spec["repo"] = str(self.remote.path)
+            target = first_for if n == 0 else "any"
+            return self._stubborn.submit({"target": target, "spec": spec, "maxAttempts": 20}).id
+
+        with ThreadPoolExecutor(8) as pool:
+            return list(pool.map(one, range(jobs)))
+
+    def settle(self, ids: list[str], count: Count) -> list[Job]:
+        """Wait until every job has ended and nobody holds one; note what does not come to that."""
+
+        def ended() -> bool:
+            with contextlib.suppress(SpineError):
+                return all(self.head.job(job_id).status in ("done", "failed", "dead") for job_id in ids)
+            return False
+
+        with contextlib.suppress(AssertionError):
+            eventually(ended, DONE_SECONDS, every=0.1)
+            eventually(lambda: all(machine.at_rest() for machine in self.machines), DONE_SECONDS, every=0.05)
+        jobs = [self._stubborn.job(job_id) for job_id in ids]
+        count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ("done", "failed", "dead")]
+        count.stuck += [f"{machine.name} holds {machine.held()}" for machine in self.machines if not machine.at_rest()]
+        count.stuck += [f"{job_id} left {left}" for job_id in ids if (left := processes_of_job(job_id))]
+        return jobs
+
+    def examine(self, jobs: list[Job], count: Count) -> None:
+        """Hold what the spine says of each job against what the world says."""
+        for job in jobs:
+            attempts = self._stubborn.attempts(job.id)
+            done = [attempt.fence for attempt in attempts if attempt.outcome == "done"]
+            count.again += len({entry.fence for entry in self.ledger.entries(job.id)}) - 1
+            if job.status != "done" or job.result is None:
+                count.lost.append(f"{job.id} is {job.status}: {job.error}")
+                continue
+            if done != [job.fence]:
+                count.twice.append(f"{job.id} was accepted by {done}, fence {job.fence}")
+            marks = self.ledger.marks(job.id, job.fence)
+            if marks != ["first", "last"]:
+                bad = count.twice if len(marks) > 2 else count.lost
+                bad.append(f"{job.id}, fence {job.fence}, did {marks}")
+            if isinstance(job.spec, dict) and "repo" in job.spec:
+                commits = self.remote.commits(job.id)
+                if job.result.get("commit") not in commits:
+                    count.lost.append(f"{job.id}: {job.result.get('commit')} is not on its branch")
+                if len(commits) > 1:
+                    count.twice.append(f"{job.id} has {len(commits)} commits on its branch")
+        known = {job.id for job in jobs}
+        count.twice += [str(entry) for entry in self.ledger.repeated() if entry.job_id in known]
+        for machine in self.machines:
+            for path in [*machine.state.glob("undelivered/*"), *machine.state.glob("*.broken-*")]:
+                count.lost.append(f"{machine.name}: {path.name}")
+
+    # --- blows -----------------------------------------------------------------------------------------------------
+
+    def round(self, blow: str, jobs: int) -> Count:
+        """Submit jobs, strike once while they are worked on, mend, and count."""
+        begun = time.monotonic()
+        count = Count(blow)
+        victim = self.random.choice(self.machines)
+        with self._struck(blow, victim, count) as strike:
+            with ThreadPoolExecutor(1) as pool:
+                submitted = pool.submit(self.submit, jobs, victim.name)
+                strike()
+                ids = submitted.result()
+            count.jobs = len(ids)
+            if len(set(ids)) != jobs:
+                count.twice.append(f"{jobs} submits made {len(set(ids))} jobs")
+        self.examine(self.settle(ids, count), count)
+        count.seconds = time.monotonic() - begun
+        return count
+
+    @contextmanager
+    def _struck(self, blow: str, victim: Machine, count: Count) -> Iterator["_Strike"]:
+        """Arm what is to be killed, and start what does not run."""
+        for machine in self.machines:
+            if machine is victim and blow in CLAW_POINTS:
+                machine.kill_claw()
+                machine.run(**machine.armed(blow))
+            elif not machine.claws():
+                machine.run()
+        if blow in SPINE_POINTS:
+            self.spine.kill9()
+            self.spine.start_armed(blow)
+        yield _Strike(self, blow, victim, count)
+
+    def strike(self, blow: str, victim: Machine, count: Count) -> None:
+        """Wait for the point, or for a moment while the jobs are worked on; kill; start anew."""
+        if blow in SPINE_POINTS:
+            count.reached = self._spine_reached(blow)
+            self.spine.kill9()
+            self.spine.start()
+        elif blow in CLAW_POINTS:
+            with contextlib.suppress(AssertionError):
+                victim.await_point(blow, REACH_SECONDS)
+                count.reached = True
+            victim.crash()
+            victim.run()
+        else:
+            self._moment()
+            count.reached = True
+            if blow.startswith("spine"):
+                self.spine.kill9()
+                self.spine.start()
+            elif blow.startswith("resident"):
+                victim.kill_claw()
+                victim.run()
+            elif blow == STOPPED:
+                count.reached = self._stopped(victim)
+            elif blow.startswith("worker"):
+                count.reached = bool(victim.workers())
+                victim.kill_worker()
+            else:
+                victim.crash()
+                victim.run()
+
+    def _stopped(self, victim: Machine) -> bool:
+        """Stop a machine until another has been given its job; False when it held none."""
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: (victim.held() or {}).get("jobId"), 5)
+        held = victim.held() or {}
+        job_id, fence = held.get("jobId", ""), held.get("fence", 0)
+        pids = [*victim.claws(), *victim.workers(), *(processes_of_job(job_id) if job_id else [])]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            if not job_id:
+                return False
+            eventually(lambda: self._passed_on(job_id, fence), 4 * LEASE_SECONDS, every=0.1)
+        except AssertionError:
+            return False
+        finally:
+            for pid in reversed(pids):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+        return True
+
+    def _passed_on(self, job_id: str, fence: int) -> bool:
+        job = self._stubborn.job(job_id)
+        return job.fence > fence or job.status != "running"
+
+    def _spine_reached(self, point: str) -> bool:
+        with contextlib.suppress(Exception):
+            self.spine.await_point(point, REACH_SECONDS)
+            return True
+        return False
+
+    def _moment(self) -> None:
+        """Let some of the work begin, and then a little time pass."""
+        before, more = len(self.ledger.entries()), self.random.randint(1, 4)
+        with contextlib.suppress(AssertionError):
+            eventually(lambda: len(self.ledger.entries()) >= before + more, REACH_SECONDS)
+        time.sleep(self.random.uniform(0.0, 0.4))
+
+
+@dataclass
+class _Strike:
+    """One blow, ready to be struck."""
+
+    storm: Storm
+    blow: str
+    victim: Machine
+    count: Count
+
+    def __call__(self) -> None:
+        self.storm.strike(self.blow, self.victim, self.count)
