@@ -213,11 +213,18 @@ def test_by_id_of_an_exhausted_job_buries_it(store: Store) -> None:
 def test_by_id_of_a_waiting_job(store: Store) -> None:
     job = store.submit()
     claimed = store.take_one()
-    store.write(lambda tx: jobs.move(tx, Action.FAIL_BACKOFF, claimed, "x", {}, claimed_by=None))
+    soon = claimed.updated_at + 5000
+    store.write(lambda tx: jobs.move(tx, Action.FAIL_BACKOFF, claimed, "x", {}, claimed_by=None, wake_at=soon))
     before = store.dump()
     with pytest.raises(NotClaimable) as refused:
         store.claim(job.id)
-    assert refused.value.members["reasons"] == [{"code": "waiting", "message": "it waits", "jobs": []}]
+    assert refused.value.members["reasons"] == [
+        {
+            "code": "backoff",
+            "message": "the last attempt failed; the next may begin 2023-11-14T22:13:25.000Z",
+            "jobs": [],
+        }
+    ]
     assert store.dump() == before
 
 

@@ -11,12 +11,8 @@ from typing import Any, TypeVar
 import falcon.asgi
 import msgspec
 
-<<<<<<< HEAD
 from contract.clock import parse_iso
-from contract.errors import BadJson, InvalidField, RequestTimeout, TooLarge
-=======
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
->>>>>>> main
 from contract.wire import Request
 
 T = TypeVar("T", bound=Request)
