@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import exits, read, streams, submit
+from head import bulk, exits, fleet, read, steer, streams, submit
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -33,6 +33,18 @@ for _command in (
     streams.logs,
     read.comment,
     streams.events,
+    steer.approve,
+    steer.reject,
+    steer.review,
+    steer.cancel,
+    steer.retry,
+    steer.adopt,
+    steer.why,
+    bulk.bulk,
+    fleet.machines,
+    fleet.machine,
+    fleet.join_code,
+    fleet.targets,
 ):
     cli.add_command(_command)
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from contract.client import SpineClient
 from contract.env import SettingsError
 from contract.errors import SpineError, Unavailable
+from contract.head_client import HeadClient
 from contract.retry import ONCE, PATIENT
 from head import clean, exits, settings
 from head.screen import Screen
@@ -19,14 +19,14 @@ class Desk:
     def __init__(self) -> None:
         self.screen = Screen()
 
-    def client(self, patient: bool = True) -> SpineClient:
+    def client(self, patient: bool = True) -> HeadClient:
         """Return a client; one that is not patient leaves retrying to its caller.
 
         Raises:
             SettingsError
         """
         used = settings.from_env()
-        return SpineClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE)
+        return HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE)
 
 
 class Head(click.Group):

@@ -85,6 +85,14 @@ def _facts(job: Job) -> RenderableType:
         ("timeout", words.span(job.timeout_seconds)),
         ("requires", ", ".join(job.requires)),
         ("parent", job.parent_id or ""),
+        ("not before", job.not_before or ""),
+        ("after", ", ".join(job.after)),
+        ("concurrency", f"{job.concurrency_key} (limit {job.concurrency_limit})" if job.concurrency_key else ""),
+        ("backoff", words.backoff(job.retry)),
+        ("dedupe", job.dedupe_key or ""),
+        ("approval", words.approval(job)),
+        ("review", words.review(job)),
+        ("notify", ", ".join(job.notify)),
         ("released", job.release_reason if isinstance(job.release_reason, str) else ""),
     ]
     return _pairs([(name, Text(clean.line(value))) for name, value in pairs if value])
@@ -111,7 +119,7 @@ def _attempts(attempts: list[Attempt]) -> Table:
         names = dict.fromkeys(name for name in (attempt.claimed_by, attempt.machine) if name)
         told = clean.line(attempt.error or "")
         if attempt.late_at is not msgspec.UNSET:
-            told = f"{told} late result kept at {attempt.late_at}: take it with adopt".strip()
+            told = f"{told} came late at {attempt.late_at} and is kept: spine-head adopt".strip()
         table.add_row(
             Text(f"fence {attempt.fence}", "dim"),
             Text(attempt.outcome, words.style(attempt.outcome)),

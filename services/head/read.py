@@ -11,7 +11,7 @@ from contract.states import Status
 from contract.wire import Job
 from head import page, specs, tables
 from head.desk import Desk, as_json, job_id, pass_desk
-from head.submit import follow
+from head.submit import follow_all
 from head.words import Line
 
 _PAGE = 500
@@ -62,12 +62,12 @@ def show(desk: Desk, job_id: str, json: bool) -> None:
 
 
 @click.command()
-@job_id
+@click.argument("ids", metavar="ID", nargs=-1, required=True)
 @as_json
 @pass_desk
-def watch(desk: Desk, job_id: str, json: bool) -> None:
-    """Follow a job to its end, as submit --wait does; the exit code tells how it ended."""
-    sys.exit(follow(desk, job_id, json))
+def watch(desk: Desk, ids: tuple[str, ...], json: bool) -> None:
+    """Follow jobs to their end, as submit --wait does; the exit code tells how they ended."""
+    sys.exit(follow_all(desk, ids, json, announce=len(ids) > 1 and not json))
 
 
 @click.command()

@@ -43,7 +43,15 @@ def _urls(text: str) -> tuple[str, ...]:
     urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
     if not urls:
         raise ValueError("it names no address")
-    for url in urls:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is not an http or https address")
-    return urls
+    return tuple(base_url(url) for url in urls)
+
+
+def base_url(text: str) -> str:
+    """Return an address without a slash at its end.
+
+    Raises:
+        ValueError: it is not an http or https address.
+    """
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"{text!r} is not an http or https address")
+    return text.rstrip("/")

@@ -95,3 +95,18 @@ def json_object(name: str, value: str | None) -> dict[str, Any] | None:
         return msgspec.json.decode(value, type=dict[str, Any])
     except msgspec.DecodeError as e:
         raise click.UsageError(f'{name}: expected a JSON object such as {{"team": "web"}} ({e})') from e
+
+
+def job_list(content: str) -> list[dict[str, Any]]:
+    """Read a JSON list of jobs, each with the members of a submit.
+
+    Raises:
+        click.UsageError
+    """
+    try:
+        jobs = msgspec.json.decode(content, type=list[dict[str, Any]])
+    except msgspec.DecodeError as e:
+        raise click.UsageError(f'--list: expected a JSON list of jobs such as [{{"spec": "a task"}}] ({e})') from e
+    if not jobs:
+        raise click.UsageError("--list: the list is empty")
+    return jobs

@@ -1,6 +1,7 @@
 """`spine-head submit`: from arguments to a job, and if wanted to its end."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -25,22 +26,42 @@ from head.words import Line
 @click.option("--max-attempts", type=int, metavar="N", help="How often it is tried.")
 @click.option("--timeout", type=int, metavar="SECONDS", help="Longest run of one attempt.")
 @click.option("--requires", metavar="NAME", multiple=True, help="A capability that the claw must have; several.")
+@click.option("--not-before", metavar="TIME", help="Not before this time, as in 2030-01-31T08:00:00Z.")
+@click.option("--delay", type=int, metavar="SECONDS", help="Not before so many seconds from now.")
+@click.option("--after", metavar="ID", multiple=True, help="A job that must be done first; several.")
+@click.option("--concurrency-key", metavar="KEY", help="Jobs with the same key share slots.")
+@click.option("--concurrency-limit", type=int, metavar="N", help="How many slots the key has.  [default: 1]")
+@click.option("--retry-backoff", type=float, metavar="SECONDS", help="Wait so long after a failed attempt.")
+@click.option("--retry-factor", type=float, metavar="X", help="Each further wait is so much longer.  [default: 2]")
+@click.option("--retry-max", type=float, metavar="SECONDS", help="No wait is longer.  [default: 3600]")
+@click.option("--dedupe-key", metavar="KEY", help="While a job with the key has not ended, that one is the answer.")
+@click.option("--needs-approval", is_flag=True, help="Wait until a person approves exactly this spec.")
+@click.option("--needs-review", is_flag=True, help="When done, wait for a review: accept or rework.")
+@click.option("--notify", metavar="ALIAS", multiple=True, help="Who is told of the end; several.")
+@click.option("--parent", metavar="ID", help="The job that this one belongs to.")
 @click.option("--meta", metavar="JSON", help="A JSON object that is kept with the job.")
+@click.option("--list", "listed", metavar="PATH", help="Submit a JSON list of jobs, all or none; `-` reads it.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key and arguments again give the same job.")
-@click.option("--wait", "-w", is_flag=True, help="Follow the job to its end and show the result.")
+@click.option("--wait", "-w", is_flag=True, help="Follow to the end and show the result.")
 @as_json
 @pass_desk
-def submit(desk: Desk, /, wait: bool, json: bool, idempotency_key: str | None, **given: Any) -> None:
+def submit(
+    desk: Desk, /, wait: bool, json: bool, idempotency_key: str | None, listed: str | None, **given: Any
+) -> None:
     """Submit a job and print its id.
 
-    TEXT is the spec: what an agent is to do, or a JSON object. `-` reads it from standard input.
+    TEXT is the spec: what an agent is to do, or a JSON object. `-` reads it from standard input. With --list every
+    job comes from the file, and options say what holds for those that do not say otherwise.
 
     \b
     spine-head submit "Add a changelog entry for 1.2"
     spine-head submit --repo URL --phase test='make test' --phase build='make' --wait
     spine-head submit --file job.json --json | jq -r .id
     """
-    job = desk.client().submit(_fields(given), idempotency_key=idempotency_key)
+    if listed is not None:
+        _submit_list(desk, listed, given, idempotency_key, wait, json)
+        return
+    job = desk.client().submit({"spec": _spec(given)} | _fields(given), idempotency_key=idempotency_key)
     if wait:
         sys.exit(follow(desk, job.id, json, announce=not json))
     if json:
@@ -50,6 +71,27 @@ def submit(desk: Desk, /, wait: bool, json: bool, idempotency_key: str | None, *
         desk.screen.say(Line(f"follow it: spine-head watch {job.id}", "dim"))
     else:
         desk.screen.say(Line(job.id))
+
+
+def _submit_list(desk: Desk, path: str, given: dict[str, Any], key: str | None, wait: bool, json: bool) -> None:
+    if any(given[name] for name in ("text", "file", "run", "phases", "repo", "branch", "artifacts")):
+        raise click.UsageError("with --list each job of the file brings its own spec")
+    jobs = specs.job_list(specs.read_text(path, sys.stdin))
+    common = _fields(given)
+    found = desk.client().submit_all([common | job for job in jobs], idempotency_key=key)
+    if wait:
+        sys.exit(follow_all(desk, [job.id for job in found], json, announce=not json))
+    if json:
+        desk.screen.json({"jobs": found})
+        return
+    for job in found:
+        desk.screen.say(Line(f"{job.id}  {job.status} for {job.target}" if desk.screen.live else job.id))
+
+
+def follow_all(desk: Desk, ids: Sequence[str], json: bool, announce: bool = False) -> int:
+    """Wait for one job after another; return the code of the first that did not end well."""
+    codes = [follow(desk, job_id, json, announce) for job_id in dict.fromkeys(ids)]
+    return next((code for code in codes if code != exits.OK), exits.OK)
 
 
 def follow(desk: Desk, job_id: str, json: bool, announce: bool = False) -> int:
@@ -71,16 +113,34 @@ def follow(desk: Desk, job_id: str, json: bool, announce: bool = False) -> int:
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
     """Return the members of a submit; those that were not given are left to the spine's defaults."""
     fields = {
-        "spec": _spec(given),
         "target": given["target"],
         "label": given["label"],
         "priority": given["priority"],
         "maxAttempts": given["max_attempts"],
         "timeoutSeconds": given["timeout"],
         "requires": list(given["requires"]) or None,
+        "notBefore": given["not_before"],
+        "delaySeconds": given["delay"],
+        "after": list(given["after"]) or None,
+        "concurrencyKey": given["concurrency_key"],
+        "concurrencyLimit": given["concurrency_limit"],
+        "retry": _retry(given),
+        "dedupeKey": given["dedupe_key"],
+        "needsApproval": given["needs_approval"] or None,
+        "needsReview": given["needs_review"] or None,
+        "notify": list(given["notify"]) or None,
+        "parentId": given["parent"],
         "meta": specs.json_object("--meta", given["meta"]),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _retry(given: dict[str, Any]) -> dict[str, float] | None:
+    names = {"backoffSeconds": "retry_backoff", "factor": "retry_factor", "maxSeconds": "retry_max"}
+    found: dict[str, float] = {name: given[option] for name, option in names.items() if given[option] is not None}
+    if found and "backoffSeconds" not in found:
+        raise click.UsageError("--retry-factor and --retry-max need --retry-backoff")
+    return found or None
 
 
 def _spec(given: dict[str, Any]) -> Any:

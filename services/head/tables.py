@@ -8,11 +8,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from contract.wire import Event, Job
+from contract.wire import Attempt, Event, Job, Machine
 from head import clean, words
 from head.words import Line
 
 _WHAT_ON_PIPE = 60
+MACHINE_STYLES = {"active": "green", "draining": "yellow", "paused": "magenta", "revoked": "dim"}
 
 
 def jobs(found: Iterable[Job], live: bool) -> Table:
@@ -33,6 +34,41 @@ def jobs(found: Iterable[Job], live: bool) -> Table:
             Text(f"{job.attempts}/{job.max_attempts}"),
             Text(words.holder(job)),
             Text(words.ago(job.updated_at, now), "dim"),
+        )
+    return table
+
+
+def machines(found: Iterable[Machine], now_ms: int, live: bool) -> Table:
+    """Return a table of machines, one line each."""
+    table = _table(live)
+    for name in ("NAME", "STATE", "LAST CONTACT", "RUNNING"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("CAPABILITIES", overflow="fold" if live else "ellipsis")
+    for machine in found:
+        running = [clean.line(job_id) for job_id in machine.running]
+        table.add_row(
+            Text(clean.line(machine.name), "bold"),
+            Text(machine.state, MACHINE_STYLES.get(machine.state, "")),
+            Text(words.ago(machine.seen_at, now_ms)),
+            Text(running[0] + (f" +{len(running) - 1}" if len(running) > 1 else "") if running else "-"),
+            Text(clean.line(" ".join(machine.capabilities)) or "-", "dim"),
+        )
+    return table
+
+
+def late(found: Iterable[Attempt], live: bool) -> Table:
+    """Return a table of attempts that left a late result."""
+    table = _table(live)
+    for name in ("FENCE", "FROM", "CAME", "RESULT"):
+        table.add_column(name, no_wrap=True, overflow="ellipsis")
+    for attempt in found:
+        names = dict.fromkeys(name for name in (attempt.claimed_by, attempt.machine) if name)
+        shown = msgspec.json.encode(attempt.late_result).decode("utf-8", "replace")
+        table.add_row(
+            Text(str(attempt.fence), "bold"),
+            Text(clean.line(" on ".join(names))),
+            Text(attempt.late_at if isinstance(attempt.late_at, str) else ""),
+            Text(clean.line(_short(shown))),
         )
     return table
 

@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from contract.clock import parse_iso
 from contract.states import TERMINAL, Status
-from contract.wire import Job
+from contract.wire import Job, Retry
 from head import clean
 
 STYLES = {
@@ -62,6 +62,34 @@ def holder(job: Job) -> str:
     return clean.line(" on ".join(dict.fromkeys(names)))
 
 
+def approval(job: Job) -> str:
+    """Say where a job's approval stands; empty when it asks for none."""
+    found = job.approval
+    if found is None:
+        return ""
+    return found.state + (f" by {found.by}" if found.by else f": spine-head approve {job.id}")
+
+
+def review(job: Job) -> str:
+    """Say where a job's review stands; empty when it asks for none."""
+    found = job.review
+    if found is None:
+        return "asked for" if job.needs_review else ""
+    return found.state + (f" by {found.by}" if found.by and found.state != "pending" else "")
+
+
+def needs_review(job: Job) -> bool:
+    """Tell whether somebody has to review the job now."""
+    return job.status == Status.DONE and job.review is not None and job.review.state == "pending"
+
+
+def backoff(retry: Retry | None) -> str:
+    """Say when a failed attempt is followed by another; empty for at once."""
+    if retry is None:
+        return ""
+    return f"{span(retry.backoff_seconds)}, times {retry.factor:g}, at most {span(retry.max_seconds)}"
+
+
 def phase(progress: Any) -> str:
     """Say where the work stands, from whatever a claw sent as progress; empty when it says nothing."""
     if isinstance(progress, str):
@@ -103,6 +131,8 @@ def _status(before: Job | None, now: Job) -> str:
         return f"running: {holder(now)}, attempt {now.attempts} of {now.max_attempts}"
     if now.status in (Status.QUEUED, Status.WAITING):
         why = now.error or (now.release_reason if isinstance(now.release_reason, str) else "")
+        if now.status == Status.WAITING and now.approval is not None and now.approval.state == "pending":
+            return f"waiting for approval: spine-head approve {now.id}"
         again = "" if before is None and now.fence == 0 else " again"
         return f"{now.status}{again} for {clean.line(now.target)}" + (f": {clean.line(why)}" if again and why else "")
     return now.status
