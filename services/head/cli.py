@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import bulk, exits, fleet, read, steer, streams, submit
+from head import bulk, exits, fleet, looping, read, skill, steer, streams, submit
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -45,6 +45,8 @@ for _command in (
     fleet.machine,
     fleet.join_code,
     fleet.targets,
+    looping.loop,
+    skill.skill,
 ):
     cli.add_command(_command)
 

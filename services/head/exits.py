@@ -38,9 +38,9 @@ EXITS: tuple[Exit, ...] = (
     Exit(REFUSED_DATA, "the spine does not take the data (the message names the field)"),
     Exit(NOT_FOUND, "there is no such job, or it has been deleted; or a file cannot be read"),
     Exit(UNREACHABLE, "the spine cannot be reached"),
-    Exit(TEMPORARY, "the spine cannot do it now (busy, full, too many requests); try again"),
+    Exit(TEMPORARY, "the spine cannot do it now (busy, full, too many requests), or another loop runs; try again"),
     Exit(NO_PERMISSION, "the token is not known, or may not do this"),
-    Exit(CONFIG, "a setting cannot be used"),
+    Exit(CONFIG, "a setting cannot be used, or the policy of loop"),
     Exit(INTERRUPTED, "interrupted (Ctrl-C); a job that was waited for goes on"),
 )
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 
@@ -13,7 +14,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_BASE_URL", DEFAULT_URL, "where the spine is; several, separated by commas, fail over"),
     Setting("SPINE_TOKEN", "required", "a head's token"),
     Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which other programs may show"),
+    Setting("HEAD_STATE_DIR", "~/.spine", "folder of head-loop.json, where a loop stands"),
+    Setting("HEAD_SKILLS_DIR", "~/.openclaw/skills", "folder of an agent's skills"),
+    Setting("SPINE_KILL_POINT", "", "for tests: the named point at which a loop stops"),
+    Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
+_FOLDERS = (("HEAD_STATE_DIR", "~/.spine"), ("HEAD_SKILLS_DIR", "~/.openclaw/skills"))
+_KEPT_BACK = ("SPINE_TOKEN", "SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +28,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     base_urls: tuple[str, ...]
     token: Secret
+    state_dir: Path
+    skills_dir: Path
+    kill_point: str | None
+    kill_point_file: str | None
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -35,8 +46,33 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append("SPINE_TOKEN: missing; give a head's token in it, or the name of a file in SPINE_TOKEN_FILE")
     default: tuple[str, ...] = (DEFAULT_URL,)
     urls = env.custom("SPINE_BASE_URL", _urls, default)
+    folders = [env.custom(name, _folder, _folder(default)) for name, default in _FOLDERS]
+    point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
-    return Settings(base_urls=urls, token=token or Secret(""))
+    return Settings(
+        base_urls=urls,
+        token=token or Secret(""),
+        state_dir=folders[0],
+        skills_dir=folders[1],
+        kill_point=point,
+        kill_point_file=file,
+    )
+
+
+def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what commands of a policy see of the environment: all but the token itself (a file's name stays)."""
+    found = os.environ if environ is None else environ
+    return {name: value for name, value in found.items() if name not in _KEPT_BACK}
+
+
+def _folder(text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as e:
+        raise ValueError(str(e)) from e
+    if not path.is_absolute():
+        raise ValueError(f"{text!r} is not absolute; begin it with / or ~")
+    return path
 
 
 def _urls(text: str) -> tuple[str, ...]:

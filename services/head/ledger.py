@@ -1,0 +1,112 @@
+"""Where a loop stands: a private file that survives kills and power cuts, and a lock so that there is one loop.
+
+Every write is a temporary file, fsync, rename and fsync of the folder.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+
+class Decision(msgspec.Struct, rename="camel", kw_only=True):
+    """A review that has been decided and may or may not have reached the spine: sent again it is the same request."""
+
+    job_id: str
+    round: int
+    fence: int
+    decision: str
+    text: str | None
+    key: str
+
+
+class Place(msgspec.Struct, rename="camel", kw_only=True):
+    """The file's content.
+
+    `cursor` is behind the last event that was dealt with, `at` its time. `listing` is set while jobs with a pending
+    review are looked up by list, because events alone do not tell of them (a first start, a gap).
+    """
+
+    version: int = 1
+    cursor: str | None = None
+    at: str = ""
+    listing: bool = True
+    decided: Decision | None = None
+
+
+class Taken(Exception):
+    """Another loop holds the lock."""
+
+
+class Ledger:
+    """Reads and writes one loop's place; only the holder of its lock writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the lock.
+
+        Raises:
+            Taken: another process has it.
+            OSError: the folder cannot be used.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Taken from None
+            yield
+        finally:
+            os.close(fd)
+
+    def load(self) -> tuple[Place, str | None]:
+        """Return the place, and a note when a file was broken and has been set aside."""
+        try:
+            place = msgspec.json.decode(self.path.read_bytes(), type=Place)
+            if place.version == 1:
+                return place, None
+            fault = f"unknown version {place.version}"
+        except FileNotFoundError:
+            return Place(), None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+            fault = str(e)
+        aside = self.path.with_name(f"{self.path.name}.broken-{time.time_ns()}")
+        self.path.rename(aside)
+        _sync(self.path.parent)
+        return Place(), f"{self.path} could not be read ({fault}); it was set aside as {aside.name}"
+
+    def save(self, place: Place) -> None:
+        """Write the place durably, readable by its owner alone."""
+        write_durably(self.path, msgspec.json.format(msgspec.json.encode(place), indent=1), 0o600)
+
+
+def write_durably(path: Path, content: bytes, mode: int) -> None:
+    """Replace a file so that either the old or the new content survives a crash."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        with os.fdopen(fd, "wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

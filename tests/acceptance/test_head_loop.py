@@ -1,0 +1,283 @@
+"""A head's loop under kills: every finished round is reviewed once, by its policy, and none is passed over."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.eventually import eventually
+from tests.support.proxy import Proxy
+from tests.support.spine_process import REPO, TOKENS, SpineProcess
+
+from contract.client import SpineClient
+from contract.head_client import HeadClient
+
+pytestmark = pytest.mark.acceptance
+
+SEED = 20_240_602
+JOBS = 24
+ROUNDS = 3
+KILLS = 12
+# Sends a job back until its third round, and leaves a line for each time that it was asked.
+REVIEWER = """
+import json, sys
+job = json.load(sys.stdin)
+with open("asked", "a") as out:
+    out.write(f"{job['id']} {job['round']}\\n")
+if job["round"] < 3:
+    print(f"again, after round {job['round']}")
+    sys.exit(10)
+"""
+
+
+class LoopProcess:
+    """`spine-head loop` in a folder of its own, that may be killed and started again."""
+
+    def __init__(self, folder: Path, url: str, policy: dict[str, Any]) -> None:
+        self.folder, self.url = folder, url
+        folder.mkdir(exist_ok=True)
+        (folder / "policy.json").write_text(json.dumps(policy))
+        (folder / "reviewer.py").write_text(REVIEWER)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / "loop.log"
+
+    def launch(self, *words: str, **env: str) -> "subprocess.Popen[bytes]":
+        """Start one more loop on the same state."""
+        given = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "PYTHONPATH": str(REPO / "services"),
+            "SPINE_BASE_URL": self.url,
+            "SPINE_TOKEN": TOKENS["HEAD_TOKEN"],
+        }
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "head.cli", "loop", "--policy", "policy.json", "--json", *words]
+            return subprocess.Popen(command, env=given | env, cwd=self.folder, stdout=log, stderr=log)
+
+    def start(self, **env: str) -> "LoopProcess":
+        self.process = self.launch(**env)
+        return self
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal; return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+    def said(self) -> list[dict[str, Any]]:
+        """Every line that the loops have printed."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def state(self) -> Any:
+        """The file in which it keeps its place."""
+        return json.loads((self.folder / ".spine/head-loop.json").read_text())
+
+    def kept(self) -> bool:
+        """Tell whether it has stored a place."""
+        return (self.folder / ".spine/head-loop.json").exists() and not self.state()["listing"]
+
+
+POLICY = {"rules": [{"command": [sys.executable, "reviewer.py"]}]}
+MakeLoop = Callable[..., LoopProcess]
+
+
+@pytest.fixture
+def loop_of(tmp_path: Path, spine: SpineProcess) -> Iterator[MakeLoop]:
+    """Make a loop; what still runs at the end is killed."""
+    made: list[LoopProcess] = []
+
+    def make(policy: Any = POLICY, url: str | None = None) -> LoopProcess:
+        made.append(LoopProcess(tmp_path / f"head-{len(made)}", url or spine.url, policy))
+        return made[-1]
+
+    yield make
+    for loop in made:
+        if loop.process is not None and loop.process.poll() is None:
+            loop.process.kill()
+            loop.process.wait(10)
+
+
+@pytest.fixture
+def client(spine: SpineProcess) -> HeadClient:
+    return HeadClient(spine.url, TOKENS["HEAD_TOKEN"])
+
+
+@pytest.fixture
+def claw(spine: SpineProcess) -> Iterator[None]:
+    """A claw that completes whatever comes, at once."""
+    over = threading.Event()
+    worker = SpineClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="w1")
+
+    def work() -> None:
+        while not over.is_set():
+            for job in worker.claim(most=4, wait=1):
+                worker.complete(job.id, job.fence, {"notes": f"round {job.round}"})
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    over.set()
+    thread.join(20)
+
+
+def reviews(client: HeadClient) -> list[tuple[str, int, str, str | None]]:
+    """Every review that took effect: job, round, decision, text."""
+    found, cursor = [], None
+    while True:
+        page = client.events(cursor, limit=1000)
+        for event in page.events:
+            if event.type == "job.reviewed":
+                found.append((event.job_id or "", event.data["round"], event.data["decision"], event.data["text"]))
+        if not page.events:
+            return found
+        cursor = page.next_cursor
+
+
+def wanted(ids: list[str]) -> list[tuple[str, int, str, str | None]]:
+    """What the reviewer decides about each job, round by round."""
+    found: list[tuple[str, int, str, str | None]] = []
+    for job_id in ids:
+        found += [(job_id, n, "rework", f"again, after round {n}") for n in range(1, ROUNDS)]
+        found.append((job_id, ROUNDS, "accept", None))
+    return found
+
+
+def accepted(client: HeadClient, ids: list[str]) -> bool:
+    """Tell whether every job has been accepted."""
+    found = client.jobs(status="done", limit=500).jobs
+    return {job.id for job in found if job.review and job.review.state == "accepted"} >= set(ids)
+
+
+@pytest.mark.timeout(180)
+def test_a_loop_killed_again_and_again_reviews_every_round_once(
+    loop_of: MakeLoop, client: HeadClient, claw: None
+) -> None:
+    loop, moments = loop_of(), random.Random(SEED)
+    ids: list[str] = []
+    for kill in range(KILLS):
+        ids.extend(client.submit({"spec": f"job {n}", "needsReview": True}).id for n in range(JOBS // KILLS))
+        loop.start()
+        told = len(loop.said())
+        # Dead in the middle: after some decisions, or after none at all.
+        enough = told + moments.randint(0, 5)
+        eventually(lambda enough=enough: len(loop.said()) >= enough or accepted(client, ids), 30, every=0.005)
+        loop.end(signal.SIGKILL)
+        assert kill == 0 or loop.state()["version"] == 1
+    loop.start()
+    eventually(lambda: accepted(client, ids), 60, every=0.05, what="every job accepted")
+    assert loop.end(signal.SIGTERM) == 0
+    assert sorted(reviews(client)) == sorted(wanted(ids))
+    assert (loop.folder / ".spine/head-loop.json").stat().st_mode & 0o777 == 0o600
+    # A question is asked again only where its answer was lost with a loop.
+    asked = Counter((loop.folder / "asked").read_text().splitlines())
+    assert set(asked) == {f"{job_id} {n}" for job_id in ids for n in range(1, ROUNDS + 1)}
+    assert sum(asked.values()) <= len(asked) + KILLS
+
+
+@pytest.mark.parametrize("point", ["loop.chosen", "loop.decided", "loop.told", "loop.saved"])
+def test_a_kill_at_each_point_loses_and_repeats_nothing(
+    point: str, loop_of: MakeLoop, client: HeadClient, claw: None, tmp_path: Path
+) -> None:
+    loop, reached = loop_of(), tmp_path / "reached"
+    loop.start()
+    eventually(loop.kept, what="its place")
+    assert loop.end(signal.SIGTERM) == 0
+    job_id = client.submit({"spec": "a task", "needsReview": True}).id
+    loop.start(SPINE_KILL_POINT=point, SPINE_KILL_POINT_FILE=str(reached))
+    eventually(reached.exists, 20, what=point)
+    loop.end(signal.SIGKILL)
+    loop.start()
+    eventually(lambda: accepted(client, [job_id]), 30, what="accepted")
+    assert loop.end(signal.SIGTERM) == 0
+    assert reviews(client) == wanted([job_id])
+
+
+def test_a_second_loop_refuses(loop_of: MakeLoop) -> None:
+    loop = loop_of().start()
+    eventually(loop.kept, what="its place")
+    assert loop.launch().wait(20) == 75
+    assert "another loop runs" in loop.log.read_text()
+    assert loop.end(signal.SIGTERM) == 0
+
+
+def test_jobs_that_ended_while_no_loop_ran_are_reviewed(loop_of: MakeLoop, client: HeadClient, claw: None) -> None:
+    job_id = client.submit({"spec": "before the first loop", "needsReview": True}).id
+    eventually(lambda: client.job(job_id).status == "done", what="done")
+    loop = loop_of({"rules": [{"accept": True}]}).start()
+    eventually(lambda: accepted(client, [job_id]), what="the first accepted")
+    loop.end(signal.SIGKILL)
+    other = client.submit({"spec": "between two", "needsReview": True}).id
+    eventually(lambda: client.job(other).status == "done", what="done")
+    loop.start()
+    eventually(lambda: accepted(client, [other]), what="the second accepted")
+
+
+def test_a_cursor_that_is_gone_is_answered_by_a_look_at_the_list(
+    loop_of: MakeLoop, client: HeadClient, claw: None
+) -> None:
+    loop = loop_of({"rules": [{"accept": True}], "notify": ["sh", "-c", "echo $SPINE_JOB_ID >> told"]}).start()
+    eventually(loop.kept, what="its place")
+    first = client.submit({"spec": "told"}).id
+    eventually(lambda: (loop.folder / "told").exists(), what="a notice")
+    eventually(lambda: loop.state()["at"] == client.job(first).finished_at, what="the place behind it")
+    loop.end(signal.SIGKILL)
+    (loop.folder / ".spine/head-loop.json").write_text(json.dumps(loop.state() | {"cursor": "of-another-store"}))
+    reviewed = client.submit({"spec": "reviewed", "needsReview": True}).id
+    second = client.submit({"spec": "told too"}).id
+    eventually(lambda: client.job(second).status == client.job(reviewed).status == "done", what="both done")
+    loop.start()
+    eventually(lambda: accepted(client, [reviewed]), what="accepted")
+    eventually(lambda: second in (loop.folder / "told").read_text(), what="the second notice")
+    assert loop.end(signal.SIGTERM) == 0
+    assert [line["what"] for line in loop.said() if line["what"] == "gap"] == ["gap"]
+
+
+def test_a_loop_outlives_the_spine_and_the_connection(
+    loop_of: MakeLoop, client: HeadClient, spine: SpineProcess
+) -> None:
+    with Proxy(spine.port) as proxy:
+        loop = loop_of({"rules": [{"rework": "once more", "maxRound": 1}, {"accept": True}]}, url=proxy.url).start()
+        eventually(loop.kept, what="its place")
+        claw = SpineClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="w1")
+        job_id = client.submit({"spec": "x", "needsReview": True}).id
+        claw.complete(job_id, claw.claim_one(job_id).fence, 1)
+        eventually(lambda: client.job(job_id).round == 2, what="the rework")
+        proxy.cut()
+        eventually(lambda: "lost" in [line["what"] for line in loop.said()], what="a word that it is away")
+        claw.complete(job_id, claw.claim_one(job_id).fence, 2)
+        spine.kill9()
+        spine.start()
+        proxy.mend()
+        eventually(lambda: accepted(client, [job_id]), 30, what="accepted")
+        assert loop.end(signal.SIGTERM) == 0
+    assert reviews(client) == [(job_id, 1, "rework", "once more"), (job_id, 2, "accept", None)]
+
+
+def test_what_is_left_to_a_person_is_told_once_and_stays_pending(
+    loop_of: MakeLoop, client: HeadClient, claw: None
+) -> None:
+    notify = ["sh", "-c", "cat > /dev/null; echo $SPINE_LOOP_REASON ${SPINE_TOKEN-none} >> told"]
+    loop = loop_of({"rules": [{"label": "docs-*", "accept": True}], "notify": notify}).start()
+    eventually(loop.kept, what="its place")
+    left = client.submit({"spec": "x", "needsReview": True, "label": "code"}).id
+    taken = client.submit({"spec": "x", "needsReview": True, "label": "docs-1"}).id
+    plain = client.submit({"spec": "x"}).id
+    eventually(lambda: accepted(client, [taken]), what="accepted")
+    eventually(lambda: len([line for line in loop.said() if line["what"] == "notified"]) == 2, what="two notices")
+    job = client.job(left)
+    assert job.review is not None
+    assert (job.status, job.review.state) == ("done", "pending")
+    assert client.job(plain).status == "done"
+    loop.end(signal.SIGKILL)
+    loop.start()
+    assert loop.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    assert sorted((loop.folder / "told").read_text().splitlines()) == ["ended none", "review none"]
