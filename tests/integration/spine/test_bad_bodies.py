@@ -263,9 +263,7 @@ def test_a_chunked_body_that_is_too_large_is_413(server: Server) -> None:
 
 
 def test_what_follows_a_refused_body_is_not_taken_for_a_request(server: Server) -> None:
-    hidden = (
-        b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\nContent-Length: 2\r\n\r\n{}"
-    )
+    hidden = b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\nContent-Length: 2\r\n\r\n{}"
     with connect(server.port) as connection:
         connection.sendall(
             b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\n"
