@@ -33,7 +33,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     """A folder that even root cannot write to, where mounting is allowed; else one that its mode protects."""
     folder = tmp_path / "read-only"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
     if not mounted:
         folder.chmod(0o555)

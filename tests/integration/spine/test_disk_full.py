@@ -102,18 +102,11 @@ def test_a_full_disk(disk: Disk) -> None:
     assert [e["jobId"] for e in head.events()].count(held) == 2
     assert server.nobody.get("/health").status == 200
     before = head.job(held)
-    refusals = 0
     big: Any = {"fence": fence, "result": BIG}
-    for call in (
-        lambda: head.post("/jobs", {"spec": BIG}),
-        lambda: claw.post(f"/jobs/{held}/complete", big),
-        lambda: claw.post(f"/jobs/{held}/heartbeat", {"fence": fence, "progress": BIG}),
-        lambda: claw.call("POST", f"/jobs/{held}/log?offset=0", BIG.encode(), {"X-Spine-Fence": str(fence)}),
-    ):
-        answer = call()
-        refusals += full(answer)
-        assert answer.status == 507, answer
-    assert refusals == 4
+    assert full(head.post("/jobs", {"spec": BIG}))
+    assert full(claw.post(f"/jobs/{held}/complete", big))
+    assert full(claw.post(f"/jobs/{held}/heartbeat", {"fence": fence, "progress": BIG}))
+    assert full(claw.call("POST", f"/jobs/{held}/log?offset=0", BIG.encode(), {"X-Spine-Fence": str(fence)}))
     assert head.job(held) == before
     assert listed(head) == [held, *acknowledged]
     assert claw.get(f"/jobs/{held}/log").body == b""

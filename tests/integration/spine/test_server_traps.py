@@ -52,8 +52,10 @@ def test_sigterm_answers_everyone_who_waits(start_spine: StartSpine) -> None:
     assert server.process.wait(10) == 0
     assert answered < 3
     assert time.monotonic() - begun < 8
-    for one in (*polls, *idle):
-        one.close()
+    for poll in polls:
+        poll.close()
+    for connection in idle:
+        connection.close()
     assert server.process.faults() == []
 
 
