@@ -38,7 +38,7 @@ class _Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking a name server who we are."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
 
 class FakeSpine:

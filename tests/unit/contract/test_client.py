@@ -31,7 +31,7 @@ from contract.retry import ONCE, RetryPolicy
 from contract.sse import ServerEvent
 
 TOKEN = "spn_left-claw_abcdefgh_" + "z" * 40
-JOB = {
+JOB: dict[str, Any] = {
     "id": "j1",
     "target": "left-claw",
     "status": "running",
@@ -337,7 +337,12 @@ def test_a_waiting_claim_has_its_wait_on_top(fake: FakeSpine, monkeypatch: pytes
     asked: list[Any] = []
     session = client.speaks._session()
     send = session.send
-    monkeypatch.setattr(session, "send", lambda *a, **k: (asked.append(k["timeout"]), send(*a, **k))[1])
+
+    def noting(*args: Any, **named: Any) -> Any:
+        asked.append(named["timeout"])
+        return send(*args, **named)
+
+    monkeypatch.setattr(session, "send", noting)
     fake.say(Reply(204, b""))
     client.speaks.claim(wait=30)
     client.speaks.claim()
@@ -483,7 +488,7 @@ def test_an_abandoned_stream_is_closed(fake: FakeSpine) -> None:
     fake.say(Reply(200, pieces=(b"data: 1\n\n", b"data: 2\n\n")))
     stream = Client(fake.url).speaks.follow_events()
     assert next(stream).data == "1"
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     gc.collect()
 
 

@@ -36,7 +36,7 @@ def test_values() -> None:
     assert env.choice("GONE", "a", ("a", "b")) == "a"
     assert env.listed("L") == ("a", "b", "c")
     assert env.listed("EMPTY", ("z",)) == ("z",)
-    assert env.custom("IP", ipaddress.ip_address, None) == ipaddress.IPv6Address("::1")  # type: ignore[type-var]
+    assert env.custom("IP", ipaddress.ip_address, None) == ipaddress.IPv6Address("::1")
     env.finish()
 
 

@@ -103,7 +103,7 @@ def test_a_short_token() -> None:
     assert faults(HEAD_TOKENS="1234567") == [
         "HEAD_TOKENS: a token needs at least 8 characters; `spine token` makes one"
     ]
-    assert from_env(TOKENS | {"HEAD_TOKENS": "12345678"})
+    assert len(from_env(TOKENS | {"HEAD_TOKENS": "12345678"}).principals) == 4
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from tests.suites.harness import Raw
 from tests.suites.manual_clock import START_MS, ManualClock
 
 from contract.errors import Conflict, Internal, StorageFull, Unavailable
-from spine.store import sqlite
 from spine.store.engine import Refusal, Signals, Tx
 from spine.store.migrations import NewerStore
 from spine.store.sqlite import DataDirBusy, SqliteEngine, StoreUnusable
@@ -324,7 +323,7 @@ def test_which_faults_end_the_process(
     store: Store, monkeypatch: pytest.MonkeyPatch, name: str, kind: type[Exception], ends: list[int]
 ) -> None:
     exits: list[int] = []
-    monkeypatch.setattr(sqlite.os, "_exit", exits.append)
+    monkeypatch.setattr(os, "_exit", exits.append)
     assert store.engine.write(put("a")).result(10) == 1
     whole = store.engine._connection
     store.engine._connection = Breaking(whole, name)  # type: ignore[assignment]

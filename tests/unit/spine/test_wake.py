@@ -342,7 +342,7 @@ class Play:
                 "steal": self.steal,
                 "leave": lambda: self.leave(tasks),
             }
-            tasks.append(asyncio.ensure_future(acts[kind]()))  # type: ignore[arg-type]
+            tasks.append(asyncio.ensure_future(acts[kind]()))
             tasks[-1].set_name(kind)
             await self.pause()
         for _ in range(500):
