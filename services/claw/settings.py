@@ -7,21 +7,11 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from contract.env import EnvReader, Secret
+from contract.env import EnvReader, Secret, Setting
 from contract.logs import LEVELS
-
-
-class Setting(NamedTuple):
-    """One variable, as the reference page lists it; `default` is empty where there is none."""
-
-    name: str
-    default: str
-    meaning: str
-
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_BASE_URL", "http://127.0.0.1:36725", "where the spine is; several, separated by commas, fail over"),
@@ -167,6 +157,8 @@ def _home(env: Mapping[str, str]) -> Path:
 
 def _urls(text: str) -> tuple[str, ...]:
     urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not urls:
+        raise ValueError("it names no address")
     for url in urls:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not an http or https address")

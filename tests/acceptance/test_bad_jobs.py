@@ -31,8 +31,8 @@ def check_next_job(head: SpineClient, machine: Machine, ledger: Ledger, until_st
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\x00\xff\xfe", b"[]", b'{"version": 99}', b'{"version":1,"claim":7}', b"[" * 200_000],
-    ids=["empty", "cut", "binary", "list", "newer", "wrong types", "deep"],
+    [b'{"version": 1, "cl', b"\x00\xff\xfe", b'{"version": 99}', b"[" * 200_000],
+    ids=["cut", "binary", "newer", "deep"],
 )
 def test_a_broken_state_file_is_set_aside_and_reported(
     head: SpineClient, machine: Machine, ledger: Ledger, until_status: Callable[..., Job], content: bytes
@@ -145,7 +145,7 @@ def test_a_host_that_refuses_to_talk_is_tried_while_attempts_last(
 
 @pytest.mark.parametrize(
     "content",
-    ["{nonsense", "[1, 2]", '{"outcome": "perhaps"}', '{"requeue": "no"}', '"text"', "\\377\\376"],
+    ["{nonsense", "[1, 2]", '{"outcome": "perhaps"}', "\\377\\376"],
 )
 def test_a_result_file_that_cannot_be_used_fails_with_its_beginning(
     head: SpineClient, machine: Machine, until_status: Callable[..., Job], content: str

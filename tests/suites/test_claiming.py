@@ -16,7 +16,9 @@ from contract.errors import (
 )
 from contract.states import Action
 from spine.queue import claim
+from spine.queue.access import Caller
 from spine.store import jobs
+from spine.store.engine import Operation
 
 
 def ids(rows: list[jobs.JobRow]) -> list[str]:
@@ -114,13 +116,12 @@ def test_each_claim_raises_the_fence(store: Store) -> None:
 
 def test_no_job_is_given_twice(store: Store) -> None:
     made = {store.submit(target="any").id for _ in range(20)}
-    lanes = frozenset({"left-claw", "any"}), frozenset({"right-claw", "any"})
-    futures = [
-        store.engine.write(
-            lambda tx, n=n: claim.claim_next(tx, store.rules, (LEFT, RIGHT)[n % 2], lanes[n % 2], frozenset(), 3)
-        )
-        for n in range(10)
-    ]
+
+    def claiming(who: Caller) -> Operation[list[jobs.JobRow]]:
+        targets = frozenset({who.name, "any"})
+        return lambda tx: claim.claim_next(tx, store.rules, who, targets, frozenset(), 3)
+
+    futures = [store.engine.write(claiming(who)) for _ in range(5) for who in (LEFT, RIGHT)]
     taken = [row.id for future in futures for row in future.result(10)]
     assert len(taken) == 20
     assert set(taken) == made

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,11 +45,13 @@ def who_is(caller: Caller) -> Who:
 class Lives(RuleBasedStateMachine):
     """The store, and the model beside it."""
 
-    def __init__(self, driver: str) -> None:
+    driver: ClassVar[str]
+
+    def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
         self.folder = Path(tempfile.mkdtemp())
-        self.store = Store(DRIVERS[driver](self.folder / "data", self.clock), self.clock)
+        self.store = Store(DRIVERS[self.driver](self.folder / "data", self.clock), self.clock)
         self.model = Model(self.clock.now())
         self.count = 0
         self.last_call: tuple[Callable[[], object], Callable[[], object]] | None = None
@@ -244,6 +246,10 @@ class Lives(RuleBasedStateMachine):
             assert job.status in places
 
 
+def lives_on(driver: str) -> type[Lives]:
+    return type(f"LivesOn{driver.capitalize()}", (Lives,), {"driver": driver})
+
+
 ALWAYS = settings(
     max_examples=40,
     stateful_step_count=40,
@@ -257,10 +263,10 @@ LONG = settings(ALWAYS, max_examples=200, stateful_step_count=50, derandomize=Fa
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_lives(driver: str) -> None:
-    run_state_machine_as_test(lambda: Lives(driver), settings=ALWAYS)
+    run_state_machine_as_test(lives_on(driver), settings=ALWAYS)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_many_lives(driver: str) -> None:
-    run_state_machine_as_test(lambda: Lives(driver), settings=LONG)
+    run_state_machine_as_test(lives_on(driver), settings=LONG)

@@ -1,5 +1,7 @@
 """Submitting: what a job is at birth."""
 
+from typing import Any
+
 import pytest
 from tests.suites.harness import ACCEPT_SECONDS, HEAD, Store
 from tests.suites.manual_clock import START_MS
@@ -77,7 +79,7 @@ def test_jobs_of_one_kind_share_a_lane(store: Store) -> None:
     ("fields", "field"),
     [({"target": "nobody"}, "target"), ({"meta": [1]}, "meta"), ({"meta": "x"}, "meta"), ({"meta": None}, "meta")],
 )
-def test_refused(store: Store, fields: dict[str, object], field: str) -> None:
+def test_refused(store: Store, fields: dict[str, Any], field: str) -> None:
     before = store.dump()
     with pytest.raises(InvalidField) as refused:
         store.submit(**fields)

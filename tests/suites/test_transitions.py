@@ -9,6 +9,7 @@ from tests.suites.matrix import ENDED, MATRIX, STATUSES, Row
 from contract.errors import Conflict
 from contract.states import Action
 from spine.store import jobs
+from spine.store.engine import Operation
 from spine.store.jobs import JobRow
 
 
@@ -73,10 +74,13 @@ def test_a_fence_that_is_not_the_newest_moves_nothing(store: Store, row: Row) ->
     job = in_status(store, sorted(row.sources)[0])
     before = store.dump()
     changes = changes_for(store, row)
+
+    def move(fence: int) -> Operation[JobRow]:
+        return lambda tx: jobs.move(tx, Action(row.action), job._replace(fence=fence), "x", {}, **changes)
+
     for wrong in (job.fence + 1, job.fence - 1):
-        stale = job._replace(fence=wrong)
         with pytest.raises(Conflict):
-            store.write(lambda tx, stale=stale: jobs.move(tx, Action(row.action), stale, "x", {}, **changes))
+            store.write(move(wrong))
     assert store.dump() == before
 
 

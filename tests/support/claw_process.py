@@ -40,7 +40,6 @@ class Machine:
             **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
             "HOME": str(self.folder),
             "PYTHONPATH": str(REPO / "services"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "SPINE_BASE_URL": self.url,
             "SPINE_TOKEN": self.token,
             "CLAW_NAME": self.name,

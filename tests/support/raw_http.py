@@ -166,7 +166,7 @@ class EventStream:
 
     def until(self, event: str) -> list[tuple[str, Any, str | None]]:
         """Return events up to and with the first of this kind."""
-        found = []
+        found: list[tuple[str, Any, str | None]] = []
         while not found or found[-1][0] != event:
             found.append(self.next())
         return found
@@ -176,7 +176,8 @@ class EventStream:
         return list(self._parsed)
 
     def _parse(self) -> Iterator[tuple[str, Any, str | None]]:
-        kind, data, event_id = "message", [], None
+        kind, event_id = "message", None
+        data: list[str] = []
         while line := self.response.readline():
             text = line.decode().rstrip("\r\n")
             if not text:

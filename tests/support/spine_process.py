@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.eventually import eventually
+
 REPO = Path(__file__).resolve().parents[2]
 TOKENS = {
     "HEAD_TOKEN": "head-token-0001",
@@ -63,7 +65,8 @@ class SpineProcess:
     @property
     def worker_pid(self) -> int:
         """The process that serves and holds the store."""
-        return int((self.data_dir / "spine.lock").read_text())
+        # It is emptied before it is written.
+        return int(eventually((self.data_dir / "spine.lock").read_text, what="a pid in spine.lock"))
 
     def environment(self) -> dict[str, str]:
         """Everything that the process is given: nothing of the tests' own environment but PATH, HOME and the like."""
@@ -73,7 +76,6 @@ class SpineProcess:
             **TOKENS,
             "PYTHONPATH": str(REPO / "services"),
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "SPINE_PORT": str(self.port),
             "SPINE_DATA_DIR": str(self.folder / "data"),
             **self._env,

@@ -8,16 +8,16 @@ from spine.store.statement import Statement, bind, number, text
 
 _OVERDUE = Statement(
     Job.select(*COLUMNS)
-    .where((Job.status == text("running")) & (Job.lease_until <= bind("now")))
+    .where(Job.lease_until <= bind("now"))  # only a running job has one
     .order_by(Job.lease_until)
     .limit(bind("limit"))
 )
 _NEXT_LEASE_END = Statement(
-    Job.select(Job.lease_until).where(Job.status == text("running")).order_by(Job.lease_until).limit(number(1))
+    Job.select(Job.lease_until).where(Job.lease_until.is_null(False)).order_by(Job.lease_until).limit(number(1))
 )
 _GRACE = Statement(
     Job.update({Job.lease_until: bind("until")}).where(
-        (Job.status == text("running")) & (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
+        (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
     )
 )
 _EXTEND = Statement(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.support.raw_http import Answer, Api
-from tests.support.server import Server
+from tests.support.server import Server, StartSpine
 
 # --- problem documents ---------------------------------------------------------------------------------------------
 
@@ -233,3 +233,14 @@ def test_a_list_in_pages(head: Api, claw: Api, name: str) -> None:
     two = head.get(f"/jobs?target={name}&status=queued,running&status=done").json["jobs"]
     assert [j["id"] for j in two] == ids
     assert len(head.get(f"/jobs?machine={name}").json["jobs"]) == 2
+
+
+def test_a_list_without_a_limit_is_cut_at_32_mebibytes(start_spine: StartSpine) -> None:
+    head = start_spine().head
+    ids = [head.submit(spec="x" * 262_000)["id"] for _ in range(140)]
+    first = head.get("/jobs").json
+    assert first["truncated"] is True
+    assert 100 < len(first["jobs"]) < 140
+    rest = head.get(f"/jobs?cursor={first['nextCursor']}").json
+    assert set(rest) == {"jobs"}
+    assert [job["id"] for job in first["jobs"] + rest["jobs"]] == ids

@@ -37,9 +37,17 @@ def picture(server: Server) -> tuple[Any, ...]:
     return (server.head.get("/jobs").body, server.head.get("/events?limit=1000").body, files)
 
 
-# path, who, whether the body must be an object with known members
-ROUTES = ("/jobs", "/jobs/claim", "/jobs/Q/claim", "/jobs/R/heartbeat", "/jobs/R/complete", "/jobs/R/fail")
-ROUTES = (*ROUTES, "/jobs/R/release", "/jobs/R/comment")
+# Every route that takes a JSON body; Q stands for the queued job, R for the running one.
+ROUTES = (
+    "/jobs",
+    "/jobs/claim",
+    "/jobs/Q/claim",
+    "/jobs/R/heartbeat",
+    "/jobs/R/complete",
+    "/jobs/R/fail",
+    "/jobs/R/release",
+    "/jobs/R/comment",
+)
 
 
 def send(server: Server, watched: dict[str, str], route: str, body: bytes) -> Answer:
@@ -91,23 +99,24 @@ def test_a_body_that_is_no_object_is_422(server: Server, watched: dict[str, str]
 
 # --- wrong types and values ----------------------------------------------------------------------------------------
 
-WRONG: list[tuple[str, str, Any]] = [
-    *(("/jobs", "target", value) for value in (1, None, True, [], {}, "", "x" * 65, "A", "../x", "left claw", "ü")),
-    *(("/jobs", "meta", value) for value in (1, None, True, [], "text", 1.5)),
-    *(("/jobs", "maxAttempts", value) for value in (0, -1, 1.5, "3", True, [], {}, 1001, 10**30, -(10**30))),
-    *(("/jobs", "priority", value) for value in (101, -101, 0.5, "1", None, True, 10**30)),
-    *(("/jobs", "timeoutSeconds", value) for value in (0, -1, 1.5, "1", True, 2_592_001, 10**30)),
-    *(("/jobs", "requires", value) for value in (1, None, "git", {}, ["x"] * 33)),
-    *(("/jobs", "label", value) for value in (1, True, [], {}, "x" * 201)),
-    *(("/jobs", "parentId", value) for value in (1, True, [], "", "x" * 65)),
-    *(("/jobs", "traceparent", value) for value in (1, "", "00-x-y-01", "00-" + "0" * 32 + "-" + "0" * 16)),
-    *(("/jobs/R/fail", "error", value) for value in (1, True, [], {}, 1.5)),
-    *(("/jobs/R/fail", "requeue", value) for value in (1, 0, "true", None, [], {})),
-    *(("/jobs/R/release", "reason", value) for value in (1, True, [], {})),
-    *(("/jobs/R/release", "countAttempt", value) for value in (1, "false", None)),
-    *(("/jobs/R/comment", "text", value) for value in (1, None, True, [], {})),
-    *(("/jobs/Q/claim", "capabilities", value) for value in (1, "git", None, {})),
+_WRONG: list[tuple[str, str, list[Any]]] = [
+    ("/jobs", "target", [1, None, True, [], {}, "", "x" * 65, "A", "../x", "left claw", "ü"]),
+    ("/jobs", "meta", [1, None, True, [], "text", 1.5]),
+    ("/jobs", "maxAttempts", [0, -1, 1.5, "3", True, [], {}, 1001, 10**30, -(10**30)]),
+    ("/jobs", "priority", [101, -101, 0.5, "1", None, True, 10**30]),
+    ("/jobs", "timeoutSeconds", [0, -1, 1.5, "1", True, 2_592_001, 10**30]),
+    ("/jobs", "requires", [1, None, "git", {}, ["x"] * 33]),
+    ("/jobs", "label", [1, True, [], {}, "x" * 201]),
+    ("/jobs", "parentId", [1, True, [], "", "x" * 65]),
+    ("/jobs", "traceparent", [1, "", "00-x-y-01", "00-" + "0" * 32 + "-" + "0" * 16]),
+    ("/jobs/R/fail", "error", [1, True, [], {}, 1.5]),
+    ("/jobs/R/fail", "requeue", [1, 0, "true", None, [], {}]),
+    ("/jobs/R/release", "reason", [1, True, [], {}]),
+    ("/jobs/R/release", "countAttempt", [1, "false", None]),
+    ("/jobs/R/comment", "text", [1, None, True, [], {}]),
+    ("/jobs/Q/claim", "capabilities", [1, "git", None, {}]),
 ]
+WRONG = [(route, field, value) for route, field, values in _WRONG for value in values]
 
 
 @pytest.mark.parametrize(("route", "field", "value"), WRONG)
@@ -263,9 +272,7 @@ def test_a_chunked_body_that_is_too_large_is_413(server: Server) -> None:
 
 
 def test_what_follows_a_refused_body_is_not_taken_for_a_request(server: Server) -> None:
-    hidden = (
-        b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\nContent-Length: 2\r\n\r\n{}"
-    )
+    hidden = b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\nContent-Length: 2\r\n\r\n{}"
     with connect(server.port) as connection:
         connection.sendall(
             b"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer head-token-0001\r\n"

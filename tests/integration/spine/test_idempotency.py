@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.support.eventually import eventually
+from tests.support.figures import until_waiting
 from tests.support.raw_http import Api
 from tests.support.server import Server
 
@@ -136,7 +136,7 @@ def test_a_second_waiting_claim_with_the_key_takes_over_the_first(head: Api, cla
     body = {"wait": 20}
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(claw.post, "/jobs/claim", body, 30, Idempotency_Key="t")
-        eventually(lambda: waiting(head) >= 1)
+        until_waiting(head, 1)
         second = pool.submit(claw.post, "/jobs/claim", body, 30, Idempotency_Key="t")
         refused = first.result(10)
         assert (refused.status, refused.error, refused.json["retryable"]) == (409, "idempotency_busy", True)
@@ -166,11 +166,3 @@ def test_any_printable_key_is_taken(head: Api, name: str, key: str) -> None:
     first = head.post("/jobs", {"target": name}, Idempotency_Key=key)
     assert first.status == 201
     assert head.post("/jobs", {"target": name}, Idempotency_Key=key).body == first.body
-
-
-def waiting(head: Api) -> int:
-    """How many claims wait, by the server's own figures."""
-    for line in head.get("/metrics").body.decode().splitlines():
-        if line.startswith("spine_waiting_claims "):
-            return int(float(line.split()[1]))
-    raise AssertionError("no spine_waiting_claims in the metrics")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.eventually import eventually
+from tests.support.figures import until_waiting
 from tests.support.raw_http import Api, Poll, connect, read_answer
 from tests.support.server import MakeProcess, Server, StartSpine
 
@@ -20,12 +20,6 @@ def listening(port: int) -> list[tuple[str, int]]:
     lines = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, timeout=10).stdout
     rows = [line.split() for line in lines.splitlines()]
     return [(row[3].rsplit(":", 1)[0], int(row[2])) for row in rows]
-
-
-def waiting(head: Api) -> int:
-    lines = head.get("/metrics").body.decode().splitlines()
-    (found,) = [line for line in lines if line.startswith("spine_waiting_claims ")]
-    return int(float(found.split()[1]))
 
 
 @pytest.mark.skipif(not Path("/usr/bin/ss").exists() and not Path("/bin/ss").exists(), reason="needs ss (iproute2)")
@@ -40,7 +34,7 @@ def test_sigterm_answers_everyone_who_waits(start_spine: StartSpine) -> None:
     server = start_spine()
     head = server.head
     polls = [server.claw(f"c{n % 8}", f"w{n}").poll(wait=30) for n in range(200)]
-    eventually(lambda: waiting(head) == 200)
+    until_waiting(head, 200)
     job_id = head.submit(target="left-claw")["id"]
     server.left.claim(job_id)
     streams = [head.stream("/events"), head.stream(f"/jobs/{job_id}/log?follow=1")]
@@ -58,8 +52,10 @@ def test_sigterm_answers_everyone_who_waits(start_spine: StartSpine) -> None:
     assert server.process.wait(10) == 0
     assert answered < 3
     assert time.monotonic() - begun < 8
-    for one in (*polls, *idle):
-        one.close()
+    for poll in polls:
+        poll.close()
+    for connection in idle:
+        connection.close()
     assert server.process.faults() == []
 
 
@@ -116,7 +112,7 @@ def test_too_many_waiting_claims_are_429(start_spine: StartSpine) -> None:
     server = start_spine(SPINE_WAITERS_MAX="5")
     head = server.head
     polls = [server.claw("c1", f"w{n}").poll(wait=20) for n in range(5)]
-    eventually(lambda: waiting(head) == 5)
+    until_waiting(head, 5)
     answer = server.claw("c2").post("/jobs/claim", {"wait": 5})
     assert (answer.status, answer.error, answer.headers["retry-after"]) == (429, "rate_limited", "1")
     assert answer.json["retryable"] is True
@@ -125,7 +121,7 @@ def test_too_many_waiting_claims_are_429(start_spine: StartSpine) -> None:
     assert [j["id"] for j in server.claw("c2").claim_next()] == [job["id"]]
     for poll in polls:
         poll.close()
-    eventually(lambda: waiting(head) == 0)
+    until_waiting(head, 0)
     assert server.claw("c2").post("/jobs/claim", {"wait": 0.1}).status == 204
 
 
@@ -183,13 +179,6 @@ def test_requests_behind_each_other_on_one_connection(server: Server) -> None:
             connection.sendall(request(n))
             answer = read_answer(connection)
             assert (answer.status, answer.json["spec"]) == (201, n)
-
-
-def test_the_store_is_private(server: Server) -> None:
-    folder = server.process.data_dir
-    assert folder.stat().st_mode & 0o077 == 0
-    for name in ("spine.db", "spine.lock", "blobs/tmp"):
-        assert (folder / name).stat().st_mode & 0o077 == 0, name
 
 
 def test_no_token_is_written_anywhere(start_spine: StartSpine) -> None:

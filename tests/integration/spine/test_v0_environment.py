@@ -1,39 +1,43 @@
 """The native contract, Environment: names and defaults of v0, and what stops the server at its start."""
 
-import subprocess
-import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from tests.support.raw_http import Api
 from tests.support.server import MakeProcess, StartSpine
-from tests.support.spine_process import REPO, TOKENS
+from tests.support.spine_process import TOKENS
 from tests.support.times import ms
+
+from spine.cli import cli
 
 CONFIG = 78
 
 
-def check(env: dict[str, str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run `spine check` with nothing but these settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "spine.cli", "check"],
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO / "services"), **env},
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def test_the_defaults_of_where_it_listens_and_keeps(tmp_path: Path) -> None:
-    done = check(TOKENS, tmp_path)
+def check(env: Mapping[str, str]) -> Done:
+    """Run `spine check` with nothing but these settings, in this process (the environment is clean of others)."""
+    done = CliRunner().invoke(cli, ["check"], env=dict(env))
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def test_the_defaults_of_where_it_listens_and_keeps() -> None:
+    done = check(TOKENS)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ok: 3 tokens, data in data, listens on 127.0.0.1:36725\n"
 
 
-def test_port_host_and_folder_by_their_names(tmp_path: Path) -> None:
+def test_port_host_and_folder_by_their_names() -> None:
     env = {"SPINE_PORT": "4000", "SPINE_HOST": "0.0.0.0", "SPINE_DATA_DIR": "/srv/x"}
-    assert check({**TOKENS, **env}, tmp_path).stdout == "ok: 3 tokens, data in /srv/x, listens on 0.0.0.0:4000\n"
+    assert check({**TOKENS, **env}).stdout == "ok: 3 tokens, data in /srv/x, listens on 0.0.0.0:4000\n"
 
 
 def test_the_defaults_of_lease_and_attempts(start_spine: StartSpine) -> None:
@@ -67,9 +71,9 @@ def test_tokens_from_files(start_spine: StartSpine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, "", "   "])
 @pytest.mark.parametrize("name", ["HEAD_TOKEN", "LEFT_CLAW_TOKEN", "RIGHT_CLAW_TOKEN"])
-def test_a_missing_or_empty_token_stops_the_start(tmp_path: Path, name: str, value: str | None) -> None:
+def test_a_missing_or_empty_token_stops_the_start(name: str, value: str | None) -> None:
     env = {key: token for key, token in {**TOKENS, name: value}.items() if token is not None}
-    done = check(env, tmp_path)
+    done = check(env)
     assert done.returncode == CONFIG
     assert done.stderr.startswith(f"spine: {name}: missing; ")
     assert all(token not in done.stderr for token in TOKENS.values())
@@ -115,8 +119,8 @@ def test_serve_refuses_just_as_check_does(process: MakeProcess) -> None:
         ({"SPINE_LOG_LEVEL": "loud"}, "SPINE_LOG_LEVEL: 'loud' is not one of"),
     ],
 )
-def test_settings_that_cannot_be_used_stop_the_start(tmp_path: Path, env: dict[str, str], named: str) -> None:
-    done = check({**TOKENS, **env}, tmp_path)
+def test_settings_that_cannot_be_used_stop_the_start(env: dict[str, str], named: str) -> None:
+    done = check({**TOKENS, **env})
     assert done.returncode == CONFIG
     assert done.stdout == ""
     assert f"spine: {named}" in done.stderr
@@ -124,7 +128,7 @@ def test_settings_that_cannot_be_used_stop_the_start(tmp_path: Path, env: dict[s
     assert all(token not in done.stderr for token in given)
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    done = check({"LEASE_SECONDS": "x", "SPINE_PORT": "y"}, tmp_path)
+def test_all_faults_are_told_at_once() -> None:
+    done = check({"LEASE_SECONDS": "x", "SPINE_PORT": "y"})
     told = [line.split(":")[1].strip() for line in done.stderr.splitlines()]
     assert sorted(told) == ["HEAD_TOKEN", "LEASE_SECONDS", "LEFT_CLAW_TOKEN", "RIGHT_CLAW_TOKEN", "SPINE_PORT"]

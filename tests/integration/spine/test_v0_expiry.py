@@ -16,7 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "LEASE_SECONDS": "1",
         "REAPER_INTERVAL_MS": "60",
         "DEFAULT_MAX_ATTEMPTS": "3",
-        "CLAW_TOKENS": claw_tokens(60),
+        "CLAW_TOKENS": claw_tokens(400),
     }
     process = SpineProcess(tmp_path_factory.mktemp("spine"), env).start()
     yield Server(process)

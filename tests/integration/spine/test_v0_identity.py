@@ -152,7 +152,7 @@ def test_a_claimant_is_written_with_a_hyphen(server: Server) -> None:
         assert job["createdBy"] == "head"
         assert api.claim(job["id"])["claimedBy"] == name
         assert api.post(f"/jobs/{job['id']}/comment", {"text": "hi"}).json["comments"][0]["by"] == name
-    assert server.head.post(f"/jobs/{job['id']}/comment", {"text": "hi"}).json["comments"][1]["by"] == "head"
+        assert server.head.post(f"/jobs/{job['id']}/comment", {"text": "hi"}).json["comments"][1]["by"] == "head"
 
 
 def test_several_tokens_of_a_role_are_valid_at_once(start_spine: StartSpine) -> None:

@@ -41,6 +41,11 @@ def test_all_faults_are_told_at_once() -> None:
     assert names == {*wrong} - {"HOME", "PATH"}
 
 
+def test_a_list_of_addresses_without_one_is_a_fault() -> None:
+    with pytest.raises(SettingsError, match="SPINE_BASE_URL: it names no address"):
+        settings.from_env(PLAIN | {"SPINE_BASE_URL": ","})
+
+
 def test_a_token_is_never_shown_and_never_passed_on(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("a-token-in-a-file\n")
     env = PLAIN | {"SPINE_TOKEN": "", "SPINE_TOKEN_FILE": str(tmp_path / "token"), "API_KEY": "k-123456", "A": "b"}

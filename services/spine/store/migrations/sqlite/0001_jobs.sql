@@ -51,9 +51,12 @@ CREATE TABLE jobs (
         CHECK ((status IN ('done', 'failed', 'dead', 'cancelled')) = (finished_at IS NOT NULL))
 );
 CREATE INDEX jobs_ready ON jobs (lane, priority DESC, seq) WHERE status = 'queued';
-CREATE INDEX jobs_lease ON jobs (lease_until) WHERE status = 'running';
+-- Only a running job has one; said so, no statement can prefer an index on status to it.
+CREATE INDEX jobs_lease ON jobs (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX jobs_status ON jobs (status, seq);
 CREATE INDEX jobs_target ON jobs (target, seq);
+-- What a claw of v0 asks for every minute: status=queued and its target.
+CREATE INDEX jobs_queued ON jobs (target, seq) WHERE status = 'queued';
 
 -- One row a claim. What comes after its fence was no longer the newest is kept in the late_ columns.
 CREATE TABLE attempts (

@@ -1,0 +1,133 @@
+"""Migrations: the tables that the models name, the same by every way, and which index each statement takes."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from spine.store import attempts, comments, events, idempotency, jobs, logs, migrations
+from spine.store.migrations import migrate
+from spine.store.models import TABLES
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    found = sqlite3.connect(":memory:", isolation_level=None)
+    yield found
+    found.close()
+
+
+def schema(connection: sqlite3.Connection) -> list[tuple[str, ...]]:
+    """Return all tables and indices as SQLite describes them."""
+    return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
+def columns(connection: sqlite3.Connection, table: str) -> dict[str, tuple[str, bool]]:
+    """Return type and nullability of each column."""
+    return {row[1]: (row[2], not row[3] and not row[5]) for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+def test_versions_are_in_order_and_named() -> None:
+    found = migrations.files("sqlite")
+    assert [version for version, _name, _sql in found] == list(range(1, len(found) + 1))
+    assert all(re.fullmatch(r"\d{4}_[a-z_]+\.sql", name) for _version, name, _sql in found)
+
+
+def test_the_models_are_the_tables(connection: sqlite3.Connection) -> None:
+    migrate(connection, "sqlite", 0)
+    made = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    named = {model._meta.table_name for model in TABLES}
+    assert made - {"sqlite_sequence", "schema_migrations"} == named
+
+
+@pytest.mark.parametrize("model", TABLES, ids=lambda model: model._meta.table_name)
+def test_the_models_columns_are_the_tables_columns(connection: sqlite3.Connection, model: Any) -> None:
+    migrate(connection, "sqlite", 0)
+    kinds = {"AUTO": "INTEGER", "INT": "INTEGER", "BIGINT": "INTEGER", "TEXT": "TEXT", "BLOB": "BLOB"}
+    declared = {field.column_name: (kinds[field.field_type], bool(field.null)) for field in model._meta.sorted_fields}
+    found = columns(connection, model._meta.table_name)
+    assert list(found) == list(declared)
+    keys = {row[1] for row in connection.execute(f"PRAGMA table_info({model._meta.table_name})") if row[5]}
+    for name, kind in declared.items():
+        assert found[name] == kind or (name in keys and found[name][0] == kind[0]), name
+
+
+def test_the_rows_are_the_columns(connection: sqlite3.Connection) -> None:
+    migrate(connection, "sqlite", 0)
+    assert list(jobs.JobRow._fields) == list(columns(connection, "jobs"))
+    assert list(attempts.AttemptRow._fields) == list(columns(connection, "attempts"))
+    assert list(events.EventRow._fields) == list(columns(connection, "events"))
+
+
+def test_twice_is_once(connection: sqlite3.Connection) -> None:
+    newest = migrate(connection, "sqlite", 5)
+    before = schema(connection)
+    assert migrate(connection, "sqlite", 9) == newest
+    assert schema(connection) == before
+    assert connection.execute("SELECT DISTINCT applied_at FROM schema_migrations").fetchall() == [(5,)]
+
+
+def test_one_by_one_and_all_at_once_end_the_same(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [*migrations.files("sqlite"), (90, "0090_more.sql", "CREATE TABLE more (a INTEGER); -- a word; or two\n")]
+    other = sqlite3.connect(":memory:", isolation_level=None)
+    for count in range(1, len(known) + 1):
+        monkeypatch.setattr(migrations, "files", lambda _dialect, count=count: known[:count])
+        assert migrate(other, "sqlite", 0) == known[count - 1][0]
+    migrate(connection, "sqlite", 0)
+    assert schema(connection) == schema(other)
+    assert any(row[1] == "more" for row in schema(connection))
+    other.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_of_itself(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(connection, "sqlite", 0)
+    before = schema(connection)
+    known = [
+        *migrations.files("sqlite"),
+        (90, "0090_bad.sql", "CREATE TABLE half (a);\nINSERT INTO nowhere VALUES (1);"),
+    ]
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known)
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+            migrate(connection, "sqlite", 0)
+        assert schema(connection) == before
+    assert connection.execute("SELECT max(version) FROM schema_migrations").fetchone()[0] < 90
+    assert not connection.in_transaction
+
+
+QUEUED = ("queued",)
+# What is looked up, and how: words differ between versions of SQLite, the index does not.
+PLANS = {
+    "a job by its id": (jobs._BY_ID, "sqlite_autoindex_jobs_1"),
+    "the next of a lane": (jobs._READY, "jobs_ready"),
+    "leases that are over": (jobs._OVERDUE, "jobs_lease"),
+    "the next lease end": (jobs._NEXT_LEASE_END, "jobs_lease"),
+    "grace": (jobs._GRACE, "jobs_lease"),
+    "a heartbeat": (jobs._EXTEND, "sqlite_autoindex_jobs_1"),
+    "events after": (events._AFTER, "PRIMARY KEY"),
+    "events of a job": (events._OF_JOB, "events_job"),
+    "comments": (comments._OF_JOB, "comments_job"),
+    "an attempt": (attempts._FIND, "PRIMARY KEY"),
+    "old keys": (idempotency._PRUNE, "idempotency_age"),
+    "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
+    "a list": (jobs._matching_statement((), False, False, False, False), "PRIMARY KEY"),
+    "a list of what is queued": (jobs._matching_statement(QUEUED, False, False, False, False), "jobs_status"),
+    "what a v0 claw asks for": (jobs._matching_statement(QUEUED, True, True, False, False), "jobs_queued"),
+}
+
+
+@pytest.mark.parametrize("what", PLANS)
+def test_hot_statements_take_their_index_and_sort_nothing(connection: sqlite3.Connection, what: str) -> None:
+    migrate(connection, "sqlite", 0)
+    statement, index = PLANS[what]
+    sql, names = statement.compiled("sqlite")
+    found = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [1] * len(names)).fetchall()
+    (plan,) = (row[3] for row in found)  # a second line would be a sort
+    assert plan.startswith("SEARCH ")
+    assert f" {index} (" in plan

@@ -1,0 +1,163 @@
+"""The server's settings: defaults, every fault with its fix, tokens."""
+
+from pathlib import Path
+
+import pytest
+
+from contract.env import SettingsError
+from contract.ids import token_digest
+from spine.queue.access import Principal
+from spine.settings import SETTINGS, from_env
+
+TOKENS = {"HEAD_TOKEN": "head-token", "LEFT_CLAW_TOKEN": "left-token", "RIGHT_CLAW_TOKEN": "right-token"}
+
+
+def faults(**variables: str) -> list[str]:
+    with pytest.raises(SettingsError) as raised:
+        from_env(TOKENS | variables)
+    return raised.value.faults
+
+
+def names(**variables: str) -> dict[str, str]:
+    """Return whom each of the tokens that we know stands for."""
+    principals = from_env(variables).principals
+    known = ["t-head-1", "t-head-2", "t-head-3", "t-left-1", "t-left-2", "t-right-1", "t-gpus-1", "t-gpus-2"]
+    return {token: principals[token_digest(token)].name for token in known if token_digest(token) in principals}
+
+
+def test_defaults() -> None:
+    settings = from_env(TOKENS)
+    assert (settings.host, settings.port, settings.data_dir) == ("127.0.0.1", 36725, Path("data"))
+    assert (settings.lease_seconds, settings.accept_lease_seconds, settings.reaper_interval_ms) == (300, 15, 30_000)
+    assert (settings.default_max_attempts, settings.skill_md_path) == (5, None)
+    assert (settings.body_max_bytes, settings.field_max_bytes, settings.comment_max_bytes) == (1048576, 262144, 16384)
+    assert (settings.blob_max_bytes, settings.log_max_bytes) == (268435456, 67108864)
+    assert settings.log_level == "info"
+    assert settings.principals == {
+        token_digest("head-token"): Principal("head", "head"),
+        token_digest("left-token"): Principal("left-claw", "claw"),
+        token_digest("right-token"): Principal("right-claw", "claw"),
+    }
+    assert settings.targets == {"left-claw", "right-claw"}
+
+
+def test_the_reference_says_the_same_defaults(tmp_path: Path) -> None:
+    told = {row.name: row.default for row in SETTINGS}
+    named = {name: value for name, value in told.items() if value and value != "required"}
+    assert from_env(TOKENS | named) == from_env(TOKENS)
+    assert [name for name, value in told.items() if value == "required"] == list(TOKENS)
+    assert len(told) == len(SETTINGS)
+
+
+def test_no_tokens() -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_env({})
+    assert raised.value.faults == [
+        "HEAD_TOKEN: missing; give head a token (or HEAD_TOKEN_FILE, or HEAD_TOKENS)",
+        "LEFT_CLAW_TOKEN: missing; give left-claw a token (or LEFT_CLAW_TOKEN_FILE, or LEFT_CLAW_TOKENS)",
+        "RIGHT_CLAW_TOKEN: missing; give right-claw a token (or RIGHT_CLAW_TOKEN_FILE, or RIGHT_CLAW_TOKENS)",
+    ]
+
+
+@pytest.mark.parametrize("empty", ["", "  ", ","])
+def test_an_empty_token_is_none(empty: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_env(TOKENS | {"HEAD_TOKEN": "", "HEAD_TOKENS": empty})
+    assert raised.value.faults == ["HEAD_TOKEN: missing; give head a token (or HEAD_TOKEN_FILE, or HEAD_TOKENS)"]
+
+
+def test_single_and_several_merge(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text("t-left-1, t-left-2\n")
+    assert names(
+        HEAD_TOKEN="t-head-1",
+        HEAD_TOKENS="t-head-2, t-head-3,,t-head-1",
+        LEFT_CLAW_TOKENS_FILE=str(file),
+        RIGHT_CLAW_TOKENS="t-right-1",
+        CLAW_TOKENS="gpu.box-1=t-gpus-1, gpu.box-1=t-gpus-2",
+    ) == {
+        "t-head-1": "head",
+        "t-head-2": "head",
+        "t-head-3": "head",
+        "t-left-1": "left-claw",
+        "t-left-2": "left-claw",
+        "t-right-1": "right-claw",
+        "t-gpus-1": "gpu.box-1",
+        "t-gpus-2": "gpu.box-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"LEFT_CLAW_TOKEN": "head-token"}, "LEFT_CLAW_TOKEN: the same token is in HEAD_TOKEN for head"),
+        ({"RIGHT_CLAW_TOKENS": "left-token"}, "RIGHT_CLAW_TOKENS: the same token is in LEFT_CLAW_TOKEN for left-claw"),
+        ({"CLAW_TOKENS": "gpu=right-token"}, "CLAW_TOKENS: the same token is in RIGHT_CLAW_TOKEN for right-claw"),
+    ],
+)
+def test_a_token_for_two(variables: dict[str, str], fault: str) -> None:
+    assert faults(**variables) == [f"{fault}; give each role its own"]
+
+
+def test_a_short_token() -> None:
+    assert faults(HEAD_TOKENS="1234567") == [
+        "HEAD_TOKENS: a token needs at least 8 characters; `spine token` makes one"
+    ]
+    assert len(from_env(TOKENS | {"HEAD_TOKENS": "12345678"}).principals) == 4
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "gpu",
+        "=token-of-nobody",
+        "gpu=",
+        "any=token-of-any",
+        "head=token-of-x",
+        "Gpu=token-of-x",
+        "-x=token-of-x",
+        "é=12345678",
+    ],
+)
+def test_a_claw_that_cannot_be(pair: str) -> None:
+    assert faults(CLAW_TOKENS=pair) == ["CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least", "most"),
+    [
+        ("SPINE_PORT", "65536", 0, 65535),
+        ("LEASE_SECONDS", "0", 1, 86400),
+        ("SPINE_ACCEPT_LEASE_SECONDS", "0", 1, 3600),
+        ("REAPER_INTERVAL_MS", "49", 50, 3600000),
+        ("DEFAULT_MAX_ATTEMPTS", "1001", 1, 1000),
+        ("SPINE_BODY_MAX_BYTES", "1", 1024, 67108864),
+        ("SPINE_WAITERS_MAX", "0", 1, 1000000),
+        ("SPINE_DRAIN_SECONDS", "-1", 1, 3600),
+    ],
+)
+def test_out_of_range(name: str, value: str, least: int, most: int) -> None:
+    assert faults(**{name: value}) == [f"{name}: {value} is out of range; give a number from {least} to {most}"]
+
+
+def test_all_faults_together() -> None:
+    found = faults(
+        HEAD_TOKEN="",
+        SPINE_PORT="http",
+        LEASE_SECONDS="5m",
+        SPINE_LOG_LEVEL="loud",
+        SPINE_SKILL_MD_PATH="/nowhere/skill.md",
+    )
+    assert found == [
+        "HEAD_TOKEN: missing; give head a token (or HEAD_TOKEN_FILE, or HEAD_TOKENS)",
+        "SPINE_PORT: 'http' is not a whole number; give one from 0 to 65535",
+        "LEASE_SECONDS: '5m' is not a whole number; give one from 1 to 86400",
+        "SPINE_LOG_LEVEL: 'loud' is not one of debug, info, warning, error",
+        "SPINE_SKILL_MD_PATH: /nowhere/skill.md is not a file",
+    ]
+
+
+def test_no_token_shows_in_settings_or_faults() -> None:
+    settings = from_env(TOKENS)
+    assert not any(token in repr(settings) for token in TOKENS.values())
+    assert not any(token in fault for fault in faults(LEFT_CLAW_TOKEN="head-token") for token in TOKENS.values())
