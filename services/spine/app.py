@@ -23,7 +23,7 @@ from spine.api.named import NamedLeases
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
-from spine.keeper import Keeper, Reaper
+from spine.keeper import Keeper, Reaper, Retention
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
@@ -66,7 +66,8 @@ class Server:
         self.store.read(self.core.auth.load).result(timeout=30)
         rules.targets.update(self.core.auth.names())
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
-        self.keeper = Keeper(self.store, files, self.reaper)
+        old = Retention(self.store, files, settings.data_dir, settings.retention_days)
+        self.keeper = Keeper(self.store, files, self.reaper, old)
 
     # --- lifespan (Falcon calls these by name) -----------------------------------------------------------------------
 

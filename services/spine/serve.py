@@ -9,8 +9,8 @@ from gunicorn.app.base import BaseApplication
 from contract.killpoints import arm
 from spine.app import App, Server, create_app
 from spine.settings import Settings
+from spine.store.lock import DataDirBusy, HalfRestored
 from spine.store.migrations import NewerStore
-from spine.store.sqlite import DataDirBusy
 from spine.worker import SpineWorker
 
 _log = structlog.get_logger()
@@ -50,7 +50,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
             server = Server(self._settings)
-        except (DataDirBusy, NewerStore) as e:
+        except (DataDirBusy, HalfRestored, NewerStore) as e:
             print(f"spine: {e}", file=sys.stderr, flush=True)
             sys.exit(4)  # gunicorn's "the application cannot be loaded": the arbiter stops too
         SpineWorker.on_drain = staticmethod(server.hub.drain)

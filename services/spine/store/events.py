@@ -39,7 +39,6 @@ _OF_JOB = Statement(
     .limit(bind("limit"))
 )
 _LAST = Statement(Event.select(Event.seq).order_by(Event.seq.desc()).limit(number(1)))
-_FIRST = Statement(Event.select(Event.seq).order_by(Event.seq).limit(number(1)))
 
 
 def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, data: dict[str, Any]) -> None:
@@ -65,10 +64,4 @@ def of_job(tx: Tx, job_id: str, position: int, limit: int) -> list[EventRow]:
 def last(tx: Tx) -> int:
     """Return the newest position, 0 when there is none."""
     row = tx.one(_LAST)
-    return 0 if row is None else int(row[0])
-
-
-def first(tx: Tx) -> int:
-    """Return the oldest position that is kept, 0 when there is none."""
-    row = tx.one(_FIRST)
     return 0 if row is None else int(row[0])
