@@ -38,6 +38,7 @@ _OF_JOB = Statement(
     .order_by(Event.seq)
     .limit(bind("limit"))
 )
+_LAST_AT = Statement(Event.select(Event.at).order_by(Event.seq.desc()).limit(number(1)))
 _LAST = Statement(Event.select(Event.seq).order_by(Event.seq.desc()).limit(number(1)))
 
 
@@ -64,4 +65,10 @@ def of_job(tx: Tx, job_id: str, position: int, limit: int) -> list[EventRow]:
 def last(tx: Tx) -> int:
     """Return the newest position, 0 when there is none."""
     row = tx.one(_LAST)
+    return 0 if row is None else int(row[0])
+
+
+def newest_at(tx: Tx) -> int:
+    """Return when the newest event was written (ms), 0 when there is none."""
+    row = tx.one(_LAST_AT)
     return 0 if row is None else int(row[0])

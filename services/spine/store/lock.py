@@ -6,7 +6,7 @@ from pathlib import Path
 
 LOCK = "spine.lock"
 RESTORING = "restore.unfinished"
-_FILES_LOCK = "files.lock"
+FILES_LOCK = "files.lock"
 
 
 class DataDirBusy(RuntimeError):
@@ -80,7 +80,7 @@ def drop_files(data_dir: Path) -> int | None:
 
 
 def _open_files_lock(data_dir: Path) -> int:
-    return os.open(data_dir / _FILES_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(data_dir / FILES_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _holder(handle: int) -> str:
