@@ -128,12 +128,14 @@ def is_id(text: str) -> bool:
 
 def _read(path: Path) -> _Job:
     try:
-        read = msgspec.json.decode(path.read_bytes(), type=_Job)
+        text = path.read_text(encoding="utf-8")
+        msgspec.json.decode(text)  # what is kept as text must be JSON all through, or no client could read the job
+        read = msgspec.json.decode(text, type=_Job)
     except OSError as e:
         raise Broken(f"cannot be read ({e.strerror})") from e
     except msgspec.ValidationError as e:
         raise Broken(f"not a job: {e}") from e
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise Broken(f"not JSON, perhaps cut off: {e}") from e
     if read.id != path.stem:
         raise Broken(f"holds the id {read.id[:64]!r}, which is not its name")
@@ -207,10 +209,11 @@ def _events(path: Path, read: _Job) -> tuple[list[EventRow], list[str]]:
         if not line.strip():
             continue
         try:
-            event = msgspec.json.decode(line, type=_Event)
-            rest = {k: v for k, v in msgspec.json.decode(line, type=dict[str, msgspec.Raw]).items() if k not in _KNOWN}
+            text = line.decode("utf-8")
+            event = msgspec.json.decode(text, type=_Event)
+            rest = {k: v for k, v in msgspec.json.decode(text).items() if k not in _KNOWN}
             at = _moment(event.t, "t")
-        except (msgspec.DecodeError, UnicodeDecodeError, Broken) as e:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Broken) as e:
             faults.append(f"line {n}: {e}")
             continue
         found.append(EventRow(0, read.id, read.target, at, event.type, event.by, msgspec.json.encode(rest).decode()))
