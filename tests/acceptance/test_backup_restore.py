@@ -1,4 +1,4 @@
-"""A backup taken while the fleet works, restored elsewhere: nothing is missing, no old fence counts, the fleet goes on."""
+"""A backup taken while the fleet works, restored elsewhere: nothing is missing, no old fence counts, work goes on."""
 
 import json
 import subprocess
