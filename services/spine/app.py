@@ -9,10 +9,11 @@ import falcon.media
 import structlog
 
 from contract.clock import Clock, SystemClock
-from spine.api import problems
+from spine.api import problems, routes
 from spine.api.auth import Auth
 from spine.api.blobs import Blobs
 from spine.api.core import Core
+from spine.api.documents import Documents
 from spine.api.events import Events
 from spine.api.intake import watched
 from spine.api.jobs import Jobs
@@ -24,7 +25,7 @@ from spine.api.named import NamedLeases
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
-from spine.keeper import Keeper, Reaper
+from spine.keeper import Keeper, Reaper, Retention
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
@@ -67,7 +68,8 @@ class Server:
         self.store.read(self.core.auth.load).result(timeout=30)
         rules.targets.update(self.core.auth.names())
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
-        self.keeper = Keeper(self.store, files, self.reaper)
+        old = Retention(self.store, files, settings.data_dir, settings.retention_days)
+        self.keeper = Keeper(self.store, files, self.reaper, old)
 
     # --- lifespan (Falcon calls these by name) -----------------------------------------------------------------------
 
@@ -92,45 +94,8 @@ class Server:
         _log.info("spine.stopped")
 
 
-ROUTES: tuple[tuple[str, str, str, str], ...] = (
-    ("/health", "ops", "health", "anyone"),
-    ("/healthz", "ops", "health", "anyone"),
-    ("/ready", "ops", "ready", "anyone"),
-    ("/metrics", "ops", "metrics", "any token"),
-    ("/skill.md", "ops", "skill", "anyone"),
-    ("/jobs", "jobs", "", "GET: heads, claws; POST: heads"),
-    ("/jobs/claim", "leases", "next", "claws"),
-    ("/jobs/{job_id}", "jobs", "one", "heads, claws"),
-    ("/jobs/{job_id}/claim", "leases", "claim", "claws"),
-    ("/jobs/{job_id}/heartbeat", "leases", "heartbeat", "owner, heads"),
-    ("/jobs/{job_id}/complete", "leases", "complete", "owner, heads"),
-    ("/jobs/{job_id}/fail", "leases", "fail", "owner, heads"),
-    ("/jobs/{job_id}/release", "leases", "release", "owner, heads"),
-    ("/jobs/{job_id}/comment", "jobs", "comment", "heads, claws"),
-    ("/jobs/{job_id}/cancel", "reviews", "cancel", "heads"),
-    ("/jobs/{job_id}/approve", "reviews", "approve", "heads"),
-    ("/jobs/{job_id}/reject", "reviews", "reject", "heads"),
-    ("/jobs/{job_id}/review", "reviews", "review", "heads"),
-    ("/jobs/{job_id}/retry", "reviews", "retry", "heads"),
-    ("/jobs/{job_id}/adopt", "reviews", "adopt", "heads"),
-    ("/jobs/bulk/{verb}", "reviews", "bulk", "heads"),
-    ("/jobs/{job_id}/why", "jobs", "why", "heads, claws"),
-    ("/jobs/{job_id}/attempts", "jobs", "attempts", "heads, claws"),
-    ("/jobs/{job_id}/events", "events", "job", "heads, claws"),
-    ("/jobs/{job_id}/log", "logs", "", "GET: heads, claws; POST: owner, heads"),
-    ("/events", "events", "", "heads all, claws of jobs they see"),
-    ("/machines", "machines", "", "heads all, a claw itself"),
-    ("/machines/join-codes", "machines", "codes", "heads"),
-    ("/machines/{name}/{verb}", "machines", "verb", "heads; rotate and facts: the claw itself"),
-    ("/targets/{name}/{verb}", "machines", "target", "heads"),
-    ("/join", "machines", "join", "anyone with a code"),
-    ("/leases/{name}", "named", "", "heads, claws"),
-    ("/leases/{name}/take", "named", "take", "heads, claws"),
-    ("/leases/{name}/renew", "named", "renew", "heads, claws"),
-    ("/leases/{name}/release", "named", "release", "heads, claws"),
-    ("/blobs", "blobs", "", "heads, claws"),
-    ("/blobs/{blob_id}", "blobs", "one", "heads, uploader, claws that see a job naming it"),
-)
+# The table in short: path, noun, suffix and who may call. In full it stands in `spine.api.routes`.
+ROUTES: tuple[tuple[str, str, str, str], ...] = tuple(route[:4] for route in routes.ROUTES)
 
 
 class _WatchedApp(falcon.asgi.App[Any, Any]):
@@ -161,6 +126,7 @@ def create_app(server: Server) -> App:
     problems.install(app, core.metrics.refused)
     resources = {
         "ops": Ops(core, server.clock),
+        "documents": Documents(core),
         "jobs": Jobs(core),
         "leases": Leases(core),
         "events": Events(core),

@@ -11,6 +11,7 @@ from contract.env import SettingsError
 from contract.ids import new_token
 from contract.logs import configure
 from spine import settings as spine_settings
+from spine.operations.commands import COMMANDS
 
 _VARIABLES = {"head": "HEAD_TOKEN", "left-claw": "LEFT_CLAW_TOKEN", "right-claw": "RIGHT_CLAW_TOKEN"}
 
@@ -55,6 +56,10 @@ def token(name: str, env_file: Path | None) -> None:
     with os.fdopen(handle, "w") as out:
         out.write(text)
     click.echo(f"wrote {', '.join(_VARIABLES.values())} to {env_file}")
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def _settings() -> spine_settings.Settings:

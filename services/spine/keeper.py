@@ -1,8 +1,10 @@
-"""Housekeeping by APScheduler ticks, on their own threads: the reaper, sealing of ended logs, pruning of old keys."""
+"""Housekeeping by APScheduler ticks, on their own threads: the reaper, sealing of ended logs, pruning, retention."""
 
+import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -13,7 +15,7 @@ from contract.ids import new_blob_id
 from spine.blobs.disk import DiskBlobs
 from spine.queue import reap
 from spine.queue.rules import Rules
-from spine.store import blobs, idempotency, logs
+from spine.store import blobs, idempotency, lock, logs, retention
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
 from spine.store.logs import LogRow
@@ -24,6 +26,11 @@ WAIT_SECONDS = 60
 SEAL_SECONDS = 20
 SEAL_MOST = 50
 PRUNE_SECONDS = 600
+RETENTION_SECONDS = 600
+RETENTION_BATCH = 500
+# Between two batches the writer is everyone else's: a batch takes it for some tens of milliseconds.
+RETENTION_PAUSE_SECONDS = 0.2
+DAY_MS = 24 * 3600 * 1000
 # Below this the two clocks only differ by how they are read and slewed.
 JUMP_MS = 5_000
 
@@ -85,11 +92,67 @@ class Reaper:
                 self.replan(max(1, deadline - self._clock.now() + 1))
 
 
+class Retention:
+    """Deletes jobs that ended more than so many days ago, and blobs as old that no job names any more."""
+
+    def __init__(self, store: Engine, files: DiskBlobs, data_dir: Path, days: int) -> None:
+        self._store, self._files, self._data_dir = store, files, data_dir
+        self.days = days
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End after the batch under way."""
+        self._stopping.set()
+
+    def turn(self) -> tuple[int, int]:
+        """Make one pass; return how many jobs and blobs went. Never raises: what is left over goes at the next turn."""
+        jobs_gone = blobs_gone = 0
+        try:
+            jobs_gone = self._all(self._jobs)
+            blobs_gone = self._all(self._blobs)
+        except (SpineError, TimeoutError, OSError) as e:
+            _log.error("retention.failed", error=str(e))
+        if jobs_gone or blobs_gone:
+            _log.info("retention.pass", jobs=jobs_gone, blobs=blobs_gone)
+        return jobs_gone, blobs_gone
+
+    def _all(self, batch: Callable[[], int]) -> int:
+        done = 0
+        while self.days and not self._stopping.is_set():
+            count = batch()
+            done += count
+            if count < RETENTION_BATCH:
+                break
+            self._stopping.wait(RETENTION_PAUSE_SECONDS)
+        return done
+
+    def _jobs(self) -> int:
+        def purge(tx: Tx) -> int:
+            return retention.purge_jobs(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+
+        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+
+    def _blobs(self) -> int:
+        def purge(tx: Tx) -> list[str]:
+            return retention.purge_blobs(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+
+        handle = lock.drop_files(self._data_dir)
+        if handle is None:
+            return 0  # a backup copies files that its snapshot names
+        try:
+            gone = self._store.write(purge).result(timeout=WAIT_SECONDS)
+            for blob_id in gone:  # the row first: bytes without a row are waste, a row without bytes is a lie
+                self._files.remove(blob_id)
+            return len(gone)
+        finally:
+            os.close(handle)
+
+
 class Keeper:
     """Runs the ticks."""
 
-    def __init__(self, store: Engine, files: DiskBlobs, reaper: Reaper) -> None:
-        self._store, self._files, self._reaper = store, files, reaper
+    def __init__(self, store: Engine, files: DiskBlobs, reaper: Reaper, old: Retention | None = None) -> None:
+        self._store, self._files, self._reaper, self._retention = store, files, reaper, old
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -108,11 +171,21 @@ class Keeper:
         )
         self._scheduler.add_job(self.seal, "interval", seconds=SEAL_SECONDS, id="seal", jitter=2)
         self._scheduler.add_job(self.prune, "interval", seconds=PRUNE_SECONDS, id="prune", jitter=30)
+        if self._retention is not None and self._retention.days:
+            self._scheduler.add_job(
+                self._retention.turn,
+                "interval",
+                seconds=RETENTION_SECONDS,
+                id="retention",
+                next_run_time=datetime.now(UTC),
+            )
         self._scheduler.start()
 
     def stop(self) -> None:
         """End ticking; waits for the tick under way."""
         self._reaper.replan = lambda _delay_ms: None
+        if self._retention is not None:
+            self._retention.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 

@@ -12,8 +12,9 @@ from gunicorn.app.base import BaseApplication
 from contract.killpoints import arm
 from spine.app import App, Server, create_app
 from spine.settings import Settings
+from spine.store.lock import DataDirBusy, HalfRestored
 from spine.store.migrations import NewerStore
-from spine.store.sqlite import DataDirBusy, StoreUnusable
+from spine.store.sqlite import StoreUnusable
 from spine.worker import SpineWorker
 
 _log = structlog.get_logger()
@@ -58,7 +59,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             server = Server(self._settings)
         except DataDirBusy as e:
             self._give_up(EXIT_BUSY, str(e))
-        except (NewerStore, StoreUnusable) as e:
+        except (HalfRestored, NewerStore, StoreUnusable) as e:
             self._give_up(EXIT_CONFIG, str(e))
         except OSError as e:
             where = self._settings.data_dir

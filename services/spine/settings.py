@@ -1,5 +1,6 @@
 """The server's settings: read once from the environment, all faults reported together."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,9 @@ SETTINGS = (
     Setting("SPINE_HOST", "127.0.0.1", "address to listen on"),
     Setting("SPINE_PORT", "36725", "port to listen on; 0 takes a free one"),
     Setting("SPINE_DATA_DIR", "./data", "folder of the store and the blobs"),
+    Setting(
+        "SPINE_RETENTION_DAYS", "0", "days after which ended jobs and blobs that none names are deleted; 0 keeps all"
+    ),
     Setting("LEASE_SECONDS", "300", "how long a claim holds without a heartbeat"),
     Setting("SPINE_ACCEPT_LEASE_SECONDS", "15", "how long a waiting claim holds before its first heartbeat or log"),
     Setting(
@@ -60,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 36725
     data_dir: Path = Path("data")
+    retention_days: int = 0
     lease_seconds: int = 300
     accept_lease_seconds: int = 15
     reaper_interval_ms: int = 30_000
@@ -85,19 +90,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset(p.name for p in self.principals.values() if p.is_claw)
 
 
-def from_env(environ: Mapping[str, str]) -> Settings:
-    """Build the settings.
+def from_env(environ: Mapping[str, str] | None = None) -> Settings:
+    """Build the settings, from this process's environment unless told.
 
     Raises:
         SettingsError: naming every variable that cannot be used, and its fix.
     """
+    environ = os.environ if environ is None else environ
     env = EnvReader(environ)
     skill = env.optional("SPINE_SKILL_MD_PATH")
     settings = Settings(
         principals=_principals(env),
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=env.integer("SPINE_PORT", 36725, 0, 65535),
-        data_dir=Path(env.text("SPINE_DATA_DIR", "./data")),
+        data_dir=store_folder(environ),
+        retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
         lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
         accept_lease_seconds=env.integer("SPINE_ACCEPT_LEASE_SECONDS", 15, 1, 3600),
         reaper_interval_ms=env.integer("REAPER_INTERVAL_MS", 30_000, 50, 3_600_000),
@@ -121,6 +128,11 @@ def from_env(environ: Mapping[str, str]) -> Settings:
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
     env.finish()
     return settings
+
+
+def store_folder(environ: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of the store: all that a command needs which works on files alone, such as a backup."""
+    return Path(EnvReader(os.environ if environ is None else environ).text("SPINE_DATA_DIR", "./data"))
 
 
 def _principals(env: EnvReader) -> dict[str, Principal]:

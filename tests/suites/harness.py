@@ -13,13 +13,13 @@ from spine.queue import claim, history, joblog, listing, reap, settle
 from spine.queue import comment as commenting
 from spine.queue import submit as submitting
 from spine.queue.access import Caller, Principal
-from spine.store.listing import Filter
 from spine.queue.rules import Rules
 from spine.store import attempts, events, jobs
 from spine.store.attempts import AttemptRow
 from spine.store.engine import Engine, Operation, Refusal, Signals, Tx
 from spine.store.events import EventRow
 from spine.store.jobs import JobRow
+from spine.store.listing import Filter
 from spine.store.models import TABLES
 from spine.store.sqlite import SqliteEngine
 from spine.store.statement import Statement

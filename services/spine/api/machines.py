@@ -9,6 +9,7 @@ from falcon.asgi import Request, Response
 from contract import wire
 from contract.clock import iso
 from contract.errors import Forbidden, InvalidField, NotFound
+from spine.api.calls import TargetState
 from spine.api.core import Core
 from spine.queue import fleet
 from spine.queue.access import Caller
@@ -145,6 +146,6 @@ class Machines:
 
         def act(tx: Tx) -> Answer:
             fleet.pause_target(tx, caller, name, verb == "pause")
-            return Answer(200, msgspec.json.encode({"target": name, "paused": verb == "pause"}))
+            return Answer(200, msgspec.json.encode(TargetState(target=name, paused=verb == "pause")))
 
         await core.carry_out(resp, None, act)

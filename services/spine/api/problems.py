@@ -49,7 +49,7 @@ STATUS: dict[type[SpineError], int] = {
     errors.Unavailable: 503,
     errors.StorageFull: 507,
 }
-_RETRY_AFTER = {429: "1", 503: "1", 507: "5"}
+RETRY_AFTER = {429: "1", 503: "1", 507: "5"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,8 +80,8 @@ def answer(resp: falcon.asgi.Response, error: SpineError) -> None:
     resp.status = status
     resp.data = body
     resp.content_type = "application/problem+json"
-    if status in _RETRY_AFTER:
-        resp.set_header("Retry-After", _RETRY_AFTER[status])
+    if status in RETRY_AFTER:
+        resp.set_header("Retry-After", RETRY_AFTER[status])
     if status == 401:
         resp.set_header("WWW-Authenticate", "Bearer")
     if status == 416 and "size" in error.members:

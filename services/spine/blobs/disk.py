@@ -117,6 +117,10 @@ class DiskBlobs:
             file.seek(start)
             return file.read(length)
 
+    def remove(self, blob_id: str) -> None:
+        """Delete a blob's bytes; one that is not here is none to delete."""
+        path_of(self._root, blob_id).unlink(missing_ok=True)
+
     def names(self) -> Iterator[str]:
         """Iterate over the ids of all files."""
         for folder in self._root.iterdir():

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from contract.errors import Forbidden, NotFound, NotOwner, NotRunning, StaleFence
+from contract.clock import iso
+from contract.errors import Forbidden, Gone, NotFound, NotOwner, NotRunning, StaleFence
 from contract.states import Status
 from contract.wire import ANY_TARGET
-from spine.store import jobs
+from spine.store import jobs, retention
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
@@ -58,9 +59,14 @@ def visible(tx: Tx, principal: Principal, job_id: str) -> JobRow:
 
     Raises:
         NotFound, Forbidden
+        Gone: retention has deleted it.
     """
     job = jobs.find(tx, job_id)
     if job is None:
+        ended_at = retention.tombstone(tx, job_id)
+        if ended_at is not None:
+            told = f"the job ended at {iso(ended_at)} and has been deleted since"
+            raise Gone(told, jobId=job_id, endedAt=iso(ended_at))
         raise NotFound(f"there is no job {job_id[:64]}")
     if not principal.sees(job.target):
         raise Forbidden(f"this job is for {job.target}", jobId=job.id)

@@ -38,8 +38,8 @@ _OF_JOB = Statement(
     .order_by(Event.seq)
     .limit(bind("limit"))
 )
+_LAST_AT = Statement(Event.select(Event.at).order_by(Event.seq.desc()).limit(number(1)))
 _LAST = Statement(Event.select(Event.seq).order_by(Event.seq.desc()).limit(number(1)))
-_FIRST = Statement(Event.select(Event.seq).order_by(Event.seq).limit(number(1)))
 
 
 def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, data: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def last(tx: Tx) -> int:
     return 0 if row is None else int(row[0])
 
 
-def first(tx: Tx) -> int:
-    """Return the oldest position that is kept, 0 when there is none."""
-    row = tx.one(_FIRST)
+def newest_at(tx: Tx) -> int:
+    """Return when the newest event was written (ms), 0 when there is none."""
+    row = tx.one(_LAST_AT)
     return 0 if row is None else int(row[0])

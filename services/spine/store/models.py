@@ -254,7 +254,23 @@ class NamedLease(Table):
         table_name = "named_leases"
 
 
+class Tombstone(Table):
+    id = pw.TextField(primary_key=True)
+    ended_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "tombstones"
+
+
+class EventPrune(Table):
+    epoch = pw.AutoField()
+    upto = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "event_prunes"
+
+
 TABLES = (
     *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
-    *(Machine, Token, JoinCode, PausedTarget, NamedLease),
+    *(Machine, Token, JoinCode, PausedTarget, NamedLease, Tombstone, EventPrune),
 )

@@ -5,7 +5,6 @@ operation has a savepoint of its own while all goes well: only when one fails af
 and run again with savepoints, which keeps the others and drops that one.
 """
 
-import fcntl
 import os
 import queue
 import sqlite3
@@ -22,6 +21,7 @@ from contract.clock import Clock
 from contract.errors import Internal, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
 from spine.store.engine import Operation, Signals, Tx
+from spine.store.lock import refuse_half_restored, take_lock
 from spine.store.migrations import migrate
 
 T = TypeVar("T")
@@ -44,10 +44,6 @@ _FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORR
 _REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 
-class DataDirBusy(RuntimeError):
-    """Another server serves this data directory."""
-
-
 class StoreUnusable(RuntimeError):
     """The store's file cannot be opened: it is no store, it is damaged, or it cannot be written."""
 
@@ -61,6 +57,7 @@ class SqliteEngine:
 
     Raises:
         DataDirBusy: another process holds the lock; the message names its pid.
+        HalfRestored: a restore into the directory was interrupted.
         NewerStore: a newer version wrote this store.
         StoreUnusable: the file in it cannot be opened. OSError: the directory cannot be used.
     """
@@ -69,10 +66,11 @@ class SqliteEngine:
 
     def __init__(self, data_dir: Path, clock: Clock, readers: int = 4) -> None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _take_lock(data_dir / "spine.lock")
+        self._lock = take_lock(data_dir)
         self._path = data_dir / "spine.db"
         self._clock = clock
         try:
+            refuse_half_restored(data_dir)
             self._connection = self._open()
         except BaseException as e:
             os.close(self._lock)
@@ -293,19 +291,3 @@ def _fault(error: Exception) -> Exception:
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable("the store is busy; try again")
     return Internal(f"the store failed ({name or type(error).__name__})")
-
-
-def _take_lock(path: Path) -> int:
-    """Hold a lock on the data directory for the life of the process; the file tells who holds it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        holder = os.pread(handle, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(handle)
-        raise DataDirBusy(
-            f"{path.parent} is already served by process {holder}; stop it or use another directory"
-        ) from e
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-    return handle

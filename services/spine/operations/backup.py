@@ -1,0 +1,99 @@
+"""`spine backup`: a copy of a store that may be serving, whole and checked before it gets its name.
+
+The database first, as it is at one moment, then the blobs that this copy names: their files never change once they are
+there, and none is deleted meanwhile. So every row of the copy has its bytes. The server's writer is not asked.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from contract import __version__
+from contract.clock import Clock, iso
+from spine.blobs.disk import path_of
+from spine.operations import files, manifest
+from spine.operations.files import Progress
+from spine.operations.manifest import BLOBS, DATABASE, FORMAT, VERSION, Manifest
+from spine.operations.refusal import Refused
+from spine.store import lock, offline
+from spine.store.offline import Bytes, NotAStore
+
+
+def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files.quiet) -> Manifest:
+    """Write a backup to a path that does not exist yet; return what it holds.
+
+    Raises:
+        Refused: the path exists, or there is no store, or it is damaged. Nothing is left behind.
+        OSError: the disk refuses.
+    """
+    source = data_dir / DATABASE
+    if os.path.lexists(path):
+        raise Refused(f"{path} exists; a backup is never written over anything, give another path")
+    if not source.is_file():
+        raise Refused(f"there is no store in {data_dir}; set SPINE_DATA_DIR to the server's folder")
+    if not path.absolute().parent.is_dir():
+        raise Refused(f"{path.absolute().parent} is not a folder; make it first")
+    partial = path.absolute().parent / f".{path.name}.partial-{os.getpid()}"
+    kept = lock.keep_files(data_dir)
+    try:
+        partial.mkdir(mode=0o700)
+        made = _fill(partial, source, data_dir / BLOBS, clock, progress)
+        files.sync_folders(partial)
+        partial.rename(path)
+        files.sync(path.absolute().parent)
+        return made
+    except NotAStore as e:
+        raise Refused(str(e)) from e
+    finally:
+        os.close(kept)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _fill(partial: Path, source: Path, blobs: Path, clock: Clock, progress: Progress) -> Manifest:
+    target = partial / DATABASE
+    created_at = iso(clock.now())
+    files.write(target, b"")
+    offline.copy(source, target, lambda done, total: progress("database", done, total))
+    files.sync(target)
+    facts = offline.examine(target, still=True)
+    if facts.faults:
+        raise Refused(
+            f"{source} is damaged ({facts.faults[0]}); restore an earlier backup, or ask for help with the file"
+        )
+    rows = offline.blobs_of(target, still=True)
+    (partial / BLOBS).mkdir(mode=0o700)
+    made = Manifest(
+        format=FORMAT,
+        version=VERSION,
+        created_at=created_at,
+        program=__version__,
+        schema=facts.version,
+        store_id=facts.store_id,
+        database_bytes=target.stat().st_size,
+        database_sha256=files.digest(target),
+        jobs=facts.jobs,
+        events=facts.events,
+        blobs=facts.blobs,
+        blob_bytes=facts.blob_bytes,
+        damaged=_copy_blobs(rows, blobs, partial / BLOBS, progress),
+    )
+    manifest.write(partial, made)
+    return made
+
+
+def _copy_blobs(rows: list[Bytes], source: Path, target: Path, progress: Progress) -> list[str]:
+    """Copy the blobs' bytes; return the ids of those that are not there, or not what their row says.
+
+    One lost file must not be the reason that nothing else can be backed up: it is named, and a restore tells of it.
+    """
+    damaged = []
+    for n, row in enumerate(rows):
+        progress("blobs", n, len(rows))
+        try:
+            found = files.copy(path_of(source, row.blob_id), path_of(target, row.blob_id))
+        except FileNotFoundError:
+            found = (-1, "")
+        if found != (row.size, row.sha256):
+            damaged.append(row.blob_id)
+    progress("blobs", len(rows), len(rows))
+    return damaged

@@ -1,0 +1,105 @@
+"""A backup as a folder: `manifest.json`, `spine.db` and `blobs/` as the server keeps them; what makes it usable."""
+
+from pathlib import Path
+
+import msgspec
+
+from spine.blobs.disk import path_of
+from spine.operations import files
+from spine.operations.refusal import BrokenBackup
+from spine.store import offline
+from spine.store.offline import Bytes, NotAStore
+
+FORMAT = "spinal-cord-backup"
+VERSION = 1
+MANIFEST, DATABASE, BLOBS = "manifest.json", "spine.db", "blobs"
+
+
+class Manifest(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """What a backup holds. `damaged`: blobs whose bytes were missing or wrong in the store that was backed up."""
+
+    format: str
+    version: int
+    created_at: str
+    program: str
+    schema: int
+    store_id: str
+    database_bytes: int
+    database_sha256: str
+    jobs: dict[str, int]
+    events: int
+    blobs: int
+    blob_bytes: int
+    damaged: list[str]
+
+
+class _Kind(msgspec.Struct):
+    format: str
+    version: int
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Put a manifest into a backup, durably."""
+    files.write(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+
+
+def read(folder: Path) -> Manifest:
+    """Return a backup's manifest.
+
+    Raises:
+        BrokenBackup: there is none, or it is of another program or a newer version.
+    """
+    try:
+        data = (folder / MANIFEST).read_bytes()
+    except OSError as e:
+        raise BrokenBackup(f"{folder} is no backup: {MANIFEST} cannot be read ({e.strerror})") from e
+    try:
+        kind = msgspec.json.decode(data, type=_Kind)
+        if kind.format != FORMAT:
+            raise BrokenBackup(f"{folder} is a backup of another program ({kind.format[:40]!r})")
+        if kind.version > VERSION:
+            raise BrokenBackup(f"{folder} was written by a newer version of this program; install that one")
+        return msgspec.json.decode(data, type=Manifest)
+    except msgspec.MsgspecError as e:
+        raise BrokenBackup(f"{folder} is no backup: {MANIFEST} cannot be understood ({e})") from e
+
+
+def verify(folder: Path) -> tuple[Manifest, list[Bytes]]:
+    """Check a backup without changing anything; return its manifest and what its store says of the blobs.
+
+    The bytes of each blob are checked by whoever copies them; here they must only be there, in the right length.
+
+    Raises:
+        BrokenBackup
+    """
+    manifest = read(folder)
+    if manifest.schema > offline.newest_version():
+        told = f"its store is at version {manifest.schema}, this program knows {offline.newest_version()}"
+        raise BrokenBackup(f"{folder} is newer than this program: {told}; install the newer program")
+    db = folder / DATABASE
+    try:
+        if db.stat().st_size != manifest.database_bytes or files.digest(db) != manifest.database_sha256:
+            raise BrokenBackup(
+                f"{db} is not the file that was written: its size or its digest differs; use another backup"
+            )
+        facts = offline.examine(db, still=True)
+        rows = offline.blobs_of(db, still=True)
+    except OSError as e:
+        raise BrokenBackup(f"{db} cannot be read ({e.strerror})") from e
+    except NotAStore as e:
+        raise BrokenBackup(str(e)) from e
+    if facts.faults:
+        raise BrokenBackup(f"{db} is damaged: {facts.faults[0]}")
+    if (facts.version, facts.store_id) != (manifest.schema, manifest.store_id):
+        raise BrokenBackup(f"{folder}: {MANIFEST} and {DATABASE} do not belong together")
+    bad = [row.blob_id for row in rows if row.blob_id not in manifest.damaged and _length(folder, row) != row.size]
+    if bad:
+        raise BrokenBackup(f"{folder} lacks the bytes of {len(bad)} blob(s), such as {bad[0]}")
+    return manifest, rows
+
+
+def _length(folder: Path, row: Bytes) -> int:
+    try:
+        return path_of(folder / BLOBS, row.blob_id).stat().st_size
+    except OSError:
+        return -1
