@@ -110,20 +110,21 @@ def test_an_acknowledged_end_outlives_a_kill_at_once(spine: SpineProcess, head: 
     for n in range(12):
         job_id = head.submit({"spec": {"run": "true"}, "maxAttempts": 2}).id
         fence = claw.claim(job_id)["fence"]
-        verb, body, end = [
+        said: list[tuple[str, dict[str, Any], tuple[str, Any]]] = [
             ("complete", {"result": {"n": n}}, ("done", {"n": n})),
             ("fail", {"error": f"e{n}", "requeue": False}, ("failed", f"e{n}")),
             ("release", {"reason": f"r{n}"}, ("queued", f"r{n}")),
-        ][n % 3]
+        ]
+        verb, body, end = said[n % 3]
         assert claw.post(f"/jobs/{job_id}/{verb}", {"fence": fence, **body}).status == 200
         ends[job_id] = end
         if n % 4 == 3:
             spine.kill9()
             spine.start()
-    for job_id, (status, said) in ends.items():
+    for job_id, (status, words) in ends.items():
         job = head.job(job_id)
         assert job.status == status
-        assert said in (job.result, job.error, job.release_reason)
+        assert words in (job.result, job.error, job.release_reason)
 
 
 def test_a_worker_process_that_dies_is_replaced_by_the_main_process(spine: SpineProcess, head: SpineClient) -> None:

@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,16 @@ def storm(tmp_path: Path) -> Iterator[Storm]:
         yield fleet
 
 
+def come_to(ledger: Ledger, lines: int) -> bool:
+    """Tell whether the ledger has come to so many lines."""
+    return len(ledger.entries()) >= lines
+
+
+def changed(head: SpineClient, job: Job) -> bool:
+    """Tell whether a job has changed since it was read."""
+    return head.job(job.id).version > job.version
+
+
 @pytest.mark.timeout(240)
 def test_a_loaded_spine_killed_three_times_has_every_job_done_once(storm: Storm) -> None:
     for machine in storm.machines:
@@ -39,7 +50,7 @@ def test_a_loaded_spine_killed_three_times_has_every_job_done_once(storm: Storm)
         for kill in range(KILLS):
             # Spread over the run, and then at no particular moment of what is going on.
             work_done = (kill + 1) * 2 * JOBS // (KILLS + 1)
-            eventually(lambda most=work_done: len(storm.ledger.entries()) >= most, 90, what="some of the work")
+            eventually(partial(come_to, storm.ledger, work_done), 90, what="some of the work")
             time.sleep(moments.uniform(0, 0.3))
             storm.spine.kill9()
             storm.spine.start()
@@ -74,8 +85,7 @@ def test_a_resident_claw_that_is_killed_leaves_its_worker_to_the_next_one(
     for _ in range(2):
         worker = machine.worker_pid()
         machine.kill_claw()
-        before = head.job(job_id).version
-        eventually(lambda seen=before: head.job(job_id).version > seen, what="a heartbeat of the worker alone")
+        eventually(partial(changed, head, head.job(job_id)), what="a heartbeat of the worker alone")
         machine.run()
         eventually(lambda: machine.log().count("claw.started") >= 2, what="the next resident claw")
         assert machine.workers() == [worker]

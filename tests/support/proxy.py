@@ -27,7 +27,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._sockets: set[socket.socket] = set()
-        self._closed = False
+        self._closed = threading.Event()
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
     def __enter__(self) -> "Proxy":
@@ -68,7 +68,7 @@ class Proxy:
 
     def close(self) -> None:
         """End."""
-        self._closed = True
+        self._closed.set()
         self._flowing.set()
         # A listener that is only closed lets a blocked accept sleep on.
         with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ class Proxy:
     # --- one connection --------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 client, _ = self._listener.accept()
             except OSError:
@@ -96,7 +96,7 @@ class Proxy:
             pair = _Pair(self, client, server)
             with self._lock:
                 self._sockets |= {client, server}
-                late = self._cut or self._closed
+                late = self._cut or self._closed.is_set()
             if late:
                 pair.end()
             for pump in (pair.ask, pair.answer):
