@@ -2,12 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
 
 from claw import doctor as doctors
 from claw import exits, settings
+from claw import join as joins
+from claw import rotate as rotates
+from claw import skill as skills
 from claw.process.guard import hide_memory
 from claw.state import Journal
 from claw.ticks import daemon
@@ -22,7 +27,7 @@ from contract.env import SettingsError
 def cli() -> None:
     """Claim jobs from a spine, run them under a lease, report what came of them.
 
-    Settings come from the environment; `claw doctor` checks them.
+    Settings come from the environment and from ~/.spine/claw.env, which `claw join` writes; `claw doctor` checks them.
     """
 
 
@@ -37,6 +42,80 @@ def _start(read: Callable[[], settings.Settings] = settings.from_env) -> setting
     logs.configure("claw", used.log_level, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     return used
+
+
+def _end(why: Exception, code: int) -> NoReturn:
+    for line in str(why).splitlines():
+        click.echo(f"claw: {line}", err=True)
+    sys.exit(code)
+
+
+@cli.command()
+@click.argument("url")
+@click.argument("code")
+@click.option("--name", metavar="NAME", help="How this machine calls itself in worker ids and logs.")
+@click.option("--force", is_flag=True, help="Replace the token and the address of a machine that has joined.")
+@click.option("--run", "go_on", is_flag=True, help="Go on as `claw run` does.")
+def join(url: str, code: str, name: str | None, force: bool, go_on: bool) -> None:
+    """Make this machine a claw of the spine at URL with a one-time CODE; `-` reads it from standard input."""
+    if code == "-":
+        code = sys.stdin.readline().strip()
+    try:
+        told = joins.join(joins.Joining(url=url, code=code, name=name, force=force))
+    except joins.CannotJoin as e:
+        _end(e, e.code)
+    for line in told:
+        click.echo(line)
+    if go_on:
+        sys.exit(daemon.run(_start()))
+
+
+@cli.command()
+@click.option(
+    "--grace",
+    type=click.IntRange(0, 86_400),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the tokens before stay valid.",
+)
+def rotate(grace: int) -> None:
+    """Get a new token for this machine and write it in the place of the old one."""
+    try:
+        click.echo(rotates.rotate(_start(), grace))
+    except rotates.CannotRotate as e:
+        _end(e, e.code)
+
+
+@cli.group()
+def skill() -> None:
+    """Keep the spine's skill document where an OpenClaw agent finds it."""
+
+
+@skill.command("install")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The folder of skills (~/.openclaw/skills without it).",
+)
+def skill_install(folder: Path | None) -> None:
+    """Write spinal-cord/SKILL.md into the folder of skills."""
+    used = _start()
+    try:
+        click.echo(skills.install(used, folder or settings.own_home() / ".openclaw" / "skills"))
+    except skills.CannotInstall as e:
+        _end(e, e.code)
+
+
+@skill.command("refresh")
+def skill_refresh() -> None:
+    """Fetch the document again if the spine has a newer one, or the file was changed."""
+    try:
+        click.echo(skills.refresh(_start()))
+    except skills.CannotInstall as e:
+        _end(e, e.code)
 
 
 @cli.command()

@@ -10,12 +10,14 @@ from typing import Literal
 import msgspec
 
 from claw import capabilities
+from claw.runner import machine
 from claw.settings import Settings, from_env
 from claw.state import Journal
 from contract.client import SpineClient
 from contract.clock import parse_iso
 from contract.env import SettingsError
 from contract.errors import SpineError, Unauthorized
+from contract.fleet_client import FleetClient
 from contract.retry import ONCE
 
 SKEW_MOST_SECONDS = 5.0
@@ -46,6 +48,7 @@ def examine() -> list[Check]:
         _disk("state disk", used.state_dir),
         _disk("work disk", used.work_dir),
         Check("capabilities", "ok", ", ".join(capabilities.find(used))),
+        _facts(used),
         *_allowances(used),
         _service(),
     ]
@@ -69,7 +72,8 @@ def _spine(used: Settings) -> list[Check]:
             fix = "start the spine there, or correct SPINE_BASE_URL"
             found.append(Check("spine", "failed", f"{url} does not answer ({e.code}); {fix}"))
     if any(check.name == "spine" and check.state == "ok" for check in found):
-        found.append(_token(used))
+        token = _token(used)
+        found += [token, _machine(used)] if token.state == "ok" else [token]
     return found
 
 
@@ -85,14 +89,35 @@ def _skew(told: object, local: float) -> Check:
 
 
 def _token(used: Settings) -> Check:
-    client = SpineClient(used.base_urls, used.token, read_seconds=10, retry=ONCE)
+    client = SpineClient(used.base_urls, used.token_now(), read_seconds=10, retry=ONCE)
     try:
         client.jobs(status="running", limit=1)
     except Unauthorized:
-        return Check("token", "failed", "the spine does not know this token; correct SPINE_TOKEN")
+        return Check("token", "failed", "the spine does not know this token; join again, or correct it")
     except SpineError as e:
         return Check("token", "failed", f"the spine answered {e.code}: {e.detail}")
     return Check("token", "ok", "accepted")
+
+
+def _machine(used: Settings) -> Check:
+    try:
+        known = machine.itself(FleetClient(used.base_urls, used.token_now(), read_seconds=10, retry=ONCE))
+    except SpineError as e:
+        return Check("machine", "hint", f"the spine did not tell what it knows of this machine ({e.code})")
+    if known is None:
+        return Check("machine", "hint", "the spine has not heard of it yet; the first claim makes it known")
+    shown = f"{known.name} is {known.state}, last heard of at {known.seen_at}"
+    return Check("machine", "ok" if known.state == "active" else "hint", shown)
+
+
+def _facts(used: Settings) -> Check:
+    found = capabilities.facts(used)
+    sizes = {
+        name: f"{value / (1 << 30):.1f} GiB"
+        for name, value in found.items()
+        if name.endswith("Bytes") and isinstance(value, int)
+    }
+    return Check("facts", "ok", ", ".join(f"{name} {sizes.get(name, value)}" for name, value in found.items()))
 
 
 def _git(used: Settings) -> Check:
@@ -123,8 +148,7 @@ def _state(used: Settings) -> Check:
 
 
 def _disk(name: str, folder: Path) -> Check:
-    while not folder.exists():
-        folder = folder.parent
+    folder = capabilities.existing(folder)
     free = shutil.disk_usage(folder).free
     shown = f"{free / (1 << 30):.1f} GiB free at {folder}"
     return Check(name, "ok" if free >= DISK_LEAST_BYTES else "failed", shown)

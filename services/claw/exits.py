@@ -11,8 +11,12 @@ USAGE = 2
 """Wrong arguments (click's own code)."""
 UNREACHABLE = 69
 """The spine could not be reached; what is held stays held."""
+CANNOT_WRITE = 73
+"""A file cannot be written, or is there already (`claw join` without --force)."""
+REFUSED = 77
+"""The spine refuses what was asked: a join code that is not valid, a machine that is revoked."""
 CONFIG = 78
-"""A setting cannot be used (each fault is named on standard error), or the spine does not know the token."""
+"""A setting cannot be used (each fault is named on standard error), or the spine does not know the token (any more)."""
 
 CHILD_OK = 0
 """The job is complete."""

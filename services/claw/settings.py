@@ -5,12 +5,14 @@ import os
 import shlex
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from contract.env import EnvReader, Secret, Setting
+from claw import envfile
+from contract.env import EnvReader, Secret, Setting, SettingsError
 from contract.logs import LEVELS
 
 SETTINGS: tuple[Setting, ...] = (
@@ -19,10 +21,12 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which a process list may show"),
     Setting("CLAW_NAME", "the host's name", "this machine's name, in worker ids and logs"),
     Setting("CLAW_TARGETS", "", "targets to claim for, separated by commas; empty means all that the token may claim"),
-    Setting("CLAW_CAPABILITIES", "", "capabilities besides those that are found (shell, git, os:…, arch:…)"),
+    Setting("CLAW_CAPABILITIES", "", "capabilities besides those that are found (shell, os:…, arch:…, tools)"),
     Setting("CLAW_MODE", "worker", "worker: a detached process runs all phases; phases: each tick runs the next one"),
     Setting(
-        "CLAW_STATE_DIR", "~/.spine", "folder of current-job.json, its lock, the worker id and undelivered results"
+        "CLAW_STATE_DIR",
+        "~/.spine",
+        "folder of claw.env, current-job.json, its lock, the worker id and undelivered results",
     ),
     Setting(
         "CLAW_WORK_DIR", "~/.spine/work", "folder in which each attempt gets a fresh one (default: in CLAW_STATE_DIR)"
@@ -31,6 +35,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLAW_HEARTBEAT_SECONDS", "10", "how often the holder of a job beats"),
     Setting("CLAW_TICK_SECONDS", "60", "how often the resident claw looks after what it holds"),
     Setting("CLAW_WAIT_SECONDS", "25", "how long one claim waits at the spine (0 to 30)"),
+    Setting("CLAW_FACTS_SECONDS", "300", "how often the claw tells the spine what this machine is and can do"),
     Setting("CLAW_DRAIN_SECONDS", "30", "how long SIGTERM lets the running job go on before it is given back"),
     Setting("CLAW_KILL_GRACE_SECONDS", "5", "from SIGTERM to SIGKILL when a job's processes are ended"),
     Setting("CLAW_MAX_JOB_SECONDS", "86400", "longest run of a job that sets no timeoutSeconds"),
@@ -48,6 +53,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
 
+# A token may be refused a moment before `claw rotate` has written its successor.
+_ROTATE_SECONDS = 1.0
 _SECRETIVE = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
 
 
@@ -56,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     base_urls: tuple[str, ...]
     token: Secret
+    token_file: Path | None
     name: str
     targets: tuple[str, ...]
     capabilities: tuple[str, ...]
@@ -66,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_seconds: int
     tick_seconds: int
     wait_seconds: int
+    facts_seconds: int
     drain_seconds: int
     kill_grace_seconds: int
     max_job_seconds: int
@@ -87,28 +96,52 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Return the values that no log may show."""
         return (self.token, *self.passed_secrets)
 
+    def newer_token(self, used: str) -> str | None:
+        """Return the token that the file holds now, when it is not the one that was used."""
+        if self.token_file is None:
+            return None
+        for seconds in (0.0, _ROTATE_SECONDS):
+            time.sleep(seconds)
+            found = _token_in(self.token_file)
+            if found and found != used:
+                return found
+        return None
 
-def from_env(environ: Mapping[str, str] | None = None, token: str | None = None) -> Settings:
-    """Read the settings; `token`, when given, stands in for the variables (a worker gets it through a pipe).
+    def token_now(self) -> str:
+        """Return the newest token: `claw rotate` may have written one since the start."""
+        return (_token_in(self.token_file) if self.token_file else "") or self.token
+
+
+def from_env(
+    environ: Mapping[str, str] | None = None, token: str | None = None, token_file: Path | None = None
+) -> Settings:
+    """Read the settings, without `environ` from the environment and claw.env.
+
+    `token`, when given, stands in for the variables (a worker gets it through a pipe, with the file it came from).
 
     Raises:
         SettingsError: with every fault at once.
     """
-    env = dict(os.environ if environ is None else environ)
+    env, faults = _environment() if environ is None else (dict(environ), [])
     if token is not None:
         env["SPINE_TOKEN"] = token
         env.pop("SPINE_TOKEN_FILE", None)
     read = EnvReader(env)
+    read.faults += faults
     secret = read.secret("SPINE_TOKEN")
     if secret is None and not any(fault.startswith("SPINE_TOKEN") for fault in read.faults):
-        read.faults.append("SPINE_TOKEN: not set; give this claw's token in SPINE_TOKEN or a file in SPINE_TOKEN_FILE")
+        read.faults.append("SPINE_TOKEN: not set; run `claw join`, or give this claw's token, best in SPINE_TOKEN_FILE")
+    if token is None:
+        named = read.optional("SPINE_TOKEN_FILE")
+        token_file = Path(named).absolute() if named else None
     passed = {name: env[name] for name in read.listed("CLAW_PASS_ENV") if name in env}
     for name in sorted(set(passed) & {"SPINE_TOKEN", "SPINE_TOKEN_FILE"}):
         read.faults.append(f"CLAW_PASS_ENV: {name} is never passed to a job; take it out")
     state_dir = _folder(read, "CLAW_STATE_DIR", _home(env) / ".spine")
     settings = Settings(
-        base_urls=read.custom("SPINE_BASE_URL", _urls, ("http://127.0.0.1:36725",)),
+        base_urls=read.custom("SPINE_BASE_URL", urls, ("http://127.0.0.1:36725",)),
         token=secret or Secret(""),
+        token_file=token_file,
         name=read.text("CLAW_NAME", socket.gethostname().split(".")[0] or "claw"),
         targets=read.listed("CLAW_TARGETS"),
         capabilities=read.listed("CLAW_CAPABILITIES"),
@@ -119,6 +152,7 @@ def from_env(environ: Mapping[str, str] | None = None, token: str | None = None)
         heartbeat_seconds=read.integer("CLAW_HEARTBEAT_SECONDS", 10, 1, 300),
         tick_seconds=read.integer("CLAW_TICK_SECONDS", 60, 1, 3600),
         wait_seconds=read.integer("CLAW_WAIT_SECONDS", 25, 0, 30),
+        facts_seconds=read.integer("CLAW_FACTS_SECONDS", 300, 1, 86_400),
         drain_seconds=read.integer("CLAW_DRAIN_SECONDS", 30, 0, 86_400),
         kill_grace_seconds=read.integer("CLAW_KILL_GRACE_SECONDS", 5, 0, 600),
         max_job_seconds=read.integer("CLAW_MAX_JOB_SECONDS", 86_400, 1, 2_592_000),
@@ -142,8 +176,49 @@ def from_env(environ: Mapping[str, str] | None = None, token: str | None = None)
 
 def state_folder() -> Path:
     """Return the state folder alone: looking at it needs no token."""
+    env, _ = _environment()
+    return _folder(EnvReader(env), "CLAW_STATE_DIR", _home(env) / ".spine")
+
+
+def home_folder() -> Path:
+    """Return where this machine's claw.env and token belong, whatever stands in them."""
     env = dict(os.environ)
     return _folder(EnvReader(env), "CLAW_STATE_DIR", _home(env) / ".spine")
+
+
+def own_home() -> Path:
+    """Return the user's home."""
+    return _home(os.environ)
+
+
+def shadowing() -> list[str]:
+    """Return the variables of the environment that win over what `claw join` writes."""
+    return [name for name in ("SPINE_BASE_URL", "SPINE_TOKEN", "SPINE_TOKEN_FILE") if os.environ.get(name)]
+
+
+def joined(url: str, token: str, token_file: Path | None) -> Settings:
+    """Read the settings as they are for a machine that has just joined there with this token.
+
+    Raises:
+        SettingsError
+    """
+    env, faults = _environment()
+    if faults:
+        raise SettingsError(faults)
+    return from_env(env | {"SPINE_BASE_URL": url}, token, token_file)
+
+
+def _environment() -> tuple[dict[str, str], list[str]]:
+    """Return the environment laid over claw.env, and the faults of that file."""
+    file, faults = envfile.read(home_folder() / envfile.NAME)
+    return envfile.under(file, os.environ), faults
+
+
+def _token_in(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def worker_environ() -> dict[str, str]:
@@ -155,14 +230,19 @@ def _home(env: Mapping[str, str]) -> Path:
     return Path(env.get("HOME") or "~").expanduser()
 
 
-def _urls(text: str) -> tuple[str, ...]:
-    urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not urls:
+def urls(text: str) -> tuple[str, ...]:
+    """Read base URLs, separated by commas.
+
+    Raises:
+        ValueError
+    """
+    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
+    if not found:
         raise ValueError("it names no address")
-    for url in urls:
+    for url in found:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not an http or https address")
-    return urls
+    return found
 
 
 def _command(text: str) -> tuple[str, ...]:

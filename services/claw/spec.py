@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Meta
 
 PHASES_MOST = 100
+BUILTINS = ("capabilities", "ping")
 _ENV_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")
 _BRANCH = re.compile(r"^(?![-/.])(?!.*(\.\.|//|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\]{1,200}(?<![/.])$")
 
@@ -26,11 +27,21 @@ class Phase(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=
     timeout_seconds: Seconds | None = None
 
 
+class Planning(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """A planning done by a command. A text in its place is a task for an agent."""
+
+    run: Run
+    timeout_seconds: Seconds | None = None
+
+
 class Spec(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=True):
-    """The object form. Exactly one of `run` and `phases` is given."""
+    """The object form. Exactly one of `run`, `phases`, `builtin` and `plan` is given."""
 
     run: Run | None = None
     phases: Annotated[list[Phase], Meta(min_length=1, max_length=PHASES_MOST)] | None = None
+    builtin: str | None = None
+    plan: str | Planning | None = None
+    then: str | dict[str, Any] | None = None
     repo: Annotated[str, Meta(min_length=1, max_length=2000)] | None = None
     branch: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     env: dict[str, str] = {}
@@ -38,11 +49,23 @@ class Spec(msgspec.Struct, rename="camel", kw_only=True, forbid_unknown_fields=T
     permanent_exits: list[Annotated[int, Meta(ge=1, le=255)]] = []
 
 
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job that only plans is about: the task in words, where there is one, and what is to follow."""
+
+    task: str | None = None
+    then: str | dict[str, Any] | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A spec made ready: at least one phase, each with a name; `text` is set where an agent is to run."""
+    """A spec made ready: at least one phase, each with a name.
+
+    `text` is set where an agent is to run, `builtin` where the claw itself does it, `planned` where a plan is wanted.
+    """
 
     phases: tuple[Phase, ...]
     text: str | None = None
+    builtin: str | None = None
+    planned: Planned | None = None
     repo: str | None = None
     branch: str | None = None
     env: dict[str, str] = {}
@@ -69,8 +92,12 @@ def parse(spec: Any) -> Plan:
     except msgspec.ValidationError as e:
         raise BadSpec(_located(str(e))) from e
     _check(read)
+    task = read.plan if isinstance(read.plan, str) else None
     return Plan(
         phases=_phases(read),
+        text=task,
+        builtin=read.builtin,
+        planned=None if read.plan is None else Planned(task=task, then=read.then),
         repo=read.repo,
         branch=read.branch,
         env=read.env,
@@ -85,13 +112,24 @@ def _phases(read: Spec) -> tuple[Phase, ...]:
             Phase(name=p.name or f"phase {n}", run=p.run, timeout_seconds=p.timeout_seconds)
             for n, p in enumerate(read.phases, 1)
         )
-    return (Phase(name="run", run=read.run or ""),)
+    if read.builtin is not None:
+        return (Phase(name=read.builtin, run=read.builtin),)
+    if isinstance(read.plan, Planning):
+        return (Phase(name="plan", run=read.plan.run, timeout_seconds=read.plan.timeout_seconds),)
+    return (Phase(name="run" if read.plan is None else "plan", run=read.run or "agent"),)
 
 
 def _check(read: Spec) -> None:
-    if (read.run is None) == (read.phases is None):
-        raise BadSpec("spec: give exactly one of run and phases")
+    if [read.run, read.phases, read.builtin, read.plan].count(None) != 3:
+        raise BadSpec("spec: give exactly one of run, phases, builtin and plan")
+    if read.builtin is not None:
+        _check_builtin(read)
+    if read.then is not None and read.plan is None:
+        raise BadSpec("spec.then: it needs a plan")
+    if isinstance(read.plan, str) and (not read.plan.strip() or "\x00" in read.plan):
+        raise BadSpec("spec.plan: it is empty, or has a NUL character")
     runs = [("spec.run", read.run)] if read.run is not None else []
+    runs += [("spec.plan.run", read.plan.run)] if isinstance(read.plan, Planning) else []
     runs += [(f"spec.phases[{n}].run", phase.run) for n, phase in enumerate(read.phases or [])]
     for where, run in runs:
         words = [run] if isinstance(run, str) else run
@@ -116,6 +154,13 @@ def _check(read: Spec) -> None:
     for n, glob in enumerate(read.artifacts):
         if not glob or glob.startswith("/") or "\x00" in glob or ".." in glob.split("/"):
             raise BadSpec(f"spec.artifacts[{n}]: {glob!r} must be a pattern inside the workspace, such as build/*.txt")
+
+
+def _check_builtin(read: Spec) -> None:
+    if read.builtin not in BUILTINS:
+        raise BadSpec(f"spec.builtin: {read.builtin!r} is none of {', '.join(BUILTINS)}")
+    if read != Spec(builtin=read.builtin):
+        raise BadSpec("spec.builtin: it stands alone; take the other members out")
 
 
 def _located(message: str) -> str:

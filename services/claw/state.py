@@ -94,9 +94,9 @@ class Journal:
             self.folder.chmod(0o700)
 
     @contextmanager
-    def lock(self) -> Iterator[bool]:
-        """Hold the folder's lock; yields False at once when another process has it."""
-        fd = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def lock(self, name: str = "lock") -> Iterator[bool]:
+        """Hold the folder's lock, or another one in it; yields False at once when another process has it."""
+        fd = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,7 @@
-"""The detached worker: `python -m claw.worker <state folder>`, with the token as the first line of standard input."""
+"""The detached worker: `python -m claw.worker <state folder>`.
+
+The first line of its standard input is the token, the second the file that the token came from, or nothing.
+"""
 
 import signal
 import sys
@@ -11,9 +14,9 @@ from claw.leash import Leash
 from claw.modes import worker as mode
 from claw.process.guard import hide_memory
 from claw.runner.attempt import Attempt
+from claw.runner.connect import connect
 from claw.state import Journal
 from contract import killpoints, logs
-from contract.client import SpineClient
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +25,8 @@ def main(argv: list[str]) -> int:
     line = sys.stdin.readline()
     if not line.endswith("\n"):
         return exits.OK  # whoever started us died before writing us down
-    used = settings.from_env(token=line.strip())
+    file = sys.stdin.readline().strip()
+    used = settings.from_env(token=line.strip(), token_file=Path(file) if file else None)
     logs.configure("claw", used.log_level, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     journal = Journal(Path(argv[1]))
@@ -34,7 +38,7 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    client = SpineClient(used.base_urls, used.token, worker_id=journal.worker_id(used.name), sleep=leash.wait)
+    client = connect(used, journal, sleep=leash.wait)
     Attempt(used, client, journal, held, leash, patient=True).carry_on(mode.walk)
     return exits.OK
 

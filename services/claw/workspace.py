@@ -28,6 +28,8 @@ class Rooms(msgspec.Struct, frozen=True, kw_only=True):
     hooks: Path
     spec_file: Path
     result_file: Path
+    comments_file: Path
+    previous_file: Path
     log_file: Path
     lease_file: Path
 
@@ -41,6 +43,8 @@ def rooms(settings: Settings, held: Held) -> Rooms:
         hooks=folder / "hooks",
         spec_file=folder / "spec",
         result_file=folder / "result.json",
+        comments_file=folder / "comments.jsonl",
+        previous_file=folder / "previous-result.json",
         log_file=folder / "build.log",
         lease_file=folder / "lease.json",
     )

@@ -16,7 +16,7 @@ import msgspec
 import requests
 
 from contract import __version__, wire
-from contract.errors import SpineError, Unavailable, from_problem
+from contract.errors import SpineError, Unauthorized, Unavailable, from_problem
 from contract.multipart import FileForm
 from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.sse import ServerEvent, parse_events
@@ -36,6 +36,7 @@ class SpineClient:
         connect_seconds, read_seconds: timeouts of one call; a waiting claim gets its wait on top.
         retry: how often a safe call is repeated.
         sleep: how to wait between two tries (a test or a stopping claw passes its own).
+        renew: asked for a newer token when the spine does not know ours; None when there is none.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class SpineClient:
         read_seconds: float = 20.0,
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], object] = time.sleep,
+        renew: Callable[[str], str | None] = lambda used: None,
     ) -> None:
         urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
         self._urls = [url.rstrip("/") for url in urls if url.strip()]
         if not self._urls:
             raise ValueError("give at least one base URL")
-        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": f"spinal-cord/{__version__}"}
+        self._token, self._renew = token, renew
+        self._headers = {"User-Agent": f"spinal-cord/{__version__}"}
         if worker_id:
             self._headers["X-Worker-Id"] = worker_id
         self._timeouts = (connect_seconds, read_seconds)
@@ -273,8 +276,10 @@ class SpineClient:
         policy = retry or self._retry
         deadline = time.monotonic() + policy.total_seconds + extra_seconds
         waits = policy.waits()
+        renewed = False
         while True:
             after: float | None = None
+            used = self._token
             if form is not None:
                 data = form()
                 sent["Content-Type"] = data.content_type
@@ -284,13 +289,16 @@ class SpineClient:
                     self.base_url + path,
                     data=data,
                     params=params,
-                    headers=sent,
+                    headers=sent | _bearer(used),
                     timeout=(self._timeouts[0], self._timeouts[1] + extra_seconds),
                     allow_redirects=False,
                 )
-                if answer.status_code < 300:
+                if answer.status_code < 300 or answer.status_code == 304:
                     return answer
                 fault = _fault(answer)
+                if isinstance(fault, Unauthorized) and not renewed and (newer := self._renew(used)):
+                    renewed, self._token = True, newer
+                    continue
                 if answer.status_code not in _REPEATABLE:
                     raise fault
                 after = _retry_after(answer)
@@ -310,7 +318,7 @@ class SpineClient:
             self._sleep(wait)
 
     def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Generator[ServerEvent, None, None]:
-        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {})
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {}) | _bearer(self._token)
         try:
             # A ping comes every 15 s, so twice that without a byte means a dead connection.
             with self._session().get(
@@ -327,6 +335,10 @@ class SpineClient:
         except requests.RequestException as e:
             self._current += 1
             raise Unavailable(f"GET {self.base_url}{path}: the stream ended ({e.__class__.__name__})") from e
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _key() -> str:

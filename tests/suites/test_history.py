@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from tests.suites.harness import HEAD, LEFT, RIGHT, STORE_ID, Raw, Store
+from tests.suites.harness import HEAD, LEFT, RIGHT, STORE_ID, Store
 
 from contract.errors import Forbidden, NotFound
 from spine.queue import history
@@ -101,22 +101,9 @@ def test_an_unknown_cursor_is_a_gap_and_begins_anew(store: Store, cursor: str) -
     assert store.page(HEAD, page.next_cursor).gap is False
 
 
-def test_a_pruned_cursor_is_a_gap(store: Store) -> None:
-    store.submit()
-    early = store.page(HEAD).next_cursor
-    for _ in range(3):
-        store.submit()
-    store.write(lambda tx: tx.run(Raw("DELETE FROM events WHERE seq <= 2")))
-    assert store.page(HEAD, early).gap is True
-    assert len(store.page(HEAD, early).events) == 2
-    assert store.page(HEAD, history.cursor(STORE_ID, 2)).gap is False
-    assert store.page(HEAD).gap is False
-
-
 def test_no_events(store: Store) -> None:
     page = store.page(HEAD)
     assert (page.events, page.gap) == ([], False)
-    assert store.read(events.first) == 0
     assert store.read(events.last) == 0
 
 

@@ -11,8 +11,9 @@ class Refused(Exception):
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a phase runs: its working directory, the spec's file, and all that it sees of an environment."""
+    """Where a phase runs: its folder, the files of spec and result, and all that it sees of an environment."""
 
     workspace: Path
     spec_file: Path
+    result_file: Path
     env: Mapping[str, str]

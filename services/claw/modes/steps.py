@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from claw import outcome
-from claw.executors import agent, shell
+from claw.executors import agent, builtin, shell
 from claw.executors.base import Place, Refused
 from claw.leash import Leash
 from claw.outcome import Outcome
@@ -73,6 +73,8 @@ class Steps(msgspec.Struct, kw_only=True):
     def _run(self, phase: Phase) -> tuple[Ended, int, bool]:
         """Run one phase; also returns its limit (s) and whether that is what was left for the whole job."""
         limit, whole, left = self._limits(phase)
+        if self.plan.builtin is not None:
+            return builtin.run(self.plan.builtin, self.place, self.settings), limit, whole
         if self.plan.text is not None:
             words = agent.command(self.settings.agent_command, self.place)
         else:

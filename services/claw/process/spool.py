@@ -60,6 +60,10 @@ class Spool:
         """Return the last line, not blank, that the newest command has printed; "" for none."""
         return _lines(self._shown()[-self._since :])[-1] if self._since else ""
 
+    def said(self) -> str:
+        """Return the last 64 KiB of what the newest command has printed."""
+        return self._shown()[-self._since :].decode("utf-8", "replace").replace("\x00", "") if self._since else ""
+
     def tail(self, lines: int) -> list[str]:
         """Return the last lines that are not blank, each at most 1,000 characters."""
         return _lines(self._shown())[-lines:]

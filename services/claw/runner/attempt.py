@@ -7,6 +7,7 @@ import msgspec
 import structlog
 
 from claw import outcome, workspace
+from claw.executors import plan as planning
 from claw.executors.base import Place
 from claw.git import GitError
 from claw.leash import Leash
@@ -14,7 +15,9 @@ from claw.modes.steps import Steps
 from claw.outcome import Outcome
 from claw.process.guard import become_subreaper
 from claw.process.spool import Spool
-from claw.runner import outbox
+from claw.runner import outbox, previous
+from claw.runner.comments import CommentFile
+from claw.runner.connect import connect
 from claw.runner.finish import Finish
 from claw.runner.heartbeat import Beater
 from claw.runner.shipper import Shipper
@@ -25,6 +28,7 @@ from contract.client import SpineClient
 from contract.clock import SystemClock
 from contract.killpoints import reach
 from contract.retry import RetryPolicy
+from contract.wire import CommentRecord
 
 _LOG_CLOSE_SECONDS = 15.0
 _RETRY_SECONDS = 3.0
@@ -50,15 +54,9 @@ class Attempt:
         self._settings, self._client, self._journal, self._held, self._leash = settings, client, journal, held, leash
         self._rooms = workspace.rooms(settings, held)
         held.folder = str(self._rooms.folder)
-        quick = SpineClient(
-            settings.base_urls,
-            settings.token,
-            worker_id=journal.worker_id(settings.name),
-            read_seconds=10.0,
-            retry=_BEAT_RETRY,
-            sleep=leash.wait,
-        )
-        self._beater = Beater(quick, held, leash, self._rooms.lease_file, settings.heartbeat_seconds)
+        quick = connect(settings, journal, read_seconds=10.0, retry=_BEAT_RETRY, sleep=leash.wait)
+        self._beater = Beater(quick, held, leash, self._rooms.lease_file, settings.heartbeat_seconds, self._heed)
+        self._comments: CommentFile | None = None
         self._log_client = quick
         self._patient = patient
         self._keep_folder = settings.keep_workspaces
@@ -85,12 +83,17 @@ class Attempt:
         # The first process of an attempt makes its rooms; later ones (phases mode, or after a crash) find them.
         if not held.ready:
             workspace.make(self._rooms, held)
+        self._comments = CommentFile(self._rooms.comments_file)
         answer = self._beater.beat()
         # Work that is finished is reported whoever holds the job now: the spine keeps it as a late result.
-        if answer == "cancelled" or (answer in ("stale", "ended") and not held.all_run()):
+        if answer == "cancelled" or (answer in ("stale", "ended", "locked out") and not held.all_run()):
             return outcome.drop(self._leash.detail)
         self._beater.start()
         return None
+
+    def _heed(self, comments: list[CommentRecord]) -> None:
+        if self._comments is not None:
+            self._comments.heed(comments)
 
     def _report(self, ended: Outcome) -> bool:
         """Deliver, again and again when patient; tells whether nothing is left to deliver."""
@@ -108,6 +111,8 @@ class Attempt:
             plan = parse(self._held.claimed().spec)
         except BadSpec as e:
             return outcome.fail(str(e), requeue=False)
+        if plan.planned is not None and not self._held.claimed().needs_review:
+            return outcome.fail("spec.plan: submit it with needsReview: accepting the plan is its approval", False)
         self._held.of = len(plan.phases)
         spool = Spool(self._rooms.log_file, self._settings.log_max_bytes, self._settings.secrets())
         shipper = Shipper(self._log_client, self._held, spool)
@@ -138,7 +143,12 @@ class Attempt:
         if held.ready:
             return None
         text = plan.text if plan.text is not None else msgspec.json.encode(held.claimed().spec).decode()
+        if plan.planned is not None and plan.text is not None:
+            text = planning.prompt(plan.text)
         write_durably(self._rooms.spec_file, text.encode("utf-8", "replace"))
+        missing = previous.fetch(self._log_client, held, self._rooms.previous_file)
+        if missing is not None:
+            spool.say(missing)
         if plan.repo is not None:
             try:
                 git = workspace.git_for(self._settings, self._rooms, self._leash.pulled)
@@ -152,7 +162,12 @@ class Attempt:
         return None
 
     def _run(self, plan: Plan, spool: Spool, walk: Walk) -> Outcome | None:
-        place = Place(workspace=self._rooms.workspace, spec_file=self._rooms.spec_file, env=self._child_env(plan))
+        place = Place(
+            workspace=self._rooms.workspace,
+            spec_file=self._rooms.spec_file,
+            result_file=self._rooms.result_file,
+            env=self._child_env(plan),
+        )
         by_exit = walk(
             Steps(
                 settings=self._settings,
@@ -193,6 +208,9 @@ class Attempt:
             **job_marks(held),
             "SPINE_SPEC_FILE": str(found.spec_file),
             "SPINE_RESULT_FILE": str(found.result_file),
+            "SPINE_COMMENTS_FILE": str(found.comments_file),
+            "SPINE_ROUND": str(held.claimed().round),
+            "SPINE_PREVIOUS_RESULT_FILE": str(found.previous_file) if found.previous_file.exists() else "",
             "SPINE_WORKSPACE": str(found.workspace),
             "SPINE_BRANCH": workspace.work_branch(held) if plan.repo is not None else "",
             "TRACEPARENT": traceparent(held.claimed().traceparent),

@@ -9,10 +9,12 @@ import msgspec
 import structlog
 
 from claw import outcome, workspace
+from claw.executors import plan as planning
 from claw.git import Git, GitError
 from claw.outcome import BadResult, Outcome
 from claw.process.run import run_guarded
 from claw.process.spool import Spool
+from claw.runner import previous
 from claw.runner.artifacts import Uploads
 from claw.runner.heartbeat import Answer, Beater
 from claw.settings import Settings
@@ -61,10 +63,15 @@ class Finish(msgspec.Struct, kw_only=True):
         if ended.action != "complete":
             return ended
         result = dict(ended.result or {})
-        if said is None:
+        if self.plan.planned is not None:
+            try:
+                result = planning.result(self.plan.planned, result, self._printed())
+            except BadResult as e:
+                return outcome.fail(str(e))
+        elif said is None:
             result["notes"] = "\n".join(self.spool.tail(_NOTE_LINES))
         notes: list[str] = []
-        if self.plan.repo is not None:
+        if self.plan.repo is not None and self.plan.planned is None:
             refused = self._publish(result, notes)
             if refused is not None:
                 return refused
@@ -73,6 +80,9 @@ class Finish(msgspec.Struct, kw_only=True):
         self.note_early(_whole(result, [*notes, "the worker died before the artifacts were uploaded"]))
         self._add_artifacts(result, notes)
         return _whole(result, notes)
+
+    def _printed(self) -> str:
+        return redact(self.spool.said(), self.settings.secrets())
 
     def _result_file(self) -> dict[str, Any] | None:
         try:
@@ -120,16 +130,20 @@ class Finish(msgspec.Struct, kw_only=True):
             return outcome.fail(str(e), e.requeue)
         result["branch"], result["commit"] = branch, head
         self.spool.say(f"pushed {branch} at {head[:12]}")
-        if self.settings.pr_command:
+        earlier = previous.read(self.rooms.previous_file).get("pr")
+        if isinstance(earlier, str) and earlier:
+            result["pr"] = earlier  # the branch is the same, and so is the request
+        elif self.settings.pr_command:
             self._pull_request(result, notes, branch, title)
         return None
 
     def _unpushed(self, answer: Answer, notes: list[str]) -> Outcome | None:
         """Decide on work that is done but may not be pushed any more."""
         self.keep_folder = True
-        if answer == "stale":
-            # Another attempt runs: this report can only be kept as a late result.
-            notes.append("not pushed: another claim was made before the work was finished")
+        if answer in ("stale", "locked out"):
+            # Another attempt may run: this report can only be kept as a late result, or wait for a token.
+            lost = "another claim was made" if answer == "stale" else "the spine refused this claw's token"
+            notes.append(f"not pushed: {lost} before the work was finished")
             return None
         if answer == "cancelled":
             return outcome.drop("cancelled before the push")

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,13 @@ from claw.leash import Leash
 from claw.state import Held
 from contract.client import SpineClient
 from contract.clock import parse_iso
-from contract.errors import Forbidden, Gone, NotFound, NotOwner, NotRunning, SpineError, StaleFence
-from contract.wire import Job
+from contract.errors import Forbidden, Gone, NotFound, NotOwner, NotRunning, SpineError, StaleFence, Unauthorized
+from contract.wire import CommentRecord, Job
 
-Answer = Literal["held", "stale", "ended", "cancelled", "unknown"]
-"""held: the lease is extended. stale: another claim was made. ended: not running. unknown: no usable answer."""
+Answer = Literal["held", "stale", "ended", "cancelled", "locked out", "unknown"]
+"""held: the lease is extended. stale: another claim was made. ended: not running. locked out: the spine does not know
+our token (any more). unknown: no usable answer.
+"""
 
 log = structlog.get_logger()
 
@@ -34,6 +37,8 @@ def ask(client: SpineClient, job_id: str, fence: int, progress: Any = msgspec.UN
         return ("cancelled" if cancelled else "ended"), None, f"the job is {e.members.get('status', 'not running')}"
     except (NotOwner, NotFound, Gone, Forbidden) as e:
         return "ended", None, e.detail
+    except Unauthorized as e:
+        return "locked out", None, f"the spine refuses this claw's token: {e.detail}"
     except SpineError as e:
         return "unknown", None, f"{e.code}: {e.detail}"
 
@@ -42,9 +47,19 @@ class Beater:
     """Beats on a thread of its own until stopped; pulls the leash when the job is not ours any more.
 
     While the spine cannot be reached the work goes on: its result is kept late, and the lease file refuses a push.
+    `heed` gets all comments of the job with every beat.
     """
 
-    def __init__(self, client: SpineClient, held: Held, leash: Leash, lease_path: Path, every_seconds: float) -> None:
+    def __init__(
+        self,
+        client: SpineClient,
+        held: Held,
+        leash: Leash,
+        lease_path: Path,
+        every_seconds: float,
+        heed: Callable[[list[CommentRecord]], None] = lambda comments: None,
+    ) -> None:
+        self._heed = heed
         self._client, self._leash, self._path, self._every = client, leash, lease_path, every_seconds
         self._job_id, self._fence = held.job_id, held.fence
         self._progress: Any = msgspec.UNSET
@@ -78,6 +93,7 @@ class Beater:
             self.last, job, detail = ask(self._client, self._job_id, self._fence, self._progress)
             if job is not None:
                 self._write(held=True, seconds=_lease_seconds(job), wall=sent_wall, boot=sent_boot)
+                self._heed(job.comments)
             elif self.last == "unknown":
                 log.warning("claw.heartbeat_failed", job_id=self._job_id, fence=self._fence, why=detail)
             else:

@@ -22,8 +22,8 @@ log = structlog.get_logger()
 def start(settings: Settings, journal: Journal, held: Held) -> None:
     """Start a worker in a session of its own and write down who it is.
 
-    It begins only when it reads the token from its standard input, which comes after it has been written down: a worker
-    that nobody knows of never runs a job.
+    It begins only when it reads the token (and the name of its file) from its standard input, which comes after it has
+    been written down: a worker that nobody knows of never runs a job.
     """
     errors = journal.folder / "worker.log"
     if errors.exists() and errors.stat().st_size > _LOG_MOST_BYTES:
@@ -43,7 +43,7 @@ def start(settings: Settings, journal: Journal, held: Held) -> None:
     journal.save(held)
     try:
         with cast("IO[bytes]", worker.stdin) as pipe:
-            pipe.write(settings.token.encode() + b"\n")
+            pipe.write(f"{settings.token_now()}\n{settings.token_file or ''}\n".encode())
     except OSError:
         log.error("claw.worker_did_not_start", job_id=held.job_id, pid=worker.pid)
     # It is known by pid and start mark from here on, to us as to a later process.

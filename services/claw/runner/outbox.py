@@ -46,8 +46,11 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
             return _refused(client, journal, held, ended, e)
     except SpineError as e:
         if e.retryable or isinstance(e, Unauthorized):
-            log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
-            return "waiting" if e.retryable else "locked out"
+            if e.retryable:
+                log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
+                return "waiting"
+            log.error("claw.locked_out", job_id=job_id, fence=held.fence, why=e.detail, kept=str(journal.path))
+            return "locked out"
         return _refused(client, journal, held, ended, e)
     reach("claw.result-sent")
     journal.clear()

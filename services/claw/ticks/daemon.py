@@ -16,7 +16,7 @@ from claw.sleep import SleepWatch
 from claw.state import Held, Journal
 from claw.ticks import hand as hands
 from contract.clock import SystemClock
-from contract.errors import SpineError
+from contract.errors import SpineError, Unauthorized
 from contract.retry import RetryPolicy
 
 _TROUBLE_SECONDS = (1.0, 30.0)
@@ -36,6 +36,8 @@ class Daemon:
         self._stop, self._work = Leash(), Leash()
         self._lost = threading.Event()
         self._hurry = threading.Event()
+        self._locked_out = threading.Event()
+        self._told = False
         self._kick = threading.Event()
         self._turning = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._looking = hands.make(settings, journal, self._stop, self._work, _RETRY)
@@ -43,7 +45,7 @@ class Daemon:
         self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
 
     def run(self) -> int:
-        """Work until a signal comes; returns the exit code."""
+        """Work until a signal comes, or the spine refuses the token for good; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._turning.look_after()
@@ -54,11 +56,14 @@ class Daemon:
         try:
             while not self._stop.wait(3600):
                 pass
-            self._drain()
+            if self._locked_out.is_set():
+                self._abandon()
+            else:
+                self._drain()
         finally:
             scheduler.shutdown(wait=False)
         log.info("claw.stopped", machine=self._settings.name)
-        return exits.OK
+        return exits.CONFIG if self._locked_out.is_set() else exits.OK
 
     def _schedule(self) -> BackgroundScheduler:
         # APScheduler drops a tick that is 1 s late unless told otherwise: on a busy machine ticks would vanish.
@@ -71,9 +76,11 @@ class Daemon:
             ("claim or reconcile", self._mind_thread, every),
             ("advance", self._kick.set, every),
             ("outbox", self._kick.set, every),
+            ("facts", self._tell_facts, min(every, self._settings.facts_seconds)),
             ("sleep check", self._sleep_check, min(every, _SLEEP_LOOK_SECONDS)),
         ):
             scheduler.add_job(what, "interval", seconds=seconds, id=name, name=name)
+        scheduler.add_job(self._tell_facts, id="first facts", name="first facts")
         return scheduler
 
     # --- the ticks -------------------------------------------------------------------------------------------------
@@ -86,6 +93,12 @@ class Daemon:
                 self._kick.set()
         except Exception:
             log.exception("claw.reconcile_broke")
+
+    def _tell_facts(self) -> None:
+        try:
+            self._told = self._looking.tell_facts(anyway=not self._told) or self._told
+        except Exception:
+            log.exception("claw.facts_broke")
 
     def _mind_thread(self) -> None:
         if not self._thread.is_alive() and not self._stop.pulled():
@@ -112,6 +125,11 @@ class Daemon:
                     self._lost.clear()
                     self._turning.look_after()
                 turned = self._turning.turn(self._settings.wait_seconds)
+            except Unauthorized as e:
+                log.error("claw.locked_out", why=e.detail, fix="join again (claw join URL CODE), or correct the token")
+                self._locked_out.set()
+                self._stop.pull("lost", e.detail)
+                return
             except SpineError as e:
                 log.warning("claw.spine_trouble", code=e.code, why=e.detail)
                 turned = "waiting"
@@ -171,6 +189,22 @@ class Daemon:
         if held is not None and held.outcome is not None and not launch.running(held):
             outbox.deliver(self._turning.client, self._journal, held)
             launch.tidy(self._settings, held)
+
+    def _abandon(self) -> None:
+        """End the work of a claw that the spine does not know any more; a finished result stays in the journal."""
+        self._work.pull("lost", "the spine refuses this claw's token")
+        held = self._turning.held()
+        if held is None or held.job is None:
+            return
+        launch.end(self._settings, held)
+        now = self._turning.held()
+        if now is None or now.job is None:
+            return
+        if now.outcome is None or now.outcome.action in ("release", "drop"):
+            self._journal.clear()
+            launch.tidy(self._settings, now)
+            return
+        log.error("claw.result_kept", job_id=now.job_id, fence=now.fence, path=str(self._journal.path))
 
     def _busy(self) -> bool:
         held = self._turning.held()

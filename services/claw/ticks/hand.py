@@ -12,14 +12,16 @@ import structlog
 from claw import capabilities
 from claw.leash import Leash
 from claw.modes import phases
-from claw.runner import launch, outbox
+from claw.runner import launch, machine, outbox
 from claw.runner.attempt import Attempt
 from claw.runner.claim import claim
+from claw.runner.connect import connect
 from claw.runner.reconcile import reconcile, standing
 from claw.settings import Settings
 from claw.state import Held, Journal
-from contract.client import SpineClient
 from contract.clock import SystemClock
+from contract.errors import Unauthorized
+from contract.fleet_client import FleetClient
 from contract.retry import PATIENT, RetryPolicy
 
 Turn = Literal["idle", "working", "waiting", "again"]
@@ -32,7 +34,7 @@ class Hand(msgspec.Struct, kw_only=True):
     """What a turn needs. `leash` is pulled when the claw is to take nothing new, `work` when a phase is to end."""
 
     settings: Settings
-    client: SpineClient
+    client: FleetClient
     journal: Journal
     leash: Leash
     work: Leash
@@ -67,7 +69,10 @@ class Hand(msgspec.Struct, kw_only=True):
     def _deliver(self, held: Held) -> Turn:
         if launch.running(held):
             return "working"  # the worker is delivering it
-        if outbox.deliver(self.client, self.journal, held) in ("waiting", "locked out"):
+        how = outbox.deliver(self.client, self.journal, held)
+        if how == "locked out":
+            raise Unauthorized(f"the token is refused; what job {held.job_id} came to is kept in {self.journal.path}")
+        if how == "waiting":
             return "waiting"
         launch.tidy(self.settings, held)
         return "again"
@@ -108,6 +113,10 @@ class Hand(msgspec.Struct, kw_only=True):
         held, _ = self.journal.peek()
         return held is not None and standing(self.client, held)[0] == "lost"
 
+    def tell_facts(self, *, anyway: bool = False) -> bool:
+        """Say what this machine is and can do, when it is time for it; tells whether it was said now."""
+        return machine.tell_when_due(self.settings, self.client, self.journal, anyway=anyway)
+
     def look_after(self) -> None:
         """Ask the spine about what is held, and end what is not ours any more."""
         held = self.held()
@@ -117,11 +126,5 @@ class Hand(msgspec.Struct, kw_only=True):
 
 def make(settings: Settings, journal: Journal, leash: Leash, work: Leash, retry: RetryPolicy = PATIENT) -> Hand:
     """Build a hand with a client of its own, whose waits end when the leash is pulled."""
-    client = SpineClient(
-        settings.base_urls,
-        settings.token,
-        worker_id=journal.worker_id(settings.name),
-        retry=retry,
-        sleep=leash.wait,
-    )
+    client = connect(settings, journal, retry=retry, sleep=leash.wait)
     return Hand(settings=settings, client=client, journal=journal, leash=leash, work=work)

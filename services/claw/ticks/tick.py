@@ -44,7 +44,10 @@ def _pass(hand: hands.Hand) -> int:
     # A delivered result leaves this pass free to claim the next job, once.
     if turned == "again":
         turned = hand.turn(wait=0)
-    return exits.UNREACHABLE if turned == "waiting" else exits.OK
+    if turned == "waiting":
+        return exits.UNREACHABLE
+    hand.tell_facts()
+    return exits.OK
 
 
 def with_mode(settings: Settings, mode: str | None) -> Settings:

@@ -31,12 +31,12 @@ class Retry(Request):
 
 
 class Submit(Request):
-    """Body of POST /jobs. `spec`, `meta` stay the JSON text that came."""
+    """Body of POST /jobs. `spec`, `meta` stay the JSON text that came; null in another of v0's members means absent."""
 
-    target: Name = DEFAULT_TARGET
+    target: Name | None = DEFAULT_TARGET
     spec: msgspec.Raw | UnsetType = UNSET
     meta: msgspec.Raw | UnsetType = UNSET
-    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
+    max_attempts: Annotated[int, Meta(ge=1, le=1000)] | None = None
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     timeout_seconds: Annotated[int, Meta(ge=1, le=2_592_000)] | None = None
     requires: Annotated[list[Capability], Meta(max_length=32)] = []
@@ -181,7 +181,7 @@ class Fail(Request):
     """Body of POST /jobs/:id/fail."""
 
     error: str | None = None
-    requeue: bool = True
+    requeue: bool | None = None
     fence: Fence | None = None
 
 

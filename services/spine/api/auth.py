@@ -15,7 +15,7 @@ from spine.store.engine import Tx
 
 _ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}
 _WORKER_ID_MOST = 128
-_GUESSES = 20
+_GUESSES = 100
 _WINDOW_SECONDS = 60.0
 _ADDRESSES_MOST = 10_000
 
@@ -78,7 +78,7 @@ class Auth:
         """Count a wrong token or code against the address it came from.
 
         Raises:
-            RateLimited: more than 20 in a minute.
+            RateLimited: more than 100 in a minute.
         """
         address = req.remote_addr
         now = time.monotonic()

@@ -149,7 +149,7 @@ class Leases:
             resp,
             caller,
             data,
-            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, request.requeue),
+            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, request.requeue is not False),
         )
 
     async def on_post_release(self, req: Request, resp: Response, job_id: str) -> None:

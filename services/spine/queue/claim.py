@@ -27,6 +27,7 @@ from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
 
 BURY_MOST = 1000
+SWEEPS_MOST = 20
 
 
 def targets_of(caller: Caller, asked: list[str] | None) -> frozenset[str]:
@@ -52,6 +53,15 @@ def claim_next(
     if not is_active(tx, caller):
         return []
     lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities)
+    for _ in range(SWEEPS_MOST):
+        taken, swept = _pick(tx, lanes, caller, most)
+        if taken or swept < BURY_MOST:
+            return [_start(tx, rules, caller, job, accepted=False) for job in taken]
+    return []
+
+
+def _pick(tx: Tx, lanes: list[int], caller: Caller, most: int) -> tuple[list[JobRow], int]:
+    """Return the next jobs, and how many were swept out of their way: exhausted ones buried, keyed ones parked."""
     taken: list[JobRow] = []
     exhausted: list[JobRow] = []
     full: list[JobRow] = []
@@ -71,7 +81,7 @@ def claim_next(
         keys.park(tx, job.seq)
     for job in exhausted:
         bury(tx, job, caller.name)
-    return [_start(tx, rules, caller, job, accepted=False) for job in taken]
+    return taken, len(exhausted) + len(full)
 
 
 def is_active(tx: Tx, caller: Caller) -> bool:

@@ -35,6 +35,7 @@ def heartbeat(
     newest = comments.of_job(tx, job.id)[-1].seq if job.comments else 0
     job = stretch(tx, rules, job, progress, newest)
     if progress is not None:
+        note_mentions(tx, job.id, progress)
         events.append(
             tx, "job.heartbeat", caller.name, job.id, job.target, {"progress": raw(progress), "fence": job.fence}
         )
@@ -96,6 +97,7 @@ def fail(tx: Tx, caller: Caller, job_id: str, fence: int | None, error: str | No
     else:
         require_holder(caller, job)
     attempts.end(tx, job.id, job.fence, "failed", error)
+    note_mentions(tx, job.id, error)
     exhausted = job.attempts >= job.max_attempts
     data = {"requeued": requeue and not exhausted, "attempt": job.attempts, "error": error, "fence": job.fence}
     if job.status == Status.QUEUED:
@@ -135,6 +137,7 @@ def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str 
     else:
         require_holder(caller, job)
     attempts.end(tx, job.id, job.fence, "released", reason)
+    note_mentions(tx, job.id, reason)
     changes: dict[str, Any] = {"claimed_by": None, "worker_id": None}
     if reason is not None:
         changes["release_reason"] = reason
@@ -171,7 +174,9 @@ def _ended_by(tx: Tx, job: JobRow, fence: int, outcome: str) -> bool:
 def _holder_again(tx: Tx, job: JobRow) -> dict[str, Any]:
     """Return who held the attempt that expiry took away, so that the ended job names its author."""
     known = attempts.find(tx, job.id, job.fence)
-    return {} if known is None else {"claimed_by": known.claimed_by, "worker_id": known.worker_id}
+    if known is None:
+        return {}
+    return {"claimed_by": known.claimed_by, "worker_id": known.worker_id}
 
 
 def _late(

@@ -12,7 +12,7 @@ from contract.states import TERMINAL, Action, Status
 from spine.queue.access import Caller, visible
 from spine.queue.comment import comment
 from spine.queue.moving import cancel_row, go_on, move, settle_dependants
-from spine.store import attempts, events, jobs
+from spine.store import attempts, dependencies, events, jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
@@ -141,6 +141,7 @@ def retry(tx: Tx, caller: Caller, job_id: str) -> JobRow:
     if job.status not in TERMINAL:
         raise NotAwaiting(f"the job is {job.status}: it has not ended", status=job.status, jobId=job.id)
     _require_free_dedupe_key(tx, job)
+    dependencies.waive(tx, job.id)
     data = {"round": job.round + 1, "from": job.status}
     return move(tx, Action.RETRY, job, caller.name, data, **_new_round(job))
 

@@ -29,16 +29,23 @@ def check(rules: Rules, request: wire.Submit) -> None:
     Raises:
         InvalidField
     """
-    if request.target != wire.ANY_TARGET and request.target not in rules.targets:
+    target = request.target or wire.DEFAULT_TARGET
+    if target != wire.ANY_TARGET and target not in rules.targets:
         known = ", ".join(sorted({*rules.targets, wire.ANY_TARGET}))
-        raise InvalidField(f"target: no machine and no token is named {request.target!r}; known: {known}", "target")
-    if request.meta is not UNSET and not bytes(request.meta).lstrip().startswith(b"{"):
+        raise InvalidField(f"target: no machine and no token is named {target!r}; known: {known}", "target")
+    if not (_given(request.meta) or "{").lstrip().startswith("{"):
         raise InvalidField("meta: expected an object", "meta")
     if request.not_before is not None and request.delay_seconds is not None:
         raise InvalidField("delaySeconds: give notBefore or delaySeconds, not both", "delaySeconds")
     if request.concurrency_limit is not UNSET and request.concurrency_key is None:
         raise InvalidField("concurrencyLimit: needs a concurrencyKey", "concurrencyLimit")
     _not_before(request)
+
+
+def _given(value: msgspec.Raw | msgspec.UnsetType) -> str | None:
+    """Return a JSON member as text; None when it was not sent, or is null."""
+    text = "null" if value is UNSET else bytes(value).decode()
+    return None if text.strip() == "null" else text
 
 
 def _not_before(request: wire.Submit) -> int | None:
@@ -103,6 +110,7 @@ def _needed(tx: Tx, ids: list[str]) -> list[JobRow]:
 
 def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
     spec = '""' if request.spec is UNSET else bytes(request.spec).decode()
+    target = request.target or wire.DEFAULT_TARGET
     requires = canonical(request.requires)
     not_before = _not_before(request)
     if request.delay_seconds:
@@ -113,15 +121,15 @@ def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
     return JobRow(
         seq=0,
         id=new_job_id(),
-        lane=rules.lanes.take(tx, request.target, requires),
-        target=request.target,
+        lane=rules.lanes.take(tx, target, requires),
+        target=target,
         status=Status.QUEUED,
         created_at=tx.now,
         updated_at=tx.now,
         created_by=caller.name,
-        max_attempts=rules.default_max_attempts if request.max_attempts is UNSET else request.max_attempts,
+        max_attempts=request.max_attempts or rules.default_max_attempts,
         spec=spec,
-        meta="{}" if request.meta is UNSET else bytes(request.meta).decode(),
+        meta=_given(request.meta) or "{}",
         priority=request.priority,
         timeout_seconds=request.timeout_seconds,
         requires=requires,

@@ -18,6 +18,7 @@ _WAITING_FOR = Statement(
     .order_by(Dependency.job_id)
 )
 _MEET = Statement(Dependency.update({Dependency.met: number(1)}).where(Dependency.needs_id == bind("needs_id")))
+_WAIVE = Statement(Dependency.update({Dependency.met: number(1)}).where(Dependency.job_id == bind("job_id")))
 
 
 def add(tx: Tx, job_id: str, needs_id: str, met: bool) -> None:
@@ -28,6 +29,11 @@ def add(tx: Tx, job_id: str, needs_id: str, met: bool) -> None:
 def unmet(tx: Tx, job_id: str) -> list[str]:
     """Return the jobs that this one still waits for."""
     return [row[0] for row in tx.rows(_UNMET, job_id=job_id)]
+
+
+def waive(tx: Tx, job_id: str) -> None:
+    """Stop asking for what a job waited for: a person wants it run all the same."""
+    tx.run(_WAIVE, job_id=job_id)
 
 
 def waiting_for(tx: Tx, needs_id: str) -> list[str]:

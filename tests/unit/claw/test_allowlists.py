@@ -48,7 +48,12 @@ def place(tmp_path: Path) -> Place:
     workspace.mkdir()
     (workspace / "good").write_text("#!/bin/sh\n")
     (workspace / "good").chmod(0o755)
-    return Place(workspace=workspace, spec_file=tmp_path / "spec", env={"PATH": str(folder)})
+    return Place(
+        workspace=workspace,
+        spec_file=tmp_path / "spec",
+        result_file=tmp_path / "result.json",
+        env={"PATH": str(folder)},
+    )
 
 
 def test_without_a_list_everything_may_run(place: Place) -> None:

@@ -41,6 +41,7 @@ def test_a_beat_writes_the_lease_by_the_spines_own_clock(beater: Beater, tmp_pat
         (problem("not_found", 404), "ended"),
         (problem("gone", 410), "ended"),
         ((409, {"error": "not_running", "status": "cancelled", "cancelRequested": True}), "cancelled"),
+        (problem("unauthorized", 401), "locked out"),
     ],
 )
 def test_a_job_that_is_not_ours_any_more_pulls_the_leash(
@@ -58,7 +59,7 @@ def test_a_job_that_is_not_ours_any_more_pulls_the_leash(
     assert leasefile.refusal(tmp_path / "lease.json") == "job j1 is not held any more"
 
 
-@pytest.mark.parametrize("answer", [problem("unavailable", 503), problem("unauthorized", 401), (500, {"x": 1})])
+@pytest.mark.parametrize("answer", [problem("unavailable", 503), (500, {"x": 1})])
 def test_without_a_usable_answer_the_work_goes_on_and_the_lease_runs_out(
     beater: Beater, fake: FakeSpine, leash: Leash, tmp_path: Path, answer: tuple[int, dict[str, object]]
 ) -> None:

@@ -70,7 +70,7 @@ def test_the_virtual_environment_is_not_on_the_path_of_children() -> None:
 
 def test_the_table_lists_exactly_what_is_read() -> None:
     source = Path(settings.__file__).read_text()
-    body = source[source.index("def from_env") : source.index("def _urls")]
+    body = source[source.index("def from_env") : source.index("def urls")]
     read = set(re.findall(r'"((?:SPINE|CLAW)_[A-Z_]+)"', body))
     assert {row.name for row in settings.SETTINGS} == read
     assert all(row.meaning for row in settings.SETTINGS)

@@ -4,13 +4,14 @@ import falcon.asgi
 import pytest
 from falcon import testing
 
+from contract.clock import SystemClock
 from contract.errors import InvalidField, Unauthorized
 from contract.ids import token_digest
 from spine.api.auth import Auth
 from spine.queue.access import Caller, Principal
 
 HEAD, LEFT = Principal("head", "head"), Principal("left-claw", "claw")
-AUTH = Auth({token_digest("head-token"): HEAD, token_digest("left-token"): LEFT})
+AUTH = Auth({token_digest("head-token"): HEAD, token_digest("left-token"): LEFT}, SystemClock())
 
 
 def request(*headers: tuple[str, str]) -> falcon.asgi.Request:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spine.store import attempts, comments, events, idempotency, jobs, logs, migrations
+from spine.store import attempts, comments, events, idempotency, jobs, leases, listing, logs, migrations
 from spine.store.migrations import migrate
 from spine.store.models import TABLES
 
@@ -106,19 +106,19 @@ QUEUED = ("queued",)
 PLANS = {
     "a job by its id": (jobs._BY_ID, "sqlite_autoindex_jobs_1"),
     "the next of a lane": (jobs._READY, "jobs_ready"),
-    "leases that are over": (jobs._OVERDUE, "jobs_lease"),
-    "the next lease end": (jobs._NEXT_LEASE_END, "jobs_lease"),
-    "grace": (jobs._GRACE, "jobs_lease"),
-    "a heartbeat": (jobs._EXTEND, "sqlite_autoindex_jobs_1"),
+    "leases that are over": (leases._OVERDUE, "jobs_lease"),
+    "the next lease end": (leases._NEXT_LEASE_END, "jobs_lease"),
+    "grace": (leases._GRACE, "jobs_lease"),
+    "a heartbeat": (leases._EXTEND, "sqlite_autoindex_jobs_1"),
     "events after": (events._AFTER, "PRIMARY KEY"),
     "events of a job": (events._OF_JOB, "events_job"),
     "comments": (comments._OF_JOB, "comments_job"),
     "an attempt": (attempts._FIND, "PRIMARY KEY"),
     "old keys": (idempotency._PRUNE, "idempotency_age"),
     "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
-    "a list": (jobs._matching_statement((), False, False, False, False), "PRIMARY KEY"),
-    "a list of what is queued": (jobs._matching_statement(QUEUED, False, False, False, False), "jobs_status"),
-    "what a v0 claw asks for": (jobs._matching_statement(QUEUED, True, True, False, False), "jobs_queued"),
+    "a list": (listing._select((), *[False] * 6), "PRIMARY KEY"),
+    "a list of what is queued": (listing._select(QUEUED, *[False] * 6), "jobs_status"),
+    "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 
 

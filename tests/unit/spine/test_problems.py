@@ -10,6 +10,11 @@ from contract.errors import BY_CODE, SpineError, from_problem
 from spine.api.problems import STATUS, document
 
 HTTP = {
+    "not_awaiting": 409,
+    "spec_changed": 409,
+    "dedupe_conflict": 409,
+    "no_late_result": 409,
+    "lease_held": 409,
     "bad_json": 400,
     "missing_file": 400,
     "unauthorized": 401,

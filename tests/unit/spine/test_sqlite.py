@@ -15,8 +15,9 @@ from tests.suites.manual_clock import START_MS, ManualClock
 
 from contract.errors import Conflict, Internal, StorageFull, Unavailable
 from spine.store.engine import Refusal, Signals, Tx
+from spine.store.lock import DataDirBusy
 from spine.store.migrations import NewerStore
-from spine.store.sqlite import DataDirBusy, SqliteEngine, StoreUnusable
+from spine.store.sqlite import SqliteEngine, StoreUnusable
 
 PUT = Raw("INSERT INTO meta (key, value) VALUES (?, ?)", "key", "value")
 PUT_OR_END = Raw("INSERT OR ROLLBACK INTO meta (key, value) VALUES (?, ?)", "key", "value")

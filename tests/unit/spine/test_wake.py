@@ -254,11 +254,11 @@ def test_news_deadlines_and_logs() -> None:
 
 
 def test_signals_merge() -> None:
-    one = Signals({1: 2}, None, False, {"a"})
-    one.merge(Signals({1: 1, 3: 1}, 9, True, {"b"}))
-    one.merge(Signals({}, 12, False, set()))
-    one.merge(Signals({}, 7, False, set()))
-    assert one == Signals({1: 3, 3: 1}, 7, True, {"a", "b"})
+    one = Signals({1: 2}, None, False, logs={"a"})
+    one.merge(Signals({1: 1, 3: 1}, 9, True, logs={"b"}))
+    one.merge(Signals({}, 12, False, everything=True))
+    one.merge(Signals({}, 7, False))
+    assert one == Signals({1: 3, 3: 1}, 7, True, everything=True, logs={"a", "b"})
 
 
 # --- any order of things ---------------------------------------------------------------------------------------------
