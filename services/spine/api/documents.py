@@ -14,6 +14,7 @@ from typing import NamedTuple
 from falcon.asgi import Request, Response
 
 from contract import __version__
+from contract.errors import Unauthorized
 from contract.states import UNFINISHED, Status
 from contract.wire import ANY_TARGET, CLAIM_MOST, CLAIM_WAIT_MOST
 from spine.api import openapi
@@ -76,11 +77,19 @@ class Documents:
         core, text = self._core, self._skill
         resp.set_header("Vary", "Authorization")
         if req.get_header("Authorization") is not None:
-            principal = core.auth.caller(req).principal
-            standing = await core.read(lambda tx: look(tx, principal))
-            text = joined(text, part(core.settings, standing), at_end=core.settings.skill_md_path is not None)
+            text = await self._with_part(req, text)
             resp.set_header("Cache-Control", "private, no-cache")
         _answer(req, resp, text, MARKDOWN)
+
+    async def _with_part(self, req: Request, text: str) -> str:
+        """Add the caller's part. Who has a token that is not known is anyone (contract: native dialect, Routes)."""
+        core = self._core
+        try:
+            principal = core.auth.caller(req).principal
+        except Unauthorized:
+            return text
+        standing = await core.read(lambda tx: look(tx, principal))
+        return joined(text, part(core.settings, standing), at_end=core.settings.skill_md_path is not None)
 
 
 def _answer(req: Request, resp: Response, text: str, media: str) -> None:
