@@ -9,9 +9,10 @@ from tests.suites.manual_clock import ManualClock
 
 from contract import wire
 from contract.clock import Clock
-from spine.queue import claim, history, joblog, listing, reap, settle
+from spine.queue import claim, fleet, history, joblog, listing, reap, settle, steer
 from spine.queue import comment as commenting
 from spine.queue import submit as submitting
+from spine.queue import why as explaining
 from spine.queue.access import Caller, Principal
 from spine.queue.rules import Rules
 from spine.store import attempts, events, jobs
@@ -169,6 +170,45 @@ class Store:
         """Append to a log; return its size."""
         return self.write(lambda tx: joblog.append(tx, self.rules, caller, job_id, fence, offset, data))[1]
 
+    # --- a head's decisions ----------------------------------------------------------------------------------------
+
+    def submit_all(self, *items: dict[str, Any]) -> list[tuple[JobRow, bool]]:
+        """Submit a list; return each job and whether it is new."""
+        requests = msgspec.json.decode(msgspec.json.encode(items), type=list[wire.Submit])
+        return self.write(lambda tx: submitting.submit_all(tx, self.rules, HEAD, requests))
+
+    def cancel(self, job_id: str, reason: str | None = None) -> JobRow:
+        """Cancel a job."""
+        return self.write(lambda tx: steer.cancel(tx, HEAD, job_id, reason))
+
+    def approve(self, job_id: str, digest: str | None = None) -> JobRow:
+        """Approve a job."""
+        return self.write(lambda tx: steer.approve(tx, HEAD, job_id, digest))
+
+    def reject(self, job_id: str, reason: str | None = None) -> JobRow:
+        """Refuse to approve a job."""
+        return self.write(lambda tx: steer.reject(tx, HEAD, job_id, reason))
+
+    def review(self, job_id: str, decision: str, text: str | None = None) -> JobRow:
+        """Accept a job, or send it back."""
+        return self.write(lambda tx: steer.review(tx, HEAD, job_id, decision, text))
+
+    def retry(self, job_id: str) -> JobRow:
+        """Queue an ended job again."""
+        return self.write(lambda tx: steer.retry(tx, HEAD, job_id))
+
+    def adopt(self, job_id: str, fence: int) -> JobRow:
+        """Take a late result."""
+        return self.write(lambda tx: steer.adopt(tx, HEAD, job_id, fence))
+
+    def machine(self, name: str, state: str) -> None:
+        """Drain, pause or resume a machine that has been heard of."""
+        self.write(lambda tx: fleet.set_state(tx, HEAD, name, state))
+
+    def target(self, name: str, paused: bool) -> None:
+        """Pause or resume a target."""
+        self.write(lambda tx: fleet.pause_target(tx, HEAD, name, paused))
+
     def reap(self) -> tuple[int, int | None]:
         """Make one pass of the reaper."""
         done = self.write(reap.reap)
@@ -181,6 +221,11 @@ class Store:
         found = self.read(lambda tx: jobs.find(tx, job_id))
         assert found is not None
         return found
+
+    def why(self, job_id: str) -> list[tuple[str, list[str]]]:
+        """Return the codes of the reasons why a job does not run, each with the jobs that it names."""
+        job = self.job(job_id)
+        return [(r.code, r.jobs) for r in self.read(lambda tx: explaining.why(tx, job)).reasons]
 
     def attempts(self, job_id: str) -> list[AttemptRow]:
         """Return a job's claims."""

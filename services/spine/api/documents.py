@@ -74,7 +74,7 @@ class Documents:
 
     async def on_get_skill(self, req: Request, resp: Response) -> None:
         """GET /skill.md: as it is without a token, with a part for the caller when there is one."""
-        core, text = self._core, self._skill
+        text = self._skill
         resp.set_header("Vary", "Authorization")
         if req.get_header("Authorization") is not None:
             text = await self._with_part(req, text)
