@@ -7,11 +7,13 @@ import falcon
 import falcon.asgi
 import falcon.media
 import structlog
+from falcon.asgi import Request, Response
 
 from contract.clock import Clock, SystemClock
 from spine.api import problems, routes
 from spine.api.auth import Auth
 from spine.api.blobs import Blobs
+from spine.api.body import known_query
 from spine.api.core import Core
 from spine.api.documents import Documents
 from spine.api.events import Events
@@ -71,7 +73,7 @@ class Server:
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old)
 
-    # --- lifespan (Falcon calls these by name) -----------------------------------------------------------------------
+    # --- middleware (Falcon calls these by name) ---------------------------------------------------------------------
 
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """Begin: excuse leases that ended while no server ran, then tick."""
@@ -92,6 +94,12 @@ class Server:
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
         _log.info("spine.stopped")
+
+    async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:
+        """Refuse names in the query string that the table of routes does not have."""
+        known = routes.QUERIES.get((req.uri_template or "", req.method)) if req.query_string else None
+        if known is not None:
+            known_query(req, *known)
 
 
 # The table in short: path, noun, suffix and who may call. In full it stands in `spine.api.routes`.

@@ -15,7 +15,7 @@ from msgspec import UNSET
 from contract import __version__, wire
 from contract.errors import BY_CODE, SpineError
 from contract.states import Status
-from spine.api.calls import ANSWER_HEADERS, BYTES, FORM, LENIENT, Call, Content, Param, Route, common
+from spine.api.calls import ANSWER_HEADERS, BYTES, FORM, LENIENT, STREAM, Call, Content, Param, Route, common
 from spine.api.problems import RETRY_AFTER, STATUS
 from spine.api.routes import ROUTES
 
@@ -24,6 +24,15 @@ _PROBLEM = "application/problem+json"
 _MOMENT = re.compile(r"(At|Until|Before)$")
 _MOMENTS = frozenset({"t", "at", "until", "since"})
 _STATUSES = [status.value for status in Status]
+# Of a stream each reader sees events, not one text: there is nothing to say of the whole.
+_MEDIA_SCHEMAS: dict[str, dict[str, Any]] = {"application/json": {"type": "object"}, STREAM: {}}
+_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a-z_]+$"}
+_IN_PATH = {
+    "job_id": _ID,
+    "blob_id": _ID,
+    "name": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9][a-z0-9._-]*$"},
+}
+_LEASE_NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}
 _MEANINGS = {
     200: "Done.",
     201: "Made.",
@@ -72,9 +81,10 @@ def path_of(route: Route, call: Call) -> str:
 
 
 def _with_parameters(path: str, item: dict[str, Any]) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)}", path)
-    schema = {"type": "string", "minLength": 1}
-    found = [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    found = []
+    for name in re.findall(r"{(\w+)}", path):
+        schema = _LEASE_NAME if path.startswith("/leases/") else _IN_PATH[name]
+        found.append({"name": name, "in": "path", "required": True, "schema": schema})
     return ({"parameters": found} if found else {}) | item
 
 
@@ -144,7 +154,7 @@ def _content(kinds: tuple[Content, ...]) -> dict[str, Any]:
         found["application/json"] = {"schema": records[0] if len(records) == 1 else {"anyOf": records}}
     for kind in kinds:
         if isinstance(kind, str):
-            found[kind] = {"schema": {"type": "object"} if kind == "application/json" else {"type": "string"}}
+            found[kind] = {"schema": _MEDIA_SCHEMAS.get(kind, {"type": "string"})}
     return found
 
 
@@ -213,6 +223,8 @@ def _refine(member: str, part: dict[str, Any]) -> None:
             option["format"] = "date-time"
         if option.get("type") == "string" and member == "status":
             option["enum"] = _STATUSES
+    if member == "meta":
+        part["type"] = "object"
 
 
 def _problem() -> dict[str, Any]:

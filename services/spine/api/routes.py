@@ -257,3 +257,20 @@ _FLEET = (
 )
 
 ROUTES: tuple[Route, ...] = (*_SERVER, *_JOBS, *_FLEET)
+
+# v0's routes, probes and documents: names in the query string that mean nothing are ignored there.
+_LOOSE = frozenset(
+    {
+        *("/health", "/healthz", "/ready", "/metrics", "/skill.md", "/openapi.json", "/llms.txt"),
+        *("/jobs", "/jobs/{job_id}", "/jobs/{job_id}/claim", "/jobs/{job_id}/heartbeat", "/jobs/{job_id}/complete"),
+        *("/jobs/{job_id}/fail", "/jobs/{job_id}/release", "/jobs/{job_id}/comment", "/blobs", "/blobs/{blob_id}"),
+    }
+)
+
+# What the query string may hold, by path and method; all other names are refused.
+QUERIES: dict[tuple[str, str], tuple[str, ...]] = {
+    (route.path, call.method): tuple(param.name for param in call.params if param.place == "query")
+    for route in ROUTES
+    for call in route.calls
+    if route.path not in _LOOSE
+}

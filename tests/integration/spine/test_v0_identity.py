@@ -48,7 +48,7 @@ def test_open_routes_need_no_token(server: Server, path: str) -> None:
     assert server.nobody.get(path).status == 200
 
 
-@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("path", [path for path in OPEN if path != "/skill.md"])  # which is rendered for its token
 def test_open_routes_do_not_mind_a_wrong_token(server: Server, path: str) -> None:
     assert Api(server.port, "nonsense").get(path).status == 200
 
