@@ -14,7 +14,7 @@ from head.board import Need, Picture, Waiting
 from head.tables import MACHINE_STYLES
 
 _SOON_SECONDS = 15
-_DO = {"approval": "approve", "review": "review", "late": "adopt"}
+_DO = {"approval": "approve | reject", "review": "review: accept | rework", "late": "adopt"}
 
 
 class BoardView:
@@ -116,12 +116,11 @@ def _waiting(found: list[Waiting], rows: int) -> Table:
 def _needs(found: list[Need], rows: int) -> Table:
     table = _grid(1, 2)
     for need in found[:rows]:
-        last = {"review": " accept|rework", "late": f" {need.fence}"}.get(need.kind, "")
         table.add_row(
             Text(need.job.id, "bold"),
             Text(words.what(need.job)),
             Text(need.kind if need.kind != "late" else "late result", "magenta"),
-            Text(f"spine-head {_DO[need.kind]} {need.job.id}{last}", "dim"),
+            Text(_DO[need.kind] + ("" if need.fence is None else f" {need.fence}"), "dim"),
         )
     return _rest(table, len(found) - rows)
 

@@ -12,7 +12,7 @@ from rich.live import Live
 
 from contract.errors import SpineError
 from contract.wire import Event
-from head import exits, follow
+from head import follow
 from head.board import Board, Picture
 from head.boardview import BoardView
 from head.desk import Desk, as_json, pass_desk
@@ -55,10 +55,7 @@ def watch(desk: Desk, ids: tuple[str, ...], once: bool, json: bool) -> None:
         return
     view = BoardView()
     with Live(view, console=screen.out, refresh_per_second=4, vertical_overflow="crop"):
-        try:
-            _Table(desk).run(view)
-        except KeyboardInterrupt:
-            sys.exit(exits.OK)
+        _Table(desk).run(view)
 
 
 class _Lines:
