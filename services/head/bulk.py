@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from contract.errors import SpineError
 from contract.head_client import HeadClient
 from contract.states import TRANSITIONS, Action, Status
+from head import exits
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
 
@@ -43,7 +44,7 @@ def bulk(desk: Desk, /, verb: str, everything: bool, reason: str | None, yes: bo
     client = desk.client()
     if not yes and not _agreed(client, verb, narrowed):
         complain("nothing was changed")
-        sys.exit(1)
+        sys.exit(exits.ERROR)
     total = {"matched": 0, "changed": 0}
     try:
         _walk(desk, client, verb, narrowed or {"all": True}, reason, total)

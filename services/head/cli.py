@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import bulk, exits, fleet, looping, read, skill, steer, streams, submit
+from head import bulk, exits, fleet, looping, read, skill, steer, streams, submit, watching
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -29,7 +29,7 @@ for _command in (
     submit.submit,
     read.listing,
     read.show,
-    read.watch,
+    watching.watch,
     streams.logs,
     read.comment,
     streams.events,

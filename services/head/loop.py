@@ -243,9 +243,8 @@ class Loop:
         command = self._policy.notify
         if command is None:
             return False
-        ran = hooks.run(
-            command, msgspec.json.encode(job), self._env_of(job, event, reason), self._policy.notify_timeout_seconds
-        )
+        seconds = self._policy.notify_timeout_seconds
+        ran = hooks.run(command, msgspec.json.encode(job), self._env_of(job, event, reason), seconds)
         if ran.code == 0:
             self._tell(News("notified", job, reason))
         else:

@@ -1,4 +1,4 @@
-"""The commands about jobs that exist: list, show, watch, comment."""
+"""The commands about jobs that exist: list, show, comment."""
 
 import sys
 from collections import deque
@@ -11,7 +11,6 @@ from contract.states import Status
 from contract.wire import Job
 from head import page, specs, tables
 from head.desk import Desk, as_json, job_id, pass_desk
-from head.submit import follow_all
 from head.words import Line
 
 _PAGE = 500
@@ -59,15 +58,6 @@ def show(desk: Desk, job_id: str, json: bool) -> None:
         desk.screen.json(msgspec.to_builtins(job) | {"history": attempts})
     else:
         desk.screen.show(page.page(job, attempts))
-
-
-@click.command()
-@click.argument("ids", metavar="ID", nargs=-1, required=True)
-@as_json
-@pass_desk
-def watch(desk: Desk, ids: tuple[str, ...], json: bool) -> None:
-    """Follow jobs to their end, as submit --wait does; the exit code tells how they ended."""
-    sys.exit(follow_all(desk, ids, json, announce=len(ids) > 1 and not json))
 
 
 @click.command()

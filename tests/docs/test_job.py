@@ -20,7 +20,7 @@ def test_every_member_of_the_object_form_is_there() -> None:
 
 def test_the_example_can_be_read() -> None:
     examples = [msgspec.json.decode(block.text) for block in blocks(PAGE) if block.info == "json"]
-    assert [spec.parse(example["spec"]).phases[0].name for example in examples] == ["test"]
+    assert [spec.parse(example["spec"]).phases[0].name for example in examples] == ["test", "plan"]
 
 
 def test_every_variable_that_a_child_gets_is_there() -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from contract.client import SpineClient
 from contract.errors import SpineError
+from contract.head_client import HeadClient
 from contract.wire import Job
 
 HEAD = "head-token-of-the-tests"
@@ -50,7 +50,7 @@ class Spine:
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self.process: subprocess.Popen[bytes] | None = None
-        self.head = SpineClient(self.url, HEAD)
+        self.head = HeadClient(self.url, HEAD)
 
     def start(self) -> None:
         env = base_env(
@@ -179,12 +179,41 @@ def spine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spine]:
     server.stop(signal.SIGKILL)
 
 
+class Newcomer(Claw):
+    """A machine that knows nothing of the spine yet: its home is empty, and so is its environment."""
+
+    def __init__(self, spine: Spine, name: str, folder: Path) -> None:
+        super().__init__(spine, name, folder)
+        self.state = folder / ".spine"
+        self.state_file = self.state / "current-job.json"
+
+    def env(self, **more: str) -> dict[str, str]:
+        return base_env(HOME=str(self.folder), CLAW_HEARTBEAT_SECONDS="1", CLAW_TICK_SECONDS="1", **more)
+
+    def code(self) -> str:
+        return self.spine.head.join_code(self.name).code
+
+    def join(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.cli("join", self.spine.url, self.code(), *words, **more)
+
+    def stored(self) -> str:
+        """The token that it has now."""
+        return (self.state / "token").read_text().strip()
+
+
 _names = itertools.count()
 
 
 @pytest.fixture
 def claw(spine: Spine, tmp_path: Path) -> Iterator[Claw]:
     machine = Claw(spine, NAMES[next(_names)], tmp_path / "machine")
+    yield machine
+    machine.kill_all()
+
+
+@pytest.fixture
+def newcomer(spine: Spine, tmp_path: Path) -> Iterator[Newcomer]:
+    machine = Newcomer(spine, f"new-{next(_names)}", tmp_path / "newcomer")
     yield machine
     machine.kill_all()
 

@@ -10,6 +10,7 @@ from tests.support.eventually import eventually
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.client import SpineClient
+from contract.clock import parse_iso
 from head import exits
 
 
@@ -35,6 +36,55 @@ def test_options_become_the_job(head: Head, client: SpineClient) -> None:
         90,
     )
     assert (sorted(job.requires), job.meta) == (["git", "gpu"], {"team": "web"})
+
+
+def test_every_other_option_becomes_its_field(head: Head, client: SpineClient) -> None:
+    first = head.submit("first")
+    words = ["--not-before", "2030-01-31T08:00:00Z", "--concurrency-key", "prod", "--concurrency-limit", "2"]
+    words += ["--after", first, "--dedupe-key", "d-1", "--needs-approval", "--needs-review", "--notify", "ops"]
+    words += ["--notify", "me", "--parent", first, "--retry-backoff", "1.5", "--retry-factor", "3", "--retry-max", "60"]
+    job = client.job(head.submit("x", *words))
+    assert (job.status, job.not_before, job.after, job.parent_id) == (
+        "waiting",
+        "2030-01-31T08:00:00.000Z",
+        [first],
+        first,
+    )
+    assert (job.concurrency_key, job.concurrency_limit, job.dedupe_key) == ("prod", 2, "d-1")
+    assert (job.needs_approval, job.needs_review, job.notify) == (True, True, ["ops", "me"])
+    assert job.retry is not None
+    assert (job.retry.backoff_seconds, job.retry.factor, job.retry.max_seconds) == (1.5, 3.0, 60.0)
+    assert head.submit("another", "--dedupe-key", "d-1") == job.id
+    page = head.run("show", job.id).stdout
+    for said in (
+        f"after        {first}",
+        "prod (limit 2)",
+        "1.5 s, times 3, at most 1 min 00 s",
+        "pending: spine-head",
+    ):
+        assert said in page, page
+
+
+def test_a_delay(head: Head, client: SpineClient) -> None:
+    job = client.job(head.submit("x", "--delay", "3600"))
+    assert job.not_before is not None
+    assert parse_iso(job.not_before) - parse_iso(job.created_at) == 3_600_000
+
+
+def test_a_list_is_taken_whole_or_not_at_all(head: Head, client: SpineClient, tmp_path: Path) -> None:
+    (tmp_path / "jobs.json").write_text('[{"spec": "a"}, {"spec": {"run": "b"}, "label": "own"}]')
+    ids = head.run("submit", "--list", "jobs.json", "--label", "common", "--needs-review").stdout.split()
+    jobs = [client.job(job_id) for job_id in ids]
+    assert [(job.spec, job.label, job.needs_review) for job in jobs] == [
+        ("a", "common", True),
+        ({"run": "b"}, "own", True),
+    ]
+    assert [job["spec"] for job in head.json("submit", "--list", "jobs.json")["jobs"]] == ["a", {"run": "b"}]
+    before = head.json("list", "--limit", "0")["matched"]
+    bad = '[{"spec": "a"}, {"spec": "b", "target": "nowhere"}]'
+    refused = head.run("submit", "--list", "-", stdin=bad, code=exits.REFUSED_DATA)
+    assert refused.stderr.startswith("spine-head: [1].target")
+    assert head.json("list", "--limit", "0")["matched"] == before
 
 
 def test_phases_and_a_repository(head: Head, client: SpineClient) -> None:
@@ -85,6 +135,11 @@ def test_json_is_the_job(head: Head) -> None:
         (("--phase", "make"), exits.USAGE, "NAME=COMMAND"),
         (('{"run": }',), exits.USAGE, "JSON"),
         (("  ",), exits.USAGE, "empty"),
+        (("x", "--retry-factor", "2"), exits.USAGE, "--retry-backoff"),
+        (("x", "--delay", "5", "--not-before", "2030-01-01T00:00:00Z"), exits.REFUSED_DATA, "delaySeconds"),
+        (("x", "--after", "nope"), exits.REFUSED_DATA, "after"),
+        (("--list", "nothing.json"), exits.NOT_FOUND, "nothing.json"),
+        (("x", "--list", "nothing.json"), exits.USAGE, "--list"),
         (("--file", "nothing.json"), exits.NOT_FOUND, "nothing.json"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.env import SettingsError
-from head.settings import from_env
+from head.settings import for_commands, from_env
 
 
 def test_defaults() -> None:
@@ -25,6 +25,7 @@ def test_several_addresses_and_a_token_file(tmp_path: Path) -> None:
     ("env", "faults"),
     [
         ({}, ["SPINE_TOKEN"]),
+        ({"SPINE_TOKEN": "a", "HEAD_STATE_DIR": "here", "HEAD_SKILLS_DIR": "x"}, ["HEAD_STATE_DIR", "HEAD_SKILLS_DIR"]),
         ({"SPINE_BASE_URL": "ftp://a"}, ["SPINE_TOKEN", "SPINE_BASE_URL"]),
         ({"SPINE_TOKEN": "a", "SPINE_TOKEN_FILE": "/b"}, ["SPINE_TOKEN"]),
         ({"SPINE_TOKEN_FILE": "/not/there"}, ["SPINE_TOKEN_FILE"]),
@@ -35,3 +36,14 @@ def test_every_fault_is_named(env: dict[str, str], faults: list[str]) -> None:
     with pytest.raises(SettingsError) as found:
         from_env(env)
     assert [fault.split(":")[0] for fault in found.value.faults] == faults
+
+
+def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = from_env({"SPINE_TOKEN": "t0ken", "HEAD_STATE_DIR": "/var/lib/head"})
+    assert (settings.state_dir, settings.skills_dir) == (Path("/var/lib/head"), tmp_path / ".openclaw/skills")
+
+
+def test_commands_see_the_name_of_a_token_file_and_no_token() -> None:
+    seen = for_commands({"PATH": "/bin", "SPINE_TOKEN": "t0ken", "SPINE_TOKEN_FILE": "/token", "SPINE_BASE_URL": "u"})
+    assert seen == {"PATH": "/bin", "SPINE_TOKEN_FILE": "/token", "SPINE_BASE_URL": "u"}

@@ -1,0 +1,180 @@
+"""What the live table shows: who runs what, what waits and why, what needs a person, what has ended lately.
+
+Kept up to date from lists and events; how it looks is decided in `head.boardview`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from contract.clock import iso, parse_iso
+from contract.errors import Gone, NotFound
+from contract.head_client import HeadClient
+from contract.states import TERMINAL, Status
+from contract.wire import Event, Job, Machine, Reason
+from head import words
+from head.steer import candidates
+
+SHOWN_MOST = 50
+_WHY_MOST = 20
+_ENDED_MOST = 10
+_LATE_LOOKS = 50
+_PAGE = 500
+_FETCH_MOST = 50  # over it one list is cheaper than single looks
+# Reviews and late results of jobs older than this are not looked for; those that come while we look are shown.
+BACK_MS = 7 * 86_400_000
+_TOLD = frozenset(
+    {"job.completed", "job.adopted", "job.failed", "job.dead", "job.cancelled", "job.rejected", "job.reviewed"}
+    | {"job.retried", "job.late_result"}
+)
+
+
+class Waiting(msgspec.Struct, rename="camel", kw_only=True):
+    """A job that has not begun, and the first reason why; None where it was not asked for."""
+
+    job: Job
+    why: Reason | None
+
+
+class Need(msgspec.Struct, rename="camel", kw_only=True):
+    """A job that a person has to decide about: `approval`, `review`, or a `late` result with its fence."""
+
+    kind: str
+    job: Job
+    fence: int | None = None
+
+
+class Picture(msgspec.Struct, rename="camel", kw_only=True):
+    """One look at the fleet; `more…` says that there are more than are listed. `at` is the spine's time."""
+
+    at: str
+    running: list[Job] = []
+    more_running: bool = False
+    waiting: list[Waiting] = []
+    more_waiting: bool = False
+    needs_person: list[Need] = []
+    ended: list[Job] = []
+    machines: list[Machine] = []
+    paused_targets: list[str] = []
+
+
+class Board:
+    """Looks at the spine; not safe for several threads."""
+
+    def __init__(self, client: HeadClient) -> None:
+        self._client = client
+        self._reviews: dict[str, Job] = {}
+        self._late: dict[str, tuple[Job, int]] = {}
+        self._ended: dict[str, Job] = {}
+        self._since = ""
+
+    def load(self) -> str | None:
+        """Look for what lists alone tell; return a cursor from which on events have to be noted.
+
+        Raises:
+            SpineError
+        """
+        self._since = str(self._client.health()["time"])
+        self._reviews, self._late, self._ended = {}, {}, {}
+        after = iso(max(0, parse_iso(self._since) - BACK_MS))
+        newest: Job | None = None
+        suspects: list[Job] = []
+        for job in self._all(since=after):
+            if newest is None or job.updated_at > newest.updated_at:
+                newest = job
+            if job.status in TERMINAL:
+                self._keep(job)
+            if job.status != Status.DONE and job.fence > 0:
+                suspects = [*suspects[-_LATE_LOOKS + 1 :], job]
+        for job in suspects:
+            self._look_for_late(job)
+        return None if newest is None else self._cursor_of(newest.id)
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Take in what has happened.
+
+        Raises:
+            SpineError
+        """
+        ids = {event.job_id: None for event in events if event.type in _TOLD and event.at >= self._since}
+        if len(ids) > _FETCH_MOST:
+            self.load()
+            return
+        for job_id in ids:
+            try:
+                job = self._client.job(job_id or "")
+            except (NotFound, Gone):
+                continue
+            for known in (self._reviews, self._late, self._ended):
+                known.pop(job.id, None)
+            self._keep(job)
+            if job.status != Status.DONE and job.fence > 0:
+                self._look_for_late(job)
+
+    def look(self) -> Picture:
+        """Return the fleet as it is now.
+
+        Raises:
+            SpineError
+        """
+        running = self._client.jobs(status="running", limit=SHOWN_MOST)
+        waiting = self._client.jobs(status="waiting,queued", limit=SHOWN_MOST)
+        approvals = [job for job in waiting.jobs if job.approval is not None and job.approval.state == "pending"]
+        rest = [job for job in waiting.jobs if job not in approvals]
+        fleet = self._client.machines()
+        needs = [Need(kind="approval", job=job) for job in approvals]
+        needs += [Need(kind="review", job=job) for job in self._reviews.values()]
+        needs += [Need(kind="late", job=job, fence=fence) for job, fence in self._late.values()]
+        return Picture(
+            at=str(self._client.health()["time"]),
+            running=running.jobs,
+            more_running=isinstance(running.next_cursor, str),
+            waiting=[Waiting(job=job, why=self._why(job.id) if n < _WHY_MOST else None) for n, job in enumerate(rest)],
+            more_waiting=isinstance(waiting.next_cursor, str),
+            needs_person=needs,
+            ended=sorted(self._ended.values(), key=_end, reverse=True)[:_ENDED_MOST],
+            machines=[machine for machine in fleet.machines if machine.revoked_at is None],
+            paused_targets=fleet.paused_targets,
+        )
+
+    def _keep(self, job: Job) -> None:
+        if words.needs_review(job):
+            self._reviews[job.id] = job
+        if job.status in TERMINAL:
+            self._ended[job.id] = job
+            if len(self._ended) > 4 * _ENDED_MOST:
+                kept = sorted(self._ended.values(), key=_end)[-_ENDED_MOST:]
+                self._ended = {one.id: one for one in kept}
+
+    def _look_for_late(self, job: Job) -> None:
+        found = candidates(self._client.attempts(job.id))
+        if found:
+            self._late[job.id] = (job, found[-1].fence)
+
+    def _why(self, job_id: str) -> Reason | None:
+        try:
+            return next(iter(self._client.why(job_id).reasons), None)
+        except (NotFound, Gone):
+            return None
+
+    def _all(self, **query: Any) -> Iterable[Job]:
+        while True:
+            page = self._client.jobs(**query, limit=_PAGE)
+            yield from page.jobs
+            if not isinstance(page.next_cursor, str):
+                return
+            query["cursor"] = page.next_cursor
+
+    def _cursor_of(self, job_id: str) -> str | None:
+        """Return the cursor of a job's last event: a place near the end of all events, found without reading them."""
+        cursor: str | None = None
+        while True:
+            page = self._client.events(cursor, job_id, limit=1000)
+            if not page.events:
+                return cursor
+            cursor = page.next_cursor
+
+
+def _end(job: Job) -> str:
+    return job.finished_at or job.updated_at

@@ -1,0 +1,114 @@
+"""spine-head watch without an id: the fleet as lines of JSON, and as a table on a terminal."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.integration.head.conftest import Claw, Head, end
+from tests.support.spine_process import SpineProcess
+
+from contract.errors import StaleFence
+from head import exits
+
+
+class Lines:
+    """A board on a pipe."""
+
+    def __init__(self, head: Head) -> None:
+        self.process: subprocess.Popen[str] = head.start("watch")
+
+    def until(self, look: Any) -> Any:
+        """Read lines until one fits; return it."""
+        assert self.process.stdout is not None
+        while line := self.process.stdout.readline():
+            found = json.loads(line)
+            if look(found):
+                return found
+        raise AssertionError(f"it ended: {self.process.stderr and self.process.stderr.read()}")
+
+
+@pytest.fixture
+def lines(head: Head) -> Iterator[Lines]:
+    board = Lines(head)
+    yield board
+    board.process.send_signal(signal.SIGINT)
+    assert end(board.process)[0] == exits.INTERRUPTED
+
+
+def ids(found: list[dict[str, Any]]) -> list[str]:
+    return [one.get("job", one)["id"] for one in found]
+
+
+def kinds(picture: dict[str, Any], job_id: str) -> list[str]:
+    return [need["kind"] for need in picture["needsPerson"] if need["job"]["id"] == job_id]
+
+
+def test_a_job_wanders_through_the_board(lines: Lines, head: Head, claw: Claw) -> None:
+    job_id = head.submit("a task", "--needs-approval", "--needs-review")
+    assert kinds(lines.until(lambda found: kinds(found, job_id)), job_id) == ["approval"]
+    head.run("approve", job_id)
+    seen = lines.until(lambda found: job_id in ids(found["waiting"]))
+    assert [one["why"]["code"] for one in seen["waiting"] if one["job"]["id"] == job_id] == ["no_machine"]
+    fence = claw.take(job_id).fence
+    lines.until(lambda found: job_id in ids(found["running"]))
+    claw.complete(job_id, fence, 1)
+    seen = lines.until(lambda found: kinds(found, job_id))
+    assert (kinds(seen, job_id), ids(seen["ended"])[0], ids(seen["running"])) == (["review"], job_id, [])
+    head.run("review", job_id, "accept")
+    lines.until(lambda found: not kinds(found, job_id))
+
+
+def test_late_results_ask_for_a_person(lines: Lines, head: Head, claw: Claw) -> None:
+    job_id = head.submit()
+    first = claw.take(job_id).fence
+    claw.release(job_id, first)
+    with pytest.raises(StaleFence):
+        claw.complete(job_id, claw.take(job_id).fence - 1, {"late": True})
+    seen = lines.until(lambda found: kinds(found, job_id))
+    assert [(need["kind"], need["fence"]) for need in seen["needsPerson"]] == [("late", first)]
+    once = json.loads(head.run("watch", "--once").stdout)
+    assert kinds(once, job_id) == ["late"]
+    head.run("adopt", job_id, str(first))
+    lines.until(lambda found: not kinds(found, job_id) and ids(found["ended"])[0] == job_id)
+
+
+def test_it_outlives_the_spine(lines: Lines, head: Head, spine: SpineProcess) -> None:
+    lines.until(lambda found: True)
+    spine.kill9()
+    assert lines.process.stderr is not None
+    assert "the spine does not answer" in lines.process.stderr.readline()
+    spine.start()
+    job_id = head.submit("after the night")
+    lines.until(lambda found: job_id in ids(found["waiting"]))
+
+
+def test_a_picture_on_a_terminal_has_no_text_that_steers_it(head: Head, claw: Claw) -> None:
+    head.submit("x", "--label", "evil \x1b]0;owned\x07\u202egnp", "--needs-approval")
+    ours, theirs = pty.openpty()
+    env = head.env | {"TERM": "xterm-256color", "COLUMNS": "160", "LINES": "50"}
+    process = subprocess.Popen([sys.executable, "-m", "head.cli", "watch", "--once"], env=env, stdout=theirs)
+    os.close(theirs)
+    seen = b""
+    while b"Ended lately" not in seen:
+        seen += os.read(ours, 65536)
+    assert process.wait(20) == exits.OK
+    os.close(ours)
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", seen)
+    assert b"evil \\x1b]0;owned\\x07\\u202egnp" in plain
+    assert b"Needs a person" in plain
+    assert b"\x1b" not in plain
+
+
+def test_several_ids_are_followed_one_after_the_other(head: Head, claw: Claw) -> None:
+    good, bad = head.submit(), head.submit()
+    claw.complete(good, claw.take(good).fence, 1)
+    claw.fail(bad, claw.take(bad).fence, "no", requeue=False)
+    said = head.run("watch", good, bad, code=exits.FAILED).stdout
+    assert said.index(good) < said.index("done") < said.index(bad) < said.index("failed")
