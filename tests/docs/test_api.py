@@ -5,13 +5,14 @@ from pathlib import Path
 
 import falcon.inspect
 import pytest
-from tests.docs.pages import headings, reference, section, table
+from tests.docs.pages import REPO, headings, reference, section, table, tables
 from tests.support.raw_http import Api
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract import wire
 from contract.clock import SystemClock
 from contract.ids import token_digest
+from spine.api import routes as routes_module
 from spine.app import ROUTES, Server, create_app
 from spine.queue.access import Principal
 from spine.settings import Settings
@@ -56,36 +57,108 @@ def test_every_member_of_a_job_is_there() -> None:
     assert {row["member"] for row in table(PAGE, "The job")} == members(wire.Job)
 
 
-@pytest.mark.parametrize(("heading", "kind"), [("POST /jobs", wire.Submit), ("POST /jobs/claim", wire.ClaimNext)])
+WITH_TABLE: list[tuple[str, type[wire.Request]]] = [
+    ("POST /jobs", wire.Submit),
+    ("POST /jobs/claim", wire.ClaimNext),
+    ("POST /jobs/bulk/{verb}", wire.Bulk),
+]
+SHORT: list[tuple[str, type[wire.Request]]] = [
+    ("POST /jobs/{job_id}/claim", wire.ClaimOne),
+    ("POST /jobs/{job_id}/heartbeat", wire.Heartbeat),
+    ("POST /jobs/{job_id}/complete", wire.Complete),
+    ("POST /jobs/{job_id}/fail", wire.Fail),
+    ("POST /jobs/{job_id}/release", wire.Release),
+    ("POST /jobs/{job_id}/comment", wire.Comment),
+    ("POST /jobs/{job_id}/cancel", wire.Cancel),
+    ("POST /jobs/{job_id}/reject", wire.Cancel),
+    ("POST /jobs/{job_id}/approve", wire.Approve),
+    ("POST /jobs/{job_id}/review", wire.Review),
+    ("POST /jobs/{job_id}/adopt", wire.Adopt),
+    ("POST /machines/join-codes", wire.NewJoinCode),
+    ("POST /join", wire.Join),
+    ("POST /leases/{name}/take", wire.TakeLease),
+    ("POST /leases/{name}/renew", wire.RenewLease),
+    ("POST /leases/{name}/release", wire.ReleaseLease),
+]
+MACHINE_VERBS: dict[str, type[wire.Request]] = {"rotate": wire.Rotate, "facts": wire.Facts}
+
+
+@pytest.mark.parametrize(("heading", "kind"), WITH_TABLE)
 def test_every_member_of_a_request_with_a_table_is_there(heading: str, kind: type[wire.Request]) -> None:
     assert {row["member"] for row in table(PAGE, heading)} == members(kind)
 
 
-@pytest.mark.parametrize(
-    ("heading", "kind"),
-    [
-        ("POST /jobs/{job_id}/claim", wire.ClaimOne),
-        ("POST /jobs/{job_id}/heartbeat", wire.Heartbeat),
-        ("POST /jobs/{job_id}/complete", wire.Complete),
-        ("POST /jobs/{job_id}/fail", wire.Fail),
-        ("POST /jobs/{job_id}/release", wire.Release),
-        ("POST /jobs/{job_id}/comment", wire.Comment),
-    ],
-)
+@pytest.mark.parametrize(("heading", "kind"), SHORT)
 def test_every_member_of_a_short_request_is_in_its_body(heading: str, kind: type[wire.Request]) -> None:
     said = re.search(r"Body: `\{(.*?)\}`", section(PAGE, heading))
     assert said is not None
     assert set(re.findall(r'"(\w+)":', said[1])) == members(kind)
 
 
+def test_every_verb_of_a_machine_has_its_body() -> None:
+    rows = {row["verb"]: row["body"] for row in table(PAGE, "POST /machines/{name}/{verb}")}
+    calls = next(route.calls for route in routes_module.ROUTES if route.path == "/machines/{name}/{verb}")
+    assert set(rows) == {call.verb for call in calls}
+    for verb, body in rows.items():
+        assert set(re.findall(r'"(\w+)":', body)) == members(MACHINE_VERBS.get(verb, wire.Nothing)), verb
+
+
+def test_the_members_of_retry_are_there_with_their_defaults() -> None:
+    said = next(row["default"] + row[""] for row in table(PAGE, "POST /jobs") if row["member"] == "retry")
+    assert dict(re.findall(r'"(\w+)": ([^,}]+)', said)) == {
+        "backoffSeconds": "…",
+        "factor": f"{wire.Retry(backoff_seconds=1).factor:g}",
+        "maxSeconds": f"{wire.Retry(backoff_seconds=1).max_seconds:g}",
+    }
+
+
 def test_no_request_is_forgotten_above() -> None:
-    known = {"Submit", "ClaimNext", "ClaimOne", "Heartbeat", "Complete", "Fail", "Release", "Comment"}
-    assert {kind.__name__ for kind in wire.Request.__subclasses__()} == known
+    described = {kind for _, kind in (*WITH_TABLE, *SHORT)} | set(MACHINE_VERBS.values())
+    assert set(wire.Request.__subclasses__()) == described | {wire.Retry, wire.Nothing}
+
+
+def test_every_refusal_of_a_route_is_named_there_or_among_those_of_all() -> None:
+    common = section(PAGE, "Errors first")
+    for route in routes_module.ROUTES:
+        for call in route.calls:
+            text = common + section(PAGE, f"{call.method} {route.path}")
+            assert {kind.code for kind in call.errors if f"`{kind.code}`" not in text} == set(), call.name
+
+
+def test_a_viewer_may_call_what_the_page_says() -> None:
+    """Every GET and HEAD, and nothing else."""
+    for route in routes_module.ROUTES:
+        for call in route.calls:
+            if call.roles:
+                assert ("viewer" in call.roles) == (call.method in ("GET", "HEAD")), call.name
+
+
+def test_every_reason_of_why_is_there() -> None:
+    source = (REPO / "services/spine/queue/why.py").read_text(encoding="utf-8")
+    codes = set(re.findall(r'code(?:=|\s=\s)"(\w+)"', source)) | {"backoff", "time"}
+    rows = {row["code"] for row in table_of(section(PAGE, "GET /jobs/{job_id}/why"), "code")}
+    assert rows == codes
+
+
+def table_of(text: str, title: str) -> list[dict[str, str]]:
+    """Return the table that has a column of this title."""
+    return next(rows for rows in tables(text) if title in rows[0])
 
 
 @pytest.mark.parametrize(
     ("heading", "kind"),
     [
+        ("The job", wire.Approval),
+        ("The job", wire.ReviewState),
+        ("GET /jobs", wire.JobList),
+        ("GET /jobs/{job_id}/why", wire.Why),
+        ("GET /jobs/{job_id}/why", wire.Reason),
+        ("POST /jobs/bulk/{verb}", wire.BulkResult),
+        ("GET /machines", wire.MachineList),
+        ("GET /machines", wire.Machine),
+        ("POST /machines/join-codes", wire.JoinCode),
+        ("POST /join", wire.Joined),
+        ("Named leases", wire.NamedLease),
         ("GET /jobs/{job_id}/attempts", wire.Attempt),
         ("GET /events", wire.EventPage),
         ("POST /blobs", wire.Blob),
@@ -106,6 +179,12 @@ def test_the_parameters_are_those_that_the_server_knows(heading: str, spine: Spi
     known = set(refused.json["detail"].partition("known: ")[2].split(", ")) - {"none"}
     text = section(PAGE, heading)
     assert {row["parameter"] for row in table(PAGE, heading)} == known if known else "| parameter" not in text
+
+
+def test_the_parameters_of_the_list_are_those_that_it_is_described_with() -> None:
+    calls = next(route.calls for route in routes_module.ROUTES if route.path == "/jobs")
+    known = {param.name for call in calls for param in call.params if param.place == "query"}
+    assert {row["parameter"] for row in table(PAGE, "GET /jobs")} == known
 
 
 def test_every_figure_is_there(spine: SpineProcess) -> None:

@@ -76,12 +76,24 @@ def test_exit_codes_of_the_spine(tmp_path: Path) -> None:
         store.execute("INSERT INTO schema_migrations VALUES (9999, 0)")
         store.commit()
     (tmp_path / "file").touch()
+    broken = tmp_path / "v0" / "jobs"
+    broken.mkdir(parents=True)
+    (broken / "cut-off.json").write_text("{")
+    copy, fresh = str(tmp_path / "backup"), {"SPINE_DATA_DIR": str(tmp_path / "fresh")}
     free = {"SPINE_PORT": "0"}
     tries: list[tuple[int, list[str], dict[str, str]]] = [
         (0, ["check"], {}),
         (0, ["token"], {}),
         (1, ["token", "--env-file", str(tmp_path / "file")], {}),
         (2, ["serve", "--no-such-option"], {}),
+        (0, ["backup", copy], {}),
+        (1, ["backup", copy], {}),
+        (3, ["import", str(broken.parent)], fresh),
+        (65, ["restore", str(broken)], {"SPINE_DATA_DIR": str(tmp_path / "no-store")}),
+        (75, ["restore", copy], {}),
+        (1, ["restore", copy], fresh),
+        (0, ["restore", copy, "--replace"], fresh),
+        (78, ["doctor"], {"LEASE_SECONDS": "never"}),
         (75, ["serve"], {"SPINE_DATA_DIR": str(tmp_path / "other")}),
         (75, ["serve"], free | {"SPINE_DATA_DIR": taken}),
         (78, ["serve"], {"LEASE_SECONDS": "never"}),

@@ -9,30 +9,30 @@ from tests.support.raw_http import Api
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.states import TRANSITIONS, Action
-from spine.queue import reap
+from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS = {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, "Types")}
+ROWS, FLEET = (
+    {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
+    for heading in ("Types", "Machines and targets")
+)
 
 
 def appended() -> set[str]:
-    """Return the types that the code writes besides those of the transitions."""
+    """Return the types that the verbs write besides those of the transitions."""
     found = set()
-    for path in (REPO / "services/spine").rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and ast.unparse(call.func) == "events.append":
-                found |= {
-                    arg.value
-                    for arg in call.args
-                    if isinstance(arg, ast.Constant) and str(arg.value).startswith("job.")
-                }
+    for path in (REPO / "services/spine/queue").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= set(re.findall(r"^(?:job|machine|target)\.[a-z_]+$", node.value))
     return found
 
 
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert set(ROWS) == taken | appended()
+    assert set(ROWS) | set(FLEET) == taken | appended()
+    assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
 
@@ -58,8 +58,37 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     claw.claim(late)
     eventually(lambda: head.job(late)["status"] == "dead" == head.job(lost)["status"])
     assert claw.post(f"/jobs/{late}/complete", {"result": {}, "fence": 1}).json["lateResult"] == "kept"
+    decide(head, claw, late)
+    steer(head, claw)
     seen: dict[str, set[str]] = {}
     for event in head.events():
         seen.setdefault(event["type"], set()).update(event["data"])
-    assert seen == ROWS
-    assert {event["by"] for event in head.events()} == {"head", "left-claw", reap.REAPER}
+        assert (event["jobId"] is None) == (event["type"] in FLEET)
+    assert seen == ROWS | FLEET
+    assert {event["by"] for event in head.events()} == {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
+
+
+def decide(head: Api, claw: Api, late: str) -> None:
+    """Bring about every event that a head's decision on a job makes."""
+    approved, rejected = (head.submit(needsApproval=True)["id"] for _ in range(2))
+    after = head.submit(after=[approved])["id"]
+    head.post(f"/jobs/{approved}/approve")
+    head.post(f"/jobs/{rejected}/reject", {"reason": "no"})
+    head.post(f"/jobs/{approved}/cancel", {"reason": "why"})
+    assert head.job(after)["status"] == "cancelled"
+    head.post(f"/jobs/{approved}/retry")
+    head.post(f"/jobs/{late}/adopt", {"fence": 1})
+    reviewed = head.submit(needsReview=True)["id"]
+    claw.claim(reviewed)
+    claw.post(f"/jobs/{reviewed}/complete", {"result": {}})
+    head.post(f"/jobs/{reviewed}/review", {"decision": "accept", "text": "good"})
+
+
+def steer(head: Api, claw: Api) -> None:
+    """Bring about every event of machines and targets."""
+    code = head.post("/machines/join-codes", {"name": "build-box"}).json["code"]
+    claw.post("/join", {"code": code})
+    for verb in ("drain", "pause", "resume", "rotate", "revoke"):
+        head.post(f"/machines/build-box/{verb}")
+    for verb in ("pause", "resume"):
+        head.post(f"/targets/left-claw/{verb}")

@@ -8,8 +8,14 @@ import pytest
 from tests.docs.pages import REPO, blocks, reference, section, table
 
 from claw import exits, outcome, spec
+from contract import wire
 
 PAGE = reference("job.md")
+
+
+def test_every_member_of_a_submit_is_there() -> None:
+    said = [name for row in table(PAGE, "The record") for name in re.findall(r"\w+", row["member"])]
+    assert sorted(said) == sorted(wire.Submit.__struct_encode_fields__)
 
 
 def test_every_member_of_the_object_form_is_there() -> None:

@@ -10,9 +10,10 @@ from tests.docs.pages import reference, tables
 from claw import outcome, spec
 from claw.runner import artifacts
 from contract import wire
-from spine.api import auth, core, events, logs, streams
-from spine.queue import listing, rules
-from spine.store import idempotency
+from spine import keeper
+from spine.api import auth, core, events, jobs, logs, named, streams
+from spine.queue import listing, rules, steer
+from spine.store import idempotency, machines
 
 PAGE = reference("limits.md")
 ROWS = {row.get("limit") or row["time"]: row for found in tables(PAGE) for row in found}
@@ -29,6 +30,11 @@ def bound(kind: type[msgspec.Struct], member: str, name: str) -> int:
     return next(int(part[name]) for part in (schema, *schema.get("anyOf", ())) if name in part)
 
 
+def default(kind: type[msgspec.Struct], member: str) -> int:
+    """Return what a member is when it is not sent."""
+    return int(next(field.default for field in msgspec.structs.fields(kind) if field.encode_name == member))
+
+
 CONSTANTS = {
     "one append to a log": logs._APPEND_MOST,
     "one read of a log": logs._READ_MOST,
@@ -41,6 +47,21 @@ CONSTANTS = {
     "name of a target or capability": bound(wire.Submit, "target", "maxLength"),
     "label": bound(wire.Submit, "label", "maxLength"),
     "parentId": bound(wire.Submit, "parentId", "maxLength"),
+    "jobs in one submit": jobs.LIST_SUBMIT_MOST,
+    "after": bound(wire.Submit, "after", "maxItems"),
+    "delaySeconds": bound(wire.Submit, "delaySeconds", "maximum"),
+    "concurrencyLimit": bound(wire.Submit, "concurrencyLimit", "maximum"),
+    "`concurrencyKey`, `dedupeKey`, each": bound(wire.Submit, "concurrencyKey", "maxLength"),
+    "retry.backoffSeconds": bound(wire.Retry, "backoffSeconds", "maximum"),
+    "retry.maxSeconds": bound(wire.Retry, "maxSeconds", "maximum"),
+    "notify": bound(wire.Submit, "notify", "maxItems"),
+    "text of a review": bound(wire.Review, "text", "maxLength"),
+    "reason of a cancel, a reject or a bulk call": bound(wire.Cancel, "reason", "maxLength"),
+    "jobs of one bulk call": listing.BULK_ROWS,
+    "facts of a machine": 8192,
+    "name of a named lease": named._NAME_MOST,
+    "data of a named lease": named._DATA_MOST,
+    "wrong tokens and join codes of one address in a minute": auth._GUESSES,
     "X-Worker-Id": auth._WORKER_ID_MOST,
     "Idempotency-Key": core._KEY_MOST,
     "jobs in one answer": listing.LIST_MOST,
@@ -51,6 +72,13 @@ CONSTANTS = {
     "from an attempt's `timeoutSeconds` to the end of its lease": rules.TIMEOUT_GRACE_MS // 1000,
     "more time for leases that ended while the spine was down, at most": rules.MIN_GRACE_MS // 1000,
     "how long an `Idempotency-Key` is kept": idempotency.KEEP_MS // 3_600_000,
+    "how long a join code is good, unless told": default(wire.NewJoinCode, "ttlSeconds"),
+    "how long the tokens before a rotation stay valid, unless told": default(wire.Rotate, "graceSeconds"),
+    "how long a named lease lasts, unless told": default(wire.TakeLease, "ttlSeconds"),
+    "how long a rework is kept for the machine that knows the work": steer.PREFER_MS // 1000,
+    "how long a machine may be silent before `why` says so": machines.SILENT_MS // 1000,
+    "between two passes that delete what is old": keeper.RETENTION_SECONDS,
+    "jobs or blobs that are deleted in one transaction": keeper.RETENTION_BATCH,
     "ping in a silent stream": int(streams.PING_SECONDS),
     "phases of a job": spec.PHASES_MOST,
     "uploaded artifacts of a job": artifacts.FILES_MOST,
