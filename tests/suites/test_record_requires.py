@@ -67,7 +67,7 @@ def test_what_only_travels_with_a_job_is_answered_as_it_came(store: Store) -> No
 def test_every_field_is_there_in_the_plainest_answer(store: Store) -> None:
     job = store.submit()
     record = msgspec.json.decode(store.read(lambda tx: view.job(tx, job)))
-    later = {
+    later: dict[str, object] = {
         "priority": 0,
         "notBefore": None,
         "timeoutSeconds": None,

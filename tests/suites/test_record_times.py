@@ -1,5 +1,7 @@
 """When a job may begin and how long an attempt may run: notBefore, delaySeconds, timeoutSeconds, backoff."""
 
+from typing import Any
+
 import pytest
 from tests.suites.harness import LEFT, Raw, Store
 from tests.suites.manual_clock import START_MS
@@ -37,7 +39,7 @@ def test_a_delay_counts_from_the_submit(store: Store) -> None:
 @pytest.mark.parametrize(
     "fields", [{"notBefore": AT_START}, {"delaySeconds": 0}, {"notBefore": "1999-01-01T00:00:00Z"}]
 )
-def test_a_moment_that_is_over_holds_nothing(store: Store, fields: dict[str, object]) -> None:
+def test_a_moment_that_is_over_holds_nothing(store: Store, fields: dict[str, Any]) -> None:
     assert store.submit(**fields).status == "queued"
 
 

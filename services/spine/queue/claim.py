@@ -54,14 +54,17 @@ def claim_next(
         return []
     lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities)
     for _ in range(SWEEPS_MOST):
-        taken, swept = _pick(tx, lanes, caller, most)
-        if taken or swept < BURY_MOST:
+        taken, swept, again = _pick(tx, lanes, caller, most)
+        if taken or not (again or swept >= BURY_MOST):
             return [_start(tx, rules, caller, job, accepted=False) for job in taken]
     return []
 
 
-def _pick(tx: Tx, lanes: list[int], caller: Caller, most: int) -> tuple[list[JobRow], int]:
-    """Return the next jobs, and how many were swept out of their way: exhausted ones buried, keyed ones parked."""
+def _pick(tx: Tx, lanes: list[int], caller: Caller, most: int) -> tuple[list[JobRow], int, bool]:
+    """Return the next jobs, and how many were swept out of their way: exhausted ones buried, keyed ones parked.
+
+    Last, whether another look may find more: jobs with a wider limit than the parked ones came into their place.
+    """
     taken: list[JobRow] = []
     exhausted: list[JobRow] = []
     full: list[JobRow] = []
@@ -81,7 +84,9 @@ def _pick(tx: Tx, lanes: list[int], caller: Caller, most: int) -> tuple[list[Job
         keys.park(tx, job.seq)
     for job in exhausted:
         bury(tx, job, caller.name)
-    return taken, len(exhausted) + len(full)
+    swept_keys = {} if taken else {job.concurrency_key: None for job in full if job.concurrency_key is not None}
+    brought = sum(keys.refill(tx, key) for key in swept_keys)
+    return taken, len(exhausted) + len(full), brought > 0
 
 
 def is_active(tx: Tx, caller: Caller) -> bool:

@@ -1,9 +1,12 @@
 """Concurrency keys: at most so many jobs with a key run at once.
 
-Of the queued jobs with a key only as many are `ready` (in the index that claims read) as there may be room for; the
-others are parked. So a million jobs behind one full key cost a claim nothing. Slots are counted, never kept: a count
-that is stored can drift.
+Of a lane's queued jobs with a key only as many are `ready` (in the index that claims read) as there may be room for;
+the others are parked. So a million jobs behind one full key cost a claim nothing, and a job that no claw can take
+keeps nobody of another lane waiting. Slots are counted, never kept: a count that is stored can drift.
 """
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import peewee as pw
 
@@ -13,19 +16,28 @@ from spine.store.statement import Statement, bind, number, text
 
 _KEY = Job.concurrency_key == bind("key")
 _QUEUED = _KEY & (Job.status == text("queued"))
+_PARKED = _QUEUED & (Job.ready == number(0))
+_READY = _QUEUED & (Job.ready == number(1)) & (Job.lane == bind("lane"))
 _RUNNING = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_KEY & (Job.status == text("running"))))
-_READY = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_QUEUED & (Job.ready == number(1))))
-_NEXT_PARKED = Statement(
-    Job.select(Job.seq, Job.lane, Job.priority)
-    .where(_QUEUED & (Job.ready == number(0)) & (Job.concurrency_limit > bind("used")))
+_COUNT_READY = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_READY))
+# Lanes and limits are stepped through one by one: each step is one seek, however many jobs are parked.
+_NEXT_LANE = Statement(
+    Job.select(Job.lane).where(_PARKED & (Job.lane > bind("lane"))).order_by(Job.lane).limit(number(1))
+)
+_NEXT_LIMIT = Statement(
+    Job.select(Job.concurrency_limit)
+    .where(_PARKED & (Job.lane == bind("lane")) & (Job.concurrency_limit > bind("used")))
+    .order_by(Job.concurrency_limit)
+    .limit(number(1))
+)
+_FIRST_PARKED = Statement(
+    Job.select(Job.seq, Job.priority)
+    .where(_PARKED & (Job.lane == bind("lane")) & (Job.concurrency_limit == bind("slots")))
     .order_by(Job.priority.desc(), Job.seq)
     .limit(number(1))
 )
 _LAST_READY = Statement(
-    Job.select(Job.seq, Job.lane, Job.priority)
-    .where(_QUEUED & (Job.ready == number(1)))
-    .order_by(Job.priority, Job.seq.desc())
-    .limit(number(1))
+    Job.select(Job.seq, Job.priority).where(_READY).order_by(Job.priority, Job.seq.desc()).limit(number(1))
 )
 _SET = Statement(Job.update({Job.ready: bind("ready")}).where(Job.seq == bind("seq")))
 _HOLDERS = Statement(
@@ -49,19 +61,52 @@ def park(tx: Tx, seq: int) -> None:
     tx.run(_SET, seq=seq, ready=0)
 
 
-def refill(tx: Tx, key: str) -> None:
-    """Bring the key's first queued jobs into the ready index, as many as slots are free; better ones displace worse."""
+def refill(tx: Tx, key: str) -> int:
+    """Bring each lane's first queued jobs of the key into the ready index, as many as slots are free; return how many.
+
+    Better ones displace worse ones of their lane.
+    """
     busy = running(tx, key)
-    row = tx.one(_READY, key=key)
-    ready = 0 if row is None else int(row[0])
-    while (parked := tx.one(_NEXT_PARKED, key=key, used=busy + ready)) is not None:
+    return sum(_refill_lane(tx, key, lane, busy) for lane in list(_parked_lanes(tx, key)))
+
+
+def _refill_lane(tx: Tx, key: str, lane: int, busy: int) -> int:
+    row = tx.one(_COUNT_READY, key=key, lane=lane)
+    before = ready = 0 if row is None else int(row[0])
+    swaps = 0
+    while (parked := _best_parked(tx, key, lane, busy + ready)) is not None:
         tx.run(_SET, seq=parked[0], ready=1)
-        tx.signals.lanes[parked[1]] = tx.signals.lanes.get(parked[1], 0) + 1
         ready += 1
-    while ready and (parked := tx.one(_NEXT_PARKED, key=key, used=busy)) is not None:
-        worst = tx.one(_LAST_READY, key=key)
-        if worst is None or (-parked[2], parked[0]) > (-worst[2], worst[0]):
-            return
+    while ready and (parked := _best_parked(tx, key, lane, busy)) is not None:
+        worst = tx.one(_LAST_READY, key=key, lane=lane)
+        if worst is None or _place(parked) > _place(worst):
+            break
         tx.run(_SET, seq=worst[0], ready=0)
         tx.run(_SET, seq=parked[0], ready=1)
-        tx.signals.lanes[parked[1]] = tx.signals.lanes.get(parked[1], 0) + 1
+        swaps += 1
+    brought = ready - before + swaps
+    if brought:
+        tx.signals.lanes[lane] = tx.signals.lanes.get(lane, 0) + brought
+    return brought
+
+
+def _parked_lanes(tx: Tx, key: str) -> Iterator[int]:
+    lane = -1
+    while (row := tx.one(_NEXT_LANE, key=key, lane=lane)) is not None:
+        lane = row[0]
+        yield lane
+
+
+def _best_parked(tx: Tx, key: str, lane: int, used: int) -> Sequence[Any] | None:
+    """Return seq and priority of the first parked job whose limit leaves room beside so many, or None."""
+    best: Sequence[Any] | None = None
+    while (row := tx.one(_NEXT_LIMIT, key=key, lane=lane, used=used)) is not None:
+        used = row[0]
+        first = tx.one(_FIRST_PARKED, key=key, lane=lane, slots=used)
+        if first is not None and (best is None or _place(first) < _place(best)):
+            best = first
+    return best
+
+
+def _place(row: Sequence[Any]) -> tuple[int, int]:
+    return -row[1], row[0]
