@@ -9,7 +9,7 @@ from spine.api.body import known_query, query_number
 from spine.api.core import Core
 from spine.api.streams import follow, open_stream
 from spine.queue import history
-from spine.queue.access import Principal
+from spine.queue.access import Principal, is_revoked
 
 _PAGE = 100
 _PAGE_MOST = 1000
@@ -42,6 +42,8 @@ class Events:
         core, place = self._core, [after]
 
         async def read() -> tuple[list[SSEvent], bool]:
+            if await core.read(lambda tx: is_revoked(tx, principal)):
+                return [], True
             page, _ = await core.read(
                 lambda tx: history.page(tx, core.store_id, principal, place[0], _STREAM_PAGE, job_id)
             )

@@ -14,7 +14,7 @@ from spine.api.body import fence_of, known_query, query_number
 from spine.api.core import Core
 from spine.api.streams import follow, open_stream
 from spine.queue import joblog
-from spine.queue.access import Principal
+from spine.queue.access import Principal, is_revoked
 from spine.store import logs
 from spine.store.engine import Tx
 from spine.store.logs import LogRow
@@ -98,6 +98,8 @@ class Logs:
             return changed
 
         async def read() -> tuple[list[SSEvent], bool]:
+            if await core.read(lambda tx: is_revoked(tx, principal)):
+                return [], True
             log, growing = await core.read(lambda tx: joblog.locate(tx, principal, job_id, fence))
             if log.fence != place["fence"] >= 0:
                 before, _ = await core.read(lambda tx: joblog.locate(tx, principal, job_id, place["fence"]))

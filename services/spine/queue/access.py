@@ -7,7 +7,7 @@ from contract.clock import iso
 from contract.errors import Forbidden, Gone, NotFound, NotOwner, NotRunning, StaleFence
 from contract.states import Status
 from contract.wire import ANY_TARGET
-from spine.store import jobs, retention
+from spine.store import jobs, machines, retention
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
@@ -52,6 +52,12 @@ class Caller:
     def name(self) -> str:
         """The principal's name, as events and claims carry it."""
         return self.principal.name
+
+
+def is_revoked(tx: Tx, principal: Principal) -> bool:
+    """Tell whether a claw's machine has been revoked since its token was looked at: claims and streams last."""
+    machine = machines.find(tx, principal.name) if principal.is_claw else None
+    return machine is not None and machine.revoked_at is not None
 
 
 def visible(tx: Tx, principal: Principal, job_id: str) -> JobRow:

@@ -16,7 +16,7 @@ from contract.errors import (
 )
 from contract.states import TERMINAL, Action, Status
 from contract.wire import ANY_TARGET
-from spine.queue.access import Caller, visible
+from spine.queue.access import Caller, is_revoked, visible
 from spine.queue.moving import move
 from spine.queue.reap import expire
 from spine.queue.rules import Rules
@@ -48,7 +48,12 @@ def targets_of(caller: Caller, asked: list[str] | None) -> frozenset[str]:
 def claim_next(
     tx: Tx, rules: Rules, caller: Caller, targets: frozenset[str], capabilities: frozenset[str], most: int
 ) -> list[JobRow]:
-    """Claim up to `most` jobs under an accept lease: higher priority first, then older. Exhausted ones are buried."""
+    """Claim up to `most` jobs under an accept lease: higher priority first, then older. Exhausted ones are buried.
+
+    Raises:
+        Unauthorized: its machine was revoked while it waited.
+    """
+    _require_not_revoked(tx, caller)
     machines.seen(tx, caller.name, canonical(list(capabilities)))
     if not is_active(tx, caller):
         return []
@@ -95,6 +100,11 @@ def is_active(tx: Tx, caller: Caller) -> bool:
     return machine is None or machine.state == "active"
 
 
+def _require_not_revoked(tx: Tx, caller: Caller) -> None:
+    if is_revoked(tx, caller.principal):
+        raise Unauthorized(f"the machine {caller.name} is revoked")
+
+
 def kept_for_another(tx: Tx, job: JobRow, caller: Caller) -> bool:
     """Tell whether a reworked job still waits for the machine that did it before."""
     return job.prefer_until is not None and job.prefer_until > tx.now and job.prefer_machine != caller.name
@@ -127,11 +137,12 @@ def claim_one(
     """Claim one job by id, with a full lease at once. `capabilities` None: a v0 client, which says nothing of them.
 
     Raises:
-        Unauthorized: a head claims nothing.
+        Unauthorized: a head claims nothing, nor does a revoked machine.
         NotFound, Forbidden, AlreadyClaimed, TerminalStatus, NotClaimable
     """
     if caller.principal.is_head:
         raise Unauthorized("only claws claim")
+    _require_not_revoked(tx, caller)
     job = visible(tx, caller.principal, job_id)
     if job.status == Status.RUNNING and (job.lease_until or 0) <= tx.now:
         job = expire(tx, job)
@@ -155,6 +166,7 @@ def claim_one(
         return Refusal(
             MaxAttemptsReached(attempts=job.attempts, maxAttempts=job.max_attempts, jobId=job.id),
         )
+    machines.seen(tx, caller.name, None if capabilities is None else canonical(list(capabilities)))
     return _start(tx, rules, caller, job, accepted=True)
 
 

@@ -100,6 +100,7 @@ def revoke(tx: Tx, caller: Caller, name: str) -> MachineRow:
     if row.revoked_at is None:
         tokens.drop(tx, name)
         machines.set_revoked(tx, name, tx.now)
+        tx.signals.everything = True  # its claims that wait learn it now
         events.append(tx, "machine.revoked", caller.name, None, None, {"machine": name})
     for job in list(listing.matching(tx, Filter((Status.RUNNING.value,), machine=name), None, 0, 10_000)):
         attempts.end(tx, job.id, job.fence, "released", "the machine was revoked")
