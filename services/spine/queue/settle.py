@@ -13,7 +13,7 @@ from spine.queue.moving import move
 from spine.queue.reap import backoff_until
 from spine.queue.rules import Rules
 from spine.queue.view import raw
-from spine.store import attempts, comments, events, jobs, leases
+from spine.store import attempts, comments, events, jobs, leases, machines
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 
@@ -31,6 +31,8 @@ def heartbeat(
     job = held(tx, caller, job_id, fence)
     if job.status != Status.RUNNING:
         raise not_running(job)
+    if caller.principal.is_claw:
+        machines.seen(tx, caller.name, None)
     seen = job.comments_seen
     newest = comments.of_job(tx, job.id)[-1].seq if job.comments else 0
     job = stretch(tx, rules, job, progress, newest)
@@ -189,6 +191,8 @@ def _late(
         return Refusal(refused)
     if known.outcome == kind == "done":
         return job  # the attempt that ended the job, repeated after the head had moved it on
+    if kind == "done" and result is None:
+        result = "null"  # a success that says nothing is one, and can be adopted
     refused.members["lateResult"] = "kept"
     if (known.late_at, known.late_result, known.late_error) == (None, None, None) or (
         (known.late_result, known.late_error) != (result, error)

@@ -48,7 +48,7 @@ def approve(tx: Tx, caller: Caller, job_id: str, spec_digest: str | None) -> Job
         SpecChanged: the digest that was looked at is not the job's.
     """
     job = visible(tx, caller.principal, job_id)
-    if spec_digest is not None and spec_digest != job.spec_digest:
+    if job.approval is not None and spec_digest is not None and spec_digest != job.spec_digest:
         raise SpecChanged("the digest is not that of this job's spec", jobId=job.id, specDigest=job.spec_digest)
     if job.approval == "approved":
         return job
@@ -133,17 +133,21 @@ def retry(tx: Tx, caller: Caller, job_id: str) -> JobRow:
     """Queue a job again that has ended badly; what it once waited for is not asked again.
 
     Raises:
-        NotFound, TerminalStatus: it is done. NotAwaiting: it has not ended. DedupeConflict
+        NotFound, TerminalStatus: it is done. DedupeConflict
+        NotAwaiting: it has not ended, or was never approved: a retry is no way round a person's word.
     """
     job = visible(tx, caller.principal, job_id)
     if job.status == Status.DONE:
         raise TerminalStatus("the job is done; review it, or submit another", status=job.status, jobId=job.id)
     if job.status not in TERMINAL:
         raise NotAwaiting(f"the job is {job.status}: it has not ended", status=job.status, jobId=job.id)
+    if job.approval in ("pending", "rejected"):
+        told = "refused" if job.approval == "rejected" else "never approved"
+        raise NotAwaiting(f"the job was {told}; submit it again", status=job.status, jobId=job.id)
     _require_free_dedupe_key(tx, job)
     dependencies.waive(tx, job.id)
     data = {"round": job.round + 1, "from": job.status}
-    return move(tx, Action.RETRY, job, caller.name, data, **_new_round(job))
+    return move(tx, Action.RETRY, job, caller.name, data, prefer_until=None, **_new_round(job))
 
 
 def _new_round(job: JobRow) -> dict[str, object]:

@@ -47,9 +47,10 @@ def _where(
     if label:
         where &= Job.label == bind("label")
     if q:
-        found = pw.fn.INSTR(pw.fn.LOWER(_TEXTS[0]), bind("q")) > number(0)
+        # Both sides by the engine: SQLite folds ASCII alone, so that Python's word for "Ä" would find no "Ä".
+        found = pw.fn.INSTR(pw.fn.LOWER(_TEXTS[0]), pw.fn.LOWER(bind("q"))) > number(0)
         for column in _TEXTS[1:]:
-            found |= pw.fn.INSTR(pw.fn.LOWER(column), bind("q")) > number(0)
+            found |= pw.fn.INSTR(pw.fn.LOWER(column), pw.fn.LOWER(bind("q"))) > number(0)
         where &= found
     if since:
         where &= Job.created_at >= bind("since")
@@ -77,8 +78,6 @@ def _values(narrowed: Filter, targets: tuple[str, str] | None, after: int) -> di
     if targets is not None:
         values |= {"target0": targets[0], "target1": targets[1]}
     values |= narrowed._asdict() | {"after": after}
-    if narrowed.q is not None:
-        values["q"] = narrowed.q.lower()
     return values
 
 
