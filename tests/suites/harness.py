@@ -191,7 +191,7 @@ class Store:
 
     def review(self, job_id: str, decision: str, text: str | None = None) -> JobRow:
         """Accept a job, or send it back."""
-        return self.write(lambda tx: steer.review(tx, HEAD, job_id, decision, text))
+        return self.write(lambda tx: steer.review(tx, HEAD, job_id, wire.Review(decision=decision, text=text)))
 
     def retry(self, job_id: str) -> JobRow:
         """Queue an ended job again."""

@@ -85,7 +85,7 @@ class QueueStore:
         self.write(lambda tx: steer.cancel(tx, HEAD, job_id, None))
 
     def review(self, job_id: str, decision: str) -> None:
-        self.write(lambda tx: steer.review(tx, HEAD, job_id, decision, None))
+        self.write(lambda tx: steer.review(tx, HEAD, job_id, wire.Review(decision=decision)))
 
     def comment(self, job_id: str, text: str) -> None:
         self.write(lambda tx: comment.comment(tx, HEAD, job_id, text))

@@ -68,9 +68,10 @@ class Approve(Request):
 
 
 class Review(Request):
-    """Body of POST /jobs/:id/review."""
+    """Body of POST /jobs/:id/review. `fence`: of the result that was looked at; another one is refused."""
 
     decision: Literal["accept", "rework"]
+    fence: Fence | None = None
     text: Annotated[str, Meta(max_length=16_384)] | None = None
 
 

@@ -48,7 +48,7 @@ class Events:
                 lambda tx: history.page(tx, core.store_id, principal, place[0], _STREAM_PAGE, job_id)
             )
             place[0] = page.next_cursor
-            found = [SSEvent(event="gap", event_id=page.next_cursor, data=b"{}")] if page.gap else []
+            found = [SSEvent(event="gap", data=b"{}")] if page.gap else []
             found += [
                 SSEvent(event=event.type, event_id=event.cursor, data=msgspec.json.encode(event))
                 for event in page.events

@@ -43,7 +43,7 @@ class Reviews:
 
     async def on_post_review(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/review."""
-        await self._decide(req, resp, wire.Review, lambda tx, who, r: steer.review(tx, who, job_id, r.decision, r.text))
+        await self._decide(req, resp, wire.Review, lambda tx, who, r: steer.review(tx, who, job_id, r))
 
     async def on_post_retry(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/retry."""

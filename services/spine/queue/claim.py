@@ -167,6 +167,7 @@ def claim_one(
             MaxAttemptsReached(attempts=job.attempts, maxAttempts=job.max_attempts, jobId=job.id),
         )
     machines.seen(tx, caller.name, None if capabilities is None else canonical(list(capabilities)))
+    machines.seen(tx, caller.name, None if capabilities is None else canonical(list(capabilities)))
     return _start(tx, rules, caller, job, accepted=True)
 
 

@@ -1,5 +1,6 @@
 """What a head says of a job: cancel, approve, reject, review, retry, adopt."""
 
+from contract import wire
 from contract.errors import (
     DedupeConflict,
     InvalidField,
@@ -9,7 +10,7 @@ from contract.errors import (
     TerminalStatus,
 )
 from contract.states import TERMINAL, Action, Status
-from spine.queue.access import Caller, visible
+from spine.queue.access import Caller, stale, visible
 from spine.queue.comment import comment
 from spine.queue.moving import cancel_row, go_on, move, settle_dependants
 from spine.store import attempts, dependencies, events, jobs
@@ -87,14 +88,19 @@ def _require_pending_approval(job: JobRow) -> None:
         raise NotAwaiting(f"the job {asked}", jobId=job.id, status=job.status)
 
 
-def review(tx: Tx, caller: Caller, job_id: str, decision: str, text: str | None) -> JobRow:
+def review(tx: Tx, caller: Caller, job_id: str, asked: wire.Review) -> JobRow:
     """Accept a finished job, or send it back for another round with what is to be done differently.
+
+    A fence, when sent, says which result was looked at.
 
     Raises:
         NotFound, NotAwaiting: it asks for no review, or is not done, or was reviewed already.
-        DedupeConflict
+        StaleFence: the result that was looked at is not the job's any more. DedupeConflict
     """
+    decision, text = asked.decision, asked.text
     job = visible(tx, caller.principal, job_id)
+    if asked.fence is not None and asked.fence != job.fence:
+        raise stale(job, asked.fence)
     if not job.needs_review:
         raise NotAwaiting("the job asks for no review", jobId=job.id, status=job.status)
     if decision == "accept" and job.review == "accepted":
