@@ -58,7 +58,7 @@ BEST = {
 }
 # A wrong token comes seldom, or the throttle of guesses would answer in the end.
 OTHERS = [*TOKENS.values(), "", "wrong-token-0001"]
-STEADY, EXAMPLES = 6, 12
+STEADY, EXAMPLES = 6, 10
 READ_SECONDS = 30
 
 
