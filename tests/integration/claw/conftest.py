@@ -21,7 +21,7 @@ from contract.wire import Job
 
 HEAD = "head-token-of-the-tests"
 SERVICES = Path(__file__).resolve().parents[3] / "services"
-NAMES = [f"claw-{n}" for n in range(100)]
+NAMES = [f"claw-{n}" for n in range(200)]
 LEASE_SECONDS = 3
 
 
@@ -201,7 +201,7 @@ class Newcomer(Claw):
         return (self.state / "token").read_text().strip()
 
 
-_names = itertools.count()
+_names, _newcomers = itertools.count(), itertools.count()
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def claw(spine: Spine, tmp_path: Path) -> Iterator[Claw]:
 
 @pytest.fixture
 def newcomer(spine: Spine, tmp_path: Path) -> Iterator[Newcomer]:
-    machine = Newcomer(spine, f"new-{next(_names)}", tmp_path / "newcomer")
+    machine = Newcomer(spine, f"new-{next(_newcomers)}", tmp_path / "newcomer")
     yield machine
     machine.kill_all()
 
