@@ -10,8 +10,9 @@ from claw import capabilities, envfile, exits, settings
 from claw.process.guard import hide_memory
 from claw.runner import machine
 from claw.settings import Settings
-from claw.state import Journal, write_durably
+from claw.state import Journal
 from claw.ticks import proof
+from contract.durable import write_durably
 from contract.env import SettingsError
 from contract.errors import Forbidden, NotFound, RateLimited, SpineError
 from contract.fleet_client import FleetClient

@@ -7,7 +7,8 @@ from pathlib import Path
 from claw import exits
 from claw.runner import machine
 from claw.settings import Settings
-from claw.state import Journal, write_durably
+from claw.state import Journal
+from contract.durable import write_durably
 from contract.errors import SpineError, Unauthorized
 from contract.fleet_client import FleetClient
 from contract.retry import ONCE

@@ -7,7 +7,8 @@ import msgspec
 
 from claw import exits
 from claw.settings import Settings
-from claw.state import Journal, write_durably
+from claw.state import Journal
+from contract.durable import write_durably
 from contract.errors import SpineError
 from contract.fleet_client import Document, FleetClient
 

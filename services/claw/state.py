@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from claw.outcome import Outcome
+from contract.durable import sync_folder, write_durably
 from contract.ids import new_worker_id
 from contract.wire import Job
 
@@ -165,31 +166,6 @@ class Journal:
             n += 1
             path = self.folder / f"{name}.{n}"
         return path
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replace a file so that either the old or the new content survives a crash; 0600."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or removal in the folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def safe_name(text: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from contract.durable import sync_folder, write_durably
+
 
 class Decision(msgspec.Struct, rename="camel", kw_only=True):
     """A review that has been decided and may or may not have reached the spine: sent again it is the same request."""
@@ -80,33 +82,9 @@ class Ledger:
             fault = str(e)
         aside = self.path.with_name(f"{self.path.name}.broken-{time.time_ns()}")
         self.path.rename(aside)
-        _sync(self.path.parent)
+        sync_folder(self.path.parent)
         return Place(), f"{self.path} could not be read ({fault}); it was set aside as {aside.name}"
 
     def save(self, place: Place) -> None:
         """Write the place durably, readable by its owner alone."""
         write_durably(self.path, msgspec.json.format(msgspec.json.encode(place), indent=1), 0o600)
-
-
-def write_durably(path: Path, content: bytes, mode: int) -> None:
-    """Replace a file so that either the old or the new content survives a crash."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        with os.fdopen(fd, "wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

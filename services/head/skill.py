@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from contract.durable import write_durably
 from contract.env import SettingsError
 from head import settings
 from head.desk import Desk, as_json, pass_desk
-from head.ledger import write_durably
 from head.words import Line
 
 _NAME = "spinal-cord"

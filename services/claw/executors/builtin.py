@@ -11,7 +11,7 @@ from claw.executors.base import Place
 from claw.process.run import Ended
 from claw.settings import Settings
 from claw.spec import BUILTINS
-from claw.state import write_durably
+from contract.durable import write_durably
 
 
 def _ping(settings: Settings) -> dict[str, Any]:

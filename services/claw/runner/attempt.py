@@ -23,9 +23,10 @@ from claw.runner.heartbeat import Beater
 from claw.runner.shipper import Shipper
 from claw.settings import Settings
 from claw.spec import BadSpec, Plan, parse
-from claw.state import Held, Journal, write_durably
+from claw.state import Held, Journal
 from contract.client import SpineClient
 from contract.clock import SystemClock
+from contract.durable import write_durably
 from contract.killpoints import reach
 from contract.retry import RetryPolicy
 from contract.wire import CommentRecord

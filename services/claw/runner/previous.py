@@ -7,8 +7,9 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from claw.state import Held, write_durably
+from claw.state import Held
 from contract.client import SpineClient
+from contract.durable import write_durably
 from contract.errors import SpineError
 
 _READ_MOST = 4 << 20

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from contract.durable import sync_folder
 from contract.errors import StorageFull, TooLarge
 
 
@@ -54,9 +55,9 @@ class Upload:
             self._file.close()
             if not place.parent.is_dir():
                 place.parent.mkdir(exist_ok=True, mode=0o700)
-                _sync_folder(self._root)
+                sync_folder(self._root)
             self._path.replace(place)
-            _sync_folder(place.parent)
+            sync_folder(place.parent)
         except OSError as e:
             raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
 
@@ -131,11 +132,3 @@ class DiskBlobs:
 def path_of(root: Path, blob_id: str) -> Path:
     """Return where a blob lies. Ids are made by the server; anything else is never looked up."""
     return root / blob_id.removeprefix("blob_")[:2] / blob_id
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
