@@ -234,6 +234,13 @@ def lone_claw(own_spine: Spine, tmp_path: Path) -> Iterator[Claw]:
     machine.kill_all()
 
 
+@pytest.fixture
+def lone_newcomer(own_spine: Spine, tmp_path: Path) -> Iterator[Newcomer]:
+    machine = Newcomer(own_spine, "newcomer", tmp_path / "newcomer")
+    yield machine
+    machine.kill_all()
+
+
 def git(folder: Path, *words: str) -> str:
     who = {"GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(folder)}
     who |= {f"GIT_{role}_NAME": "Tester" for role in ("AUTHOR", "COMMITTER")}

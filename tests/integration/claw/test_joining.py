@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -257,13 +258,12 @@ def test_a_finished_result_outlives_the_token_and_comes_late_after_another_join(
     assert newcomer.job(job_id).status == "queued"
 
 
-def test_a_spine_that_is_down_is_no_reason_to_end(own_spine: Spine, tmp_path: Path) -> None:
-    newcomer = Newcomer(own_spine, "patient", tmp_path / "patient")
+def test_a_spine_that_is_down_is_no_reason_to_end(own_spine: Spine, lone_newcomer: Newcomer) -> None:
+    newcomer = lone_newcomer
     newcomer.join()
     daemon = newcomer.start(CLAW_WAIT_SECONDS="1")
-    own_spine.stop(9)
+    own_spine.stop(signal.SIGTERM)
     until(lambda: "claw.spine_trouble" in (newcomer.folder / "claw.log").read_text())
     own_spine.start()
     assert newcomer.until_status(newcomer.submit({"run": "true"}), "done")
     assert daemon.poll() is None
-    newcomer.kill_all()
