@@ -224,6 +224,6 @@ class Model:
 
     def _late(self, job: ModelJob, fence: int, brought: tuple[str | None, str | None]) -> None:
         known = job.tries.get(fence)
-        if known is not None:
+        if known is not None and (known.late is None or known.late[0] is None or brought[0] is not None):
             known.late = brought
         raise Refused("stale_fence" if fence != job.fence else "not_running")

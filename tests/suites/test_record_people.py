@@ -410,6 +410,14 @@ def test_a_late_failure_is_no_result(store: Store, error: str | None) -> None:
         store.adopt(job.id, 1)
 
 
+def test_a_late_failure_does_not_throw_a_late_result_away(store: Store) -> None:
+    job = late(store)
+    with pytest.raises(StaleFence) as refused:
+        store.fail(job.id, 1)
+    assert refused.value.members["lateResult"] == "kept"
+    assert store.adopt(job.id, 1).result == '"late"'
+
+
 # --- one job for a dedupe key ----------------------------------------------------------------------------------------
 
 

@@ -196,9 +196,9 @@ def _late(
     if kind == "done" and result is None:
         result = "null"  # a success that says nothing is one, and can be adopted
     refused.members["lateResult"] = "kept"
-    if (known.late_at, known.late_result, known.late_error) == (None, None, None) or (
-        (known.late_result, known.late_error) != (result, error)
-    ):
+    if kind == "failed" and known.late_result is not None:
+        return Refusal(refused)  # a result that came stays: an afterthought must not throw it away
+    if known.late_at is None or (known.late_result, known.late_error) != (result, error):
         attempts.keep_late(tx, job.id, fence, result, error)
         note_mentions(tx, job.id, result)
         events.append(tx, "job.late_result", caller.name, job.id, job.target, {"fence": fence, "outcome": kind})
