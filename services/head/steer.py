@@ -5,6 +5,7 @@ import sys
 import click
 from msgspec import UNSET
 
+from contract.head_client import HeadClient
 from contract.wire import Attempt, Job
 from head import clean, exits, specs, tables
 from head.desk import Desk, as_json, complain, job_id, pass_desk
@@ -37,13 +38,29 @@ def reject(desk: Desk, job_id: str, reason: str | None, json: bool) -> None:
 @job_id
 @click.argument("decision", metavar="DECISION", type=click.Choice(["accept", "rework"]))
 @click.option("--text", metavar="TEXT", help="What to say with it; for rework, what to do differently; `-` reads it.")
+@click.option("--go-on", is_flag=True, help="With accept, of a plan: submit what follows it (result.next).")
 @as_json
 @pass_desk
-def review(desk: Desk, job_id: str, decision: str, text: str | None, json: bool) -> None:
+def review(desk: Desk, job_id: str, decision: str, text: str | None, go_on: bool, json: bool) -> None:
     """Accept a finished job, or send it back to be done again. DECISION is accept or rework."""
     said = specs.read_text("-", sys.stdin).rstrip("\n") if text == "-" else text
-    job = desk.client().review(job_id, decision, said or None)
-    _tell(desk, json, job, "accepted" if decision == "accept" else f"sent back for round {job.round}:")
+    client = desk.client()
+    if go_on:
+        following = client.job(job_id).result
+        if decision != "accept" or not isinstance(following, dict) or "next" not in following:
+            raise click.UsageError("--go-on needs accept, and a result with a member `next`, as a plan has")
+    job = client.review(job_id, decision, said or None)
+    if not (json and go_on):  # one JSON document: that of the new job
+        _tell(desk, json, job, "accepted" if decision == "accept" else f"sent back for round {job.round}:")
+    if go_on:
+        _tell(desk, json, _follow_up(client, job), "submitted what follows:")
+
+
+def _follow_up(client: HeadClient, job: Job) -> Job:
+    """Submit what follows an accepted plan; once a round, however often it is asked for."""
+    key = f"next-of-{job.id}-{job.round}"
+    fields = {"spec": job.result["next"], "target": job.target, "parentId": job.id, "label": job.label}
+    return client.submit(fields, idempotency_key=key)
 
 
 @click.command()

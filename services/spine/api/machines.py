@@ -39,6 +39,8 @@ class Machines:
                 wire.MachineList(machines=found, paused_targets=sorted(machines.paused_targets(tx)))
             )
 
+        if caller.principal.is_claw:  # one that asks is heard of by that: so it learns its own name
+            await core.write(lambda tx: machines.seen(tx, caller.name, None))
         resp.data = await core.read(look)
         resp.content_type = "application/json"
 

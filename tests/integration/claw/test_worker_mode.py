@@ -67,19 +67,24 @@ def test_a_job_sees_its_variables_and_no_token(claw: Claw) -> None:
         ("exit 9", "failed", "the job ended with exit code 9"),
         ("exit 1", "dead", "the job ended with exit code 1"),
         ("kill -9 $$", "dead", "the job was ended by SIGKILL"),
-        ("sleep 60", "dead", "the job timed out after 1 s"),
         ("echo '{nonsense' > $SPINE_RESULT_FILE", "failed", "the result file (SPINE_RESULT_FILE) is not JSON"),
         ('echo \'{"outcome":"fail","error":"worded"}\' > $SPINE_RESULT_FILE', "dead", "worded"),
     ],
 )
 def test_how_a_job_ends(claw: Claw, script: str, status: str, error: str) -> None:
     # One attempt: what would be requeued is dead.
-    job_id = claw.submit({"run": script, "permanentExits": [9]}, maxAttempts=2, timeoutSeconds=1)
+    job_id = claw.submit({"run": script, "permanentExits": [9]}, maxAttempts=2, timeoutSeconds=30)
     claw.start()
     job = claw.until_status(job_id, "dead", "failed")
     assert (job.status, job.attempts) == (status, 2 if status == "dead" else 1)
     assert job.error is not None
     assert job.error.startswith(error)
+
+
+def test_a_job_over_its_time_is_ended(claw: Claw) -> None:
+    job_id = claw.submit({"run": "sleep 60"}, maxAttempts=1, timeoutSeconds=1)
+    claw.start()
+    assert claw.until_status(job_id, "dead").error == "the job timed out after 1 s"
 
 
 def test_exit_69_gives_the_job_back_with_its_last_line(claw: Claw) -> None:
