@@ -1,0 +1,327 @@
+"""Thousands of jobs with a random mix of all fields by 20 workers; afterwards the events alone are held to the table.
+
+`make test` takes 2,000 jobs, for its time; `make soak` the full 10,000.
+"""
+
+import http.client
+import json
+import random
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.suites.matrix import ENDED, MATRIX
+from tests.support.eventually import eventually
+from tests.support.spine_process import TOKENS, SpineProcess
+
+pytestmark = pytest.mark.acceptance
+
+SEED = 7_000_001
+WORKERS = 20
+BATCH = 100
+LAPSE = 1.5  # seconds after which a claim that nobody confirmed is surely over
+CLAWS = {"a": ["git"], "b": ["git", "gpu"], "c": []}
+KEYS = {"db": 1, "web": 3, "disk": 2}
+SILENT = {"job.heartbeat", "job.comment", "job.late_result", "job.approved"}
+
+
+class Line:
+    """One connection that is kept, with one token."""
+
+    def __init__(self, port: int, token: str, worker: str | None = None) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        if worker is not None:
+            self._headers["X-Worker-Id"] = worker
+
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        """Make a call; a refusal is an answer, a fault of the server is not."""
+        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
+        response = self._connection.getresponse()
+        data = response.read()
+        assert response.status < 500, data
+        return response.status, json.loads(data) if data else None
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def post(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """POST; no body is an empty object."""
+        return self.call("POST", path, {} if body is None else body)
+
+
+class Fleet:
+    """A head that submits and decides, and workers that do all that workers do; everything random from one seed."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self.port, self.count = port, count
+        self.fields: dict[str, dict[str, Any]] = {}
+        self.late: list[tuple[str, int]] = []
+        self.over = threading.Event()
+        self.faults: list[BaseException] = []
+        self.lines: list[Line] = []
+
+    # --- submitting --------------------------------------------------------------------------------------------------
+
+    def submit(self) -> None:
+        """Submit all jobs, a list at a time."""
+        chance, head = random.Random(SEED), self._line(TOKENS["HEAD_TOKEN"])
+        while len(self.fields) < self.count:
+            items = [self.one(chance) for _ in range(BATCH)]
+            status, answer = head.post("/jobs", items)
+            if status == 422:  # one that it was to wait for has ended badly meanwhile
+                items = [{name: v for name, v in item.items() if name != "after"} for item in items]
+                status, answer = head.post("/jobs", items)
+            assert status in (200, 201), answer
+            for item, job in zip(items, answer["jobs"], strict=True):
+                self.fields.setdefault(job["id"], item)
+                if job["approval"] and job["approval"]["state"] == "pending":
+                    digest = job["approval"]["specDigest"]
+                    sent = {"specDigest": digest} if chance.random() < 0.9 else {}
+                    verb, body = ("approve", sent) if chance.random() < 0.9 else ("reject", {"reason": "no"})
+                    assert head.post(f"/jobs/{job['id']}/{verb}", body)[0] in (200, 409)
+                if chance.random() < 0.03:
+                    assert head.post(f"/jobs/{job['id']}/cancel")[0] in (200, 409)
+
+    def one(self, chance: random.Random) -> dict[str, Any]:
+        """Draw a job."""
+        target = chance.choice(["any", "any", "a", "b", "c"])
+        item: dict[str, Any] = {"target": target, "spec": {"n": chance.random()}, "maxAttempts": chance.randint(1, 4)}
+        may: dict[str, Callable[[], Any]] = {
+            "priority": lambda: chance.randint(-100, 100),
+            "delaySeconds": lambda: 1,
+            "timeoutSeconds": lambda: chance.randint(1, 60),
+            "retry": lambda: {"backoffSeconds": 0.05, "factor": chance.choice([1, 3]), "maxSeconds": 0.3},
+            "needsApproval": lambda: True,
+            "needsReview": lambda: True,
+            "dedupeKey": lambda: f"d{chance.randint(0, 50)}",
+            "label": lambda: chance.choice(["x", "y"]),
+            "notify": lambda: ["ops"],
+            "after": lambda: chance.sample(list(self.fields)[-300:], min(len(self.fields), chance.randint(1, 3))),
+        }
+        for name in chance.sample(sorted(may), chance.randint(0, 3)):
+            item[name] = may[name]()
+        if chance.random() < 0.3:
+            key = chance.choice(sorted(KEYS))
+            item |= {"concurrencyKey": key, "concurrencyLimit": KEYS[key]}
+        can = {"any": ["git"], "a": ["git"], "b": ["git", "gpu"], "c": []}[target]
+        if can and chance.random() < 0.4:
+            item["requires"] = chance.sample(can, chance.randint(1, len(can)))
+        return item
+
+    # --- deciding ----------------------------------------------------------------------------------------------------
+
+    def decide(self) -> None:
+        """Follow the events; review what asks for it, retry some of what ended badly, adopt some of what came late."""
+        chance, head = random.Random(SEED + 1), self._line(TOKENS["HEAD_TOKEN"])
+        cursor, retried = "", set[str]()
+        while not self.over.is_set():
+            page = head.call("GET", f"/events?limit=1000{cursor}")[1]
+            cursor = f"&cursor={page['nextCursor']}"
+            for event in page["events"]:
+                job_id = event["jobId"]
+                match event["type"]:
+                    case "job.completed" | "job.adopted":
+                        decision = "accept" if chance.random() < 0.7 else "rework"
+                        body = {"decision": decision, "text": "hm" if chance.random() < 0.5 else None}
+                        status, answer = head.post(f"/jobs/{job_id}/review", body)
+                        if status == 409 and answer["error"] == "dedupe_conflict":  # it cannot go back just now
+                            head.post(f"/jobs/{job_id}/review", {"decision": "accept"})
+                    case "job.expired" if chance.random() < 0.3:
+                        head.post(f"/jobs/{job_id}/cancel")
+                    case "job.dead" | "job.failed" | "job.cancelled" if job_id not in retried and chance.random() < 0.3:
+                        if head.post(f"/jobs/{job_id}/retry")[0] == 200:
+                            retried.add(job_id)
+            while self.late:
+                job_id, fence = self.late.pop()
+                assert head.post(f"/jobs/{job_id}/adopt", {"fence": fence})[0] in (200, 409)
+            if not page["events"]:
+                self.over.wait(0.05)
+
+    # --- working -----------------------------------------------------------------------------------------------------
+
+    def work(self, number: int) -> None:
+        """Claim, and do what workers do: mostly finish, now and then fail, give back, vanish or come too late."""
+        name = sorted(CLAWS)[number % len(CLAWS)]
+        chance, line = random.Random(SEED + 100 + number), self._line(f"token-of-{name}-0001", f"w{number}")
+        held: list[tuple[float, str, int]] = []
+        while not self.over.is_set():
+            body = {"capabilities": CLAWS[name], "max": chance.choice([1, 1, 3]), "wait": 0.3}
+            status, answer = line.post("/jobs/claim", body)
+            for job in answer["jobs"] if status == 200 else []:
+                what = chance.choices(
+                    ["complete", "fail", "fail for good", "release", "give back", "vanish"], [80, 6, 4, 4, 2, 4]
+                )[0]
+                if what == "vanish":
+                    held.append((time.monotonic() + LAPSE, job["id"], job["fence"]))
+                else:
+                    self._finish(chance, line, job, what)
+            if held and held[0][0] < time.monotonic():
+                _, job_id, fence = held.pop(0)
+                status, answer = line.post(f"/jobs/{job_id}/complete", {"fence": fence, "result": "late"})
+                if status == 409 and answer.get("lateResult") == "kept" and chance.random() < 0.5:
+                    self.late.append((job_id, fence))
+
+    @staticmethod
+    def _finish(chance: random.Random, line: Line, job: dict[str, Any], what: str) -> None:
+        path, fence = f"/jobs/{job['id']}", job["fence"]
+        if chance.random() < 0.3:
+            line.post(f"{path}/heartbeat", {"fence": fence, "progress": {"n": 1}})
+        ways: dict[str, tuple[str, dict[str, Any]]] = {
+            "complete": ("complete", {"result": {"fence": fence}}),
+            "fail": ("fail", {"error": "broke"}),
+            "fail for good": ("fail", {"error": "broke", "requeue": False}),
+            "release": ("release", {"reason": "later"}),
+            "give back": ("release", {"countAttempt": False}),
+        }
+        verb, body = ways[what]
+        status, answer = line.post(f"{path}/{verb}", {"fence": fence} | body)
+        assert status in (200, 409), answer
+
+    def run(self) -> None:
+        """Do it all; return when every job has ended."""
+        head = self._line(TOKENS["HEAD_TOKEN"])
+        threads = [threading.Thread(target=self._guard, args=(self.decide,))]
+        threads += [threading.Thread(target=self._guard, args=(self.work, n)) for n in range(WORKERS)]
+        for thread in threads:
+            thread.start()
+        try:
+            self.submit()
+            eventually(lambda: self.faults or self._settled(head), self.count / 50 + 20, 0.2, "the end of all jobs")
+        finally:
+            self.over.set()
+            for thread in threads:
+                thread.join()
+            for line in self.lines:
+                line.close()
+        assert self.faults == []
+
+    def _line(self, token: str, worker: str | None = None) -> Line:
+        self.lines.append(Line(self.port, token, worker))
+        return self.lines[-1]
+
+    def _guard(self, part: Any, *args: Any) -> None:
+        try:
+            part(*args)
+        except BaseException as e:  # noqa: BLE001 — shown by the test, not lost with its thread
+            self.faults.append(e)
+
+    def _settled(self, head: Line) -> bool:
+        open_ = head.call("GET", "/jobs?status=waiting,queued,running&limit=1")[1]["jobs"]
+        for job in open_:  # shown when it does not come to an end
+            raise AssertionError(f"{job} {head.call('GET', '/jobs/' + job['id'] + '/why')[1]}")
+        reviews = head.call("GET", "/jobs?status=done")[1]["jobs"]
+        pending = [job for job in reviews if job["review"] and job["review"]["state"] != "accepted"]
+        assert pending == [], pending[0]
+        return not self.late
+
+
+# --- what the events must say ----------------------------------------------------------------------------------------
+
+
+class Replay:
+    """The jobs as their events alone tell them, in the order in which they were committed."""
+
+    def __init__(self, fields: dict[str, dict[str, Any]]) -> None:
+        self.fields = fields
+        self.places: dict[str, set[str]] = {}
+        self.fences: dict[str, int] = defaultdict(int)
+        self.running: dict[str, set[str]] = defaultdict(set)
+        self.approved: set[str] = set()
+        self.done: set[str] = set()
+        self.retried: set[str] = set()
+        self.seen: Counter[str] = Counter()
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Go on by one event; every rule that it could break is looked at."""
+        kind, job_id, data = event["type"], event["jobId"], event["data"]
+        if job_id is None:
+            return
+        self.seen[kind] += 1
+        asked = self.fields[job_id]
+        if kind == "job.created":
+            assert job_id not in self.places
+            self.places[job_id] = {"queued", "waiting"}
+            return
+        if kind == "job.claimed":
+            self._claimed(job_id, asked, data)
+        if kind == "job.approved":
+            self.approved.add(job_id)
+        if kind == "job.retried":
+            self.retried.add(job_id)
+        if kind not in SILENT:
+            self._moved(job_id, kind, data)
+        accepted = kind == "job.reviewed" and data["decision"] == "accept"
+        if accepted or (kind in ("job.completed", "job.adopted") and not asked.get("needsReview")):
+            self.done.add(job_id)
+
+    def _claimed(self, job_id: str, asked: dict[str, Any], data: dict[str, Any]) -> None:
+        assert data["fence"] > self.fences[job_id]
+        self.fences[job_id] = data["fence"]
+        assert not asked.get("needsApproval") or job_id in self.approved
+        assert job_id in self.retried or set(asked.get("after", ())) <= self.done
+        key = asked.get("concurrencyKey")
+        if key is not None:
+            assert len(self.running[key]) < asked["concurrencyLimit"]
+            self.running[key].add(job_id)
+
+    def _moved(self, job_id: str, kind: str, data: dict[str, Any]) -> None:
+        places = self.places[job_id]
+        reached = {row.target for row in MATRIX if row.event == kind and row.sources & places}
+        if kind == "job.failed":
+            reached &= {"queued", "waiting"} if data["requeued"] else {"failed"}
+            if data["requeued"] and "queued" in places:
+                reached.add("queued")  # expiry had put it back; only the reason is new
+        if kind == "job.reviewed":
+            reached = {"done"} if data["decision"] == "accept" else reached
+            assert places == {"done"}
+        assert reached, f"{job_id}: {kind} leads from none of {sorted(places)}"
+        self.places[job_id] = reached
+        if kind != "job.claimed":
+            self.running[self.fields[job_id].get("concurrencyKey") or ""].discard(job_id)
+
+
+def all_events(head: Line) -> Iterator[dict[str, Any]]:
+    cursor = ""
+    while events := (page := head.call("GET", f"/events?limit=1000{cursor}")[1])["events"]:
+        yield from events
+        cursor = f"&cursor={page['nextCursor']}"
+
+
+def check(folder: Path, count: int) -> None:
+    claws = ",".join(f"{name}=token-of-{name}-0001" for name in CLAWS)
+    quick = {"LEASE_SECONDS": "2", "SPINE_ACCEPT_LEASE_SECONDS": "1", "REAPER_INTERVAL_MS": "100"}
+    spine = SpineProcess(folder / "spine", {"CLAW_TOKENS": claws, "SPINE_LOG_LEVEL": "warning", **quick}).start()
+    head = Line(spine.port, TOKENS["HEAD_TOKEN"])
+    try:
+        fleet = Fleet(spine.port, count)
+        fleet.run()
+        replay = Replay(fleet.fields)
+        for event in all_events(head):
+            replay.take(event)
+        assert set(replay.places) == set(fleet.fields)
+        found: dict[str, str] = {}
+        for status in sorted(ENDED):
+            found |= {job["id"]: job["status"] for job in head.call("GET", f"/jobs?status={status}")[1]["jobs"]}
+        assert {job_id: {status} for job_id, status in found.items()} == replay.places
+        unused = {row.event for row in MATRIX} - set(replay.seen)
+        assert unused == set(), f"no job went this way: {unused}"
+        assert spine.faults() == []
+    finally:
+        head.close()
+        spine.kill9()
+
+
+@pytest.mark.timeout(240)
+def test_two_thousand_jobs_of_every_kind(tmp_path: Path) -> None:
+    check(tmp_path, 2000)
+
+
+@pytest.mark.soak
+def test_ten_thousand_jobs_of_every_kind(tmp_path: Path) -> None:
+    check(tmp_path, 10_000)
