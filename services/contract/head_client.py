@@ -56,14 +56,22 @@ class HeadClient(SpineClient):
         return self._post(_verb(job_id, "reject"), {"reason": reason}, wire.Job, key=idempotency_key)
 
     def review(
-        self, job_id: str, decision: str, text: str | None = None, idempotency_key: str | None = None
+        self,
+        job_id: str,
+        decision: str,
+        text: str | None = None,
+        fence: int | None = None,
+        idempotency_key: str | None = None,
     ) -> wire.Job:
         """Accept a finished job (`accept`), or send it back for another round (`rework`) with what to do differently.
 
+        `fence`: of the result that was looked at.
+
         Raises:
-            NotAwaiting: there is nothing to review (any more).
+            NotAwaiting: there is nothing to review (any more). StaleFence: another result has come since.
         """
-        return self._post(_verb(job_id, "review"), {"decision": decision, "text": text}, wire.Job, key=idempotency_key)
+        asked = {"decision": decision, "text": text, "fence": fence}
+        return self._post(_verb(job_id, "review"), asked, wire.Job, key=idempotency_key)
 
     def retry(self, job_id: str, idempotency_key: str | None = None) -> wire.Job:
         """Queue a job again that has ended badly."""

@@ -222,7 +222,9 @@ class Loop:
         if job is not None and _is_for(decided, job):
             try:
                 reviewed = self._ask(
-                    lambda: self._client.review(decided.job_id, decided.decision, decided.text, decided.key)
+                    lambda: self._client.review(
+                        decided.job_id, decided.decision, decided.text, decided.fence, decided.key
+                    )
                 )
                 self._tell(News(decided.decision, reviewed, decided.text or ""))
             except (Unauthorized, Forbidden):

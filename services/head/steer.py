@@ -38,18 +38,22 @@ def reject(desk: Desk, job_id: str, reason: str | None, json: bool) -> None:
 @job_id
 @click.argument("decision", metavar="DECISION", type=click.Choice(["accept", "rework"]))
 @click.option("--text", metavar="TEXT", help="What to say with it; for rework, what to do differently; `-` reads it.")
+@click.option("--fence", metavar="FENCE", type=click.IntRange(0), help="Only if this is the result's attempt still.")
 @click.option("--go-on", is_flag=True, help="With accept, of a plan: submit what follows it (result.next).")
 @as_json
 @pass_desk
-def review(desk: Desk, job_id: str, decision: str, text: str | None, go_on: bool, json: bool) -> None:
+def review(
+    desk: Desk, job_id: str, decision: str, text: str | None, fence: int | None, go_on: bool, json: bool
+) -> None:
     """Accept a finished job, or send it back to be done again. DECISION is accept or rework."""
     said = specs.read_text("-", sys.stdin).rstrip("\n") if text == "-" else text
     client = desk.client()
     if go_on:
-        following = client.job(job_id).result
+        looked_at = client.job(job_id)
+        following, fence = looked_at.result, looked_at.fence if fence is None else fence
         if decision != "accept" or not isinstance(following, dict) or "next" not in following:
             raise click.UsageError("--go-on needs accept, and a result with a member `next`, as a plan has")
-    job = client.review(job_id, decision, said or None)
+    job = client.review(job_id, decision, said or None, fence)
     if not (json and go_on):  # one JSON document: that of the new job
         _tell(desk, json, job, "accepted" if decision == "accept" else f"sent back for round {job.round}:")
     if go_on:

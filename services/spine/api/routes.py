@@ -45,7 +45,6 @@ _SERVER = (
             "skill",
             "How to use this server with curl. With a token, also what that token may do and what it holds.",
             MARKDOWN,
-            errors.Unauthorized,
             errors.RateLimited,
         ),
     ),

@@ -33,8 +33,6 @@ def heartbeat(
         raise not_running(job)
     if caller.principal.is_claw:
         machines.seen(tx, caller.name, None)
-    if caller.principal.is_claw:
-        machines.seen(tx, caller.name, None)
     seen = job.comments_seen
     newest = comments.of_job(tx, job.id)[-1].seq if job.comments else 0
     job = stretch(tx, rules, job, progress, newest)
