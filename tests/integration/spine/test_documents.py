@@ -67,9 +67,9 @@ def test_each_asker_gets_a_rendering_of_its_own_and_no_token_stands_in_it(start_
         assert not [token for token in (*TOKENS.values(), "view-token-0001") if token.encode() in answer.body]
 
 
-def test_a_wrong_token_gets_no_document(server: Server) -> None:
+def test_a_wrong_token_gets_what_anyone_gets(server: Server) -> None:
     answer = Api(server.port, "wrong-token-0001").get("/skill.md")
-    assert (answer.status, answer.error) == (401, "unauthorized")
+    assert (answer.status, answer.body) == (200, Api(server.port).get("/skill.md").body)
     assert answer.headers["vary"] == "Authorization"
 
 
