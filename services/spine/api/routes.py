@@ -111,6 +111,7 @@ _JOBS = (
             "Accept a finished job, or send it back for another round.",
             wire.Review,
             errors.NotAwaiting,
+            errors.StaleFence,
             errors.DedupeConflict,
         ),
     ),
