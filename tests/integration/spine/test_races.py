@@ -12,8 +12,8 @@ from tests.support.raw_http import Answer, Api
 from tests.support.server import Server
 
 Call = Callable[[], Answer]
-# More rounds in a soak; the ways of meeting differ from round to round.
-ROUNDS = range(60 if os.environ.get("SOAK") == "1" else 3)
+# More rounds in a soak, as many as there are claws with names of their own for; no two meet in just the same way.
+ROUNDS = range(25 if os.environ.get("SOAK") == "1" else 3)
 rounds = pytest.mark.parametrize("round_", ROUNDS)
 
 
@@ -194,7 +194,9 @@ def test_a_join_code_used_by_many_at_once(server: Server, head: Api, round_: int
     machine = f"racer-{next(_numbers)}"
     code = head.post("/machines/join-codes", {"name": machine}).json["code"]
     answers = at_once(*[partial(server.nobody.post, "/join", {"code": code})] * 6)
-    assert sorted(answer.status for answer in answers) == [201] + [404] * 5
+    first, *others = sorted(answer.status for answer in answers)
+    assert (first, len(others)) == (201, 5)
+    assert set(others) <= {404, 429}  # in a long run they come to look like guesses
     (token,) = [answer.json["token"] for answer in answers if answer.status == 201]
     assert Api(server.port, token).get("/jobs").status == 200
 
