@@ -30,10 +30,11 @@ install_engine() {
   install_packages docker.io iptables ca-certificates
 }
 
-# The documents' commands use these: a test runs every one of them.
+# Tests run the documents' commands, which use curl and jq; a test that is skipped for want of a tool fails the gate.
 install_tools() {
   local missing=()
   for tool in curl jq; do command -v "$tool" >/dev/null || missing+=("$tool"); done
+  command -v ss >/dev/null || missing+=(iproute2) # a test reads the listen backlog with ss
   [ "${#missing[@]}" = 0 ] && return
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     say "installing ${missing[*]} …"
