@@ -7,6 +7,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 DOCKER := docker info >/dev/null 2>&1
+export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+COMPOSE := docker compose --project-directory compose
 
 ##@ Use
 .PHONY: help
@@ -16,6 +18,40 @@ help: ## Show this help
 .PHONY: run
 run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl-C (ONCE=1 ends after the result)
 	@$(PY) examples/run.py $(if $(ONCE),--once)
+
+##@ Containers on one machine (Docker)
+.PHONY: images
+images: ## Build the images of spine, claw and head (CA=bundle.pem behind a proxy that opens TLS)
+	@VERSION=$(SPINAL_CORD_VERSION) REVISION=$$(git rev-parse HEAD) docker buildx bake --file images/bake.hcl
+
+.PHONY: tokens
+tokens: images ## Make a token for each role in compose/secrets; those that are there stay
+	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION)
+
+.PHONY: up
+up: tokens ## Start spine, head and two claws, and wait until all are healthy
+	@$(COMPOSE) up --detach --no-build --wait
+	@$(COMPOSE) ps
+
+.PHONY: down
+down: ## Stop them; what they keep stays in its volumes
+	@$(COMPOSE) down
+
+.PHONY: ps
+ps: ## Show the containers and their health
+	@$(COMPOSE) ps
+
+.PHONY: logs
+logs: ## Follow their logs (S=spine for one of them)
+	@$(COMPOSE) logs --follow --tail=100 $(S)
+
+.PHONY: backup
+backup: ## Write a backup of the running spine to TO (backups/spine-<time>.tar)
+	@compose/backup.sh save $(or $(TO),backups/spine-$(shell date -u +%Y%m%dT%H%M%SZ).tar)
+
+.PHONY: restore
+restore: ## Put the backup FROM in the place of the spine's store, which is set aside
+	@compose/backup.sh load $(or $(FROM),$(error say which: make restore FROM=backups/spine-….tar))
 
 ##@ Develop
 .PHONY: install
