@@ -8,6 +8,8 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 DOCKER := docker info >/dev/null 2>&1
 export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# While an image fetches packages it trusts what this machine does: that includes a proxy that opens TLS.
+CA := $(or $(CA),$(PIP_CERT),$(SSL_CERT_FILE),$(wildcard /etc/ssl/certs/ca-certificates.crt))
 COMPOSE := docker compose --project-directory compose
 
 ##@ Use
@@ -21,8 +23,8 @@ run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl
 
 ##@ Containers on one machine (Docker)
 .PHONY: images
-images: ## Build the images of spine, claw and head (CA=bundle.pem behind a proxy that opens TLS)
-	@VERSION=$(SPINAL_CORD_VERSION) REVISION=$$(git rev-parse HEAD) docker buildx bake --file images/bake.hcl
+images: ## Build the images of spine, claw and head (BASE=image; CA=bundle.pem, what this machine trusts without it)
+	@VERSION=$(SPINAL_CORD_VERSION) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
 
 .PHONY: tokens
 tokens: images ## Make a token for each role in compose/secrets; those that are there stay
