@@ -7,15 +7,18 @@ has a digest of what it is made from, so the same sources are the same release a
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -31,6 +34,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 SOURCES = ("LICENSE", "README.md", "launchd", "pyproject.toml", "services", "systemd")
 LOCKS = ("build.txt", "claw.txt", "head.txt", "spine.txt")
 KEPT = 5  # releases of which files stay
+SHOWN = ("machine", "release", "units", "clock", "free", "token", "capabilities")
+SKEW_SECONDS = 60
+FREE_MB = 500
 EXIT_BUSY = 75
 EXIT_CONFIG = 78
 
@@ -46,7 +52,12 @@ def main() -> int:
     play.add_argument("--inventory", type=Path, required=True)
     play.add_argument("playbook", choices=sorted(path.stem for path in HERE.glob("*.yml")))
     play.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="handed to ansible-playbook")
+    doctor = commands.add_parser("doctor", help="ask every machine how it does; exit 1 when something is wrong")
+    doctor.add_argument("--inventory", type=Path, required=True)
+    doctor.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
+    if given.command == "doctor":
+        return examine(given.inventory, given.json)
     if given.command == "release":
         build(given.platform or list(PLATFORMS), given.python or list(PYTHONS))
         print(name())
@@ -103,10 +114,9 @@ def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
     for python in pythons:
         targets = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
         for lock in ("spine", "claw", "head"):
-            pip(
-                "download", "--require-hashes", "--only-binary=:all:", "--implementation=cp",
-                "--python-version", python, *targets, "--dest", str(wheels), "--requirement", str(ROOT / "requirements" / f"{lock}.txt"),
-            )  # fmt: skip
+            lock_file = str(ROOT / "requirements" / f"{lock}.txt")
+            only = ["--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python]
+            pip("download", *only, *targets, "--dest", str(wheels), "--requirement", lock_file)
     with tempfile.TemporaryDirectory() as source:
         for path in files():
             copy = Path(source, path.relative_to(ROOT))
@@ -180,17 +190,82 @@ def run(playbook: str, inventory: Path, rest: list[str]) -> int:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        words = [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "--inventory", str(inventory.resolve()),
-            "--extra-vars", f"host_release={name()}",
-            *(word for word in rest if word != "--"),
-            str(HERE / f"{playbook}.yml"),
-        ]  # fmt: skip
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible.cfg")}
-        # ansible-playbook finds its siblings by PATH, and ours is not activated.
-        environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
-        return subprocess.run(words, env=environment, cwd=HERE).returncode
+        return ansible(playbook, inventory, ["--extra-vars", f"host_release={name()}", *rest]).returncode
+
+
+def ansible(
+    playbook: str, inventory: Path, rest: list[str], capture: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """Run ansible-playbook of this environment with our settings."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    words = [program, "--inventory", str(inventory.resolve()), *(word for word in rest if word != "--")]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible.cfg")}
+    # It finds its siblings by PATH, and this environment is not activated.
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
+    return subprocess.run(
+        [*words, str(HERE / f"{playbook}.yml")], env=environment, cwd=HERE, capture_output=capture, text=True
+    )
+
+
+# --- how the machines do ---------------------------------------------------------------------------------------------
+
+
+def examine(inventory: Path, as_json: bool) -> int:
+    """Ask every machine, print what it says and what is wrong with it; return 1 when something is."""
+    if not inventory.exists():
+        print(f"doctor: there is no {inventory}", file=sys.stderr)
+        return EXIT_CONFIG
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "found.json")
+        done = ansible("doctor", inventory, ["--extra-vars", f"doctor_file={file}"], capture=True)
+        if not file.exists():
+            print(done.stdout + done.stderr, file=sys.stderr)
+            return EXIT_CONFIG
+        now, found = time.time(), json.loads(file.read_text(encoding="utf-8"))
+    machines = [verdict(host, told, now) for host, told in found.items()]
+    if as_json:
+        print(json.dumps({"machines": machines}))
+    else:
+        rows = [("MACHINE", "RELEASE", "UNITS", "CLOCK", "FREE", "TOKEN", "CAPABILITIES")]
+        rows += [tuple(str(machine[key]) for key in SHOWN) for machine in machines]
+        widths = [max(len(row[n]) for row in rows) for n in range(len(SHOWN))]
+        for row in rows:
+            print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        for machine in machines:
+            for fault in machine["faults"]:
+                print(f"{machine['machine']}: {fault}")
+    return 1 if any(machine["faults"] for machine in machines) else 0
+
+
+def verdict(host: str, told: dict[str, Any], now: float) -> dict[str, Any]:
+    """Return what a machine said, and `faults`: a line for each thing that is not as it should be."""
+    empty: dict[str, Any] = dict.fromkeys(SHOWN, "-") | {"machine": host, "faults": []}
+    if told.get("unreachable") or "stdout_lines" not in told:
+        return empty | {"faults": [f"does not answer ({str(told.get('msg', 'no answer')).strip().splitlines()[-1]})"]}
+    lines = [line.split("\t") for line in told["stdout_lines"] if line.count("\t") == 2]
+    said = {kind: [(one, two) for k, one, two in lines if k == kind] for kind, _, _ in lines}
+    release = said["release"][0][0] or "none"
+    faults = [] if release != "none" else ["no release is installed: make deploy"]
+    for unit, state in said.get("unit", []):
+        faults += [] if state == "active" else [f"{unit} is {state or 'not there'}: journalctl -u {unit}"]
+    for unit, runs in said.get("runs", []):
+        faults += [] if runs in ("", release) else [f"{unit} runs {runs}, not {release}: make deploy"]
+    skew = round(float(said["clock"][0][0]) - now)
+    faults += [] if abs(skew) <= SKEW_SECONDS else [f"its clock is {skew} s off: timedatectl set-ntp true"]
+    free = min((int(size) for size, _ in said.get("free", [])), default=0)
+    faults += [] if free >= FREE_MB else [f"{free} MB are free"]
+    tokens = said.get("token", [])
+    faults += [f"the token of {name} does not work: {state}" for name, state in tokens if not state.startswith("ok")]
+    units = said.get("unit", [])
+    return empty | {
+        "release": release,
+        "units": f"{sum(state == 'active' for _, state in units)} of {len(units)} active",
+        "clock": f"{skew:+d} s",
+        "free": f"{free} MB",
+        "token": ", ".join(f"{name} {state.split()[0]}" for name, state in tokens) or "-",
+        "capabilities": next((state.removeprefix("ok ") for _, state in tokens if state.startswith("ok ")), "") or "-",
+        "faults": faults,
+    }
 
 
 if __name__ == "__main__":
