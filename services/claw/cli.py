@@ -67,7 +67,7 @@ def join(url: str, code: str, name: str | None, force: bool, go_on: bool) -> Non
     for line in told:
         click.echo(line)
     if go_on:
-        sys.exit(daemon.run(_start()))
+        sys.exit(daemon.run(_start(), settings.notifier()))
 
 
 @cli.command()
@@ -120,8 +120,8 @@ def skill_refresh() -> None:
 
 @cli.command()
 def run() -> None:
-    """Stay resident: wait for jobs and run them, one at a time. SIGTERM drains."""
-    sys.exit(daemon.run(_start()))
+    """Stay resident: wait for jobs and run them, one at a time. SIGTERM drains, SIGHUP hands over."""
+    sys.exit(daemon.run(_start(), settings.notifier()))
 
 
 @cli.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from claw import envfile
+from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting, SettingsError
 from contract.logs import LEVELS
 
@@ -172,6 +173,11 @@ def from_env(
     )
     read.finish()
     return settings
+
+
+def notifier() -> sdnotify.Notifier:
+    """Take the service manager's variables out of the environment, so that no worker answers it."""
+    return sdnotify.take(os.environ)
 
 
 def state_folder() -> Path:

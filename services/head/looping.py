@@ -35,20 +35,26 @@ def loop(desk: Desk, policy_file: str | None, state: str | None, once: bool, jso
     It keeps its place in a file, so that it goes on where it was, however it ended. One loop runs for one such file.
     With --json one object a line.
     """
-    used = settings.from_env()
+    used, notifier = settings.from_env(), settings.notifier()
     rules = Policy() if policy_file is None else policy.read(Path(policy_file))
     _require_commands(rules)
     killpoints.arm(used.kill_point, used.kill_point_file)
     ledger = Ledger(Path(state) if state else used.state_dir / "head-loop.json")
 
     def tell(news: News) -> None:
+        notifier.status(_sentence(news))
         _tell(desk.screen, news, json)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.OK))  # so that a command under way is ended too
+    def leave(*_: object) -> None:
+        notifier.stopping("ends")
+        sys.exit(exits.OK)  # by an exception, so that a command under way is ended too
+
+    signal.signal(signal.SIGTERM, leave)
     try:
         with ledger.lock():
-            beat = Beacon(ledger.path.with_suffix(".alive")).beat
+            beat = Beacon(ledger.path.with_suffix(".alive"), notifier).beat
             client = desk.client(patient=once)
+            notifier.ready("follows the spine's events")
             Loop(client, rules, ledger, tell, settings.for_commands(), time.sleep, beat).run(once)
     except Taken:
         complain(f"another loop runs with {ledger.path}; give this one a --state of its own")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting
 
 DEFAULT_URL = "http://127.0.0.1:36725"
@@ -57,6 +58,11 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         kill_point=point,
         kill_point_file=file,
     )
+
+
+def notifier() -> sdnotify.Notifier:
+    """Take the service manager's variables out of the environment, so that no command of a policy answers it."""
+    return sdnotify.take(os.environ)
 
 
 def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -29,7 +29,7 @@ def serve() -> None:
     configure("spine", settings.log_level)
     from spine.serve import serve as run
 
-    sys.exit(run(settings))
+    sys.exit(run(settings, spine_settings.notifier(), spine_settings.handed_sockets()))
 
 
 @cli.command()

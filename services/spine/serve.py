@@ -1,8 +1,10 @@
 """Running the application under gunicorn: one process, one worker, our worker class."""
 
+import asyncio
 import mmap
 import os
 import socket
+import stat
 import sys
 from typing import Any, NoReturn
 
@@ -10,23 +12,28 @@ import structlog
 from gunicorn.app.base import BaseApplication
 
 from contract.killpoints import arm
+from contract.sdnotify import Notifier
 from spine.app import App, Server, create_app
 from spine.settings import Settings
 from spine.store.lock import DataDirBusy, HalfRestored
 from spine.store.migrations import NewerStore
 from spine.store.sqlite import StoreUnusable
+from spine.watchdog import Watchdog
 from spine.worker import SpineWorker
 
 _log = structlog.get_logger()
 EXIT_CONFIG = 78  # sysexits' EX_CONFIG: starting again will not help
 EXIT_BUSY = 75  # EX_TEMPFAIL: the port or the directory is taken
+FIRST_HANDED = 3  # where a service manager puts the sockets that it hands over
+# After the drain: the store folds its log back and closes. The arbiter kills a worker that takes longer than both.
+_CLOSE_SECONDS = 10
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     """Gunicorn without its command line: settings come from ours."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, notifier: Notifier) -> None:
+        self._settings, self._notifier = settings, notifier
         # Shared with the worker: the exit code that it wants, which gunicorn does not hand on.
         self.verdict = mmap.mmap(-1, 1)
         super().__init__()
@@ -39,7 +46,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "workers": 1,  # the embedded store has one writer: a second process could not share it
             "worker_class": "spine.worker.SpineWorker",
             "backlog": s.backlog,
-            "graceful_timeout": s.drain_seconds,
+            "graceful_timeout": s.drain_seconds + _CLOSE_SECONDS,
             "timeout": 60,
             "keepalive": 75,
             "accesslog": None,
@@ -64,8 +71,24 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         except OSError as e:
             where = self._settings.data_dir
             self._give_up(EXIT_CONFIG, f"SPINE_DATA_DIR: {where} cannot be used ({e.strerror}: {e.filename})")
-        SpineWorker.on_drain = staticmethod(server.hub.drain)
+        self._attend(server)
         return create_app(server)
+
+    def _attend(self, server: Server) -> None:
+        """Hang the server and whoever watches over it into the worker that is about to serve."""
+        notifier, watchdog = self._notifier, Watchdog(self._notifier, server.store, os.getppid())
+        running: list[asyncio.Task[None]] = []  # a task that nobody holds may be collected
+
+        def serving() -> None:
+            notifier.ready("serves")
+            running.append(asyncio.get_running_loop().create_task(watchdog.run()))
+
+        def drain() -> None:
+            notifier.stopping("answers what is under way")
+            server.hub.drain()
+
+        SpineWorker.on_serving, SpineWorker.on_drain = staticmethod(serving), staticmethod(drain)
+        SpineWorker.drain_seconds = self._settings.drain_seconds
 
     def _give_up(self, code: int, why: str) -> NoReturn:
         print(f"spine: {why}", file=sys.stderr, flush=True)
@@ -73,13 +96,16 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         sys.exit(4)  # gunicorn's "the application cannot be loaded": the arbiter stops too
 
 
-def serve(settings: Settings) -> int:
-    """Serve until told to stop; return an exit code."""
-    reason = _port_taken(settings)
+def serve(settings: Settings, notifier: Notifier, handed: int = 0) -> int:
+    """Serve until told to stop, on `handed` sockets of the service manager where there are any; return an exit code."""
+    if handed:
+        reason, code = _not_listening(range(FIRST_HANDED, FIRST_HANDED + handed)), EXIT_CONFIG
+    else:
+        reason, code = _port_taken(settings), EXIT_BUSY
     if reason:
         print(f"spine: {reason}", file=sys.stderr)
-        return EXIT_BUSY
-    server, arbiter = _Gunicorn(settings), os.getpid()
+        return code
+    server, arbiter = _Gunicorn(settings, notifier), os.getpid()
     try:
         server.run()
     except SystemExit as e:
@@ -96,6 +122,23 @@ def _tell_addresses(arbiter: Any) -> None:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _not_listening(handles: range) -> str | None:
+    """Tell which of the sockets that were handed over cannot be served on."""
+    for handle in handles:
+        try:
+            usable = stat.S_ISSOCK(os.fstat(handle).st_mode)
+            if usable:
+                with socket.socket(fileno=os.dup(handle)) as found:
+                    usable = found.type == socket.SOCK_STREAM and bool(
+                        found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    )
+        except OSError:
+            usable = False
+        if not usable:
+            return f"LISTEN_FDS: file descriptor {handle} is not a listening stream socket"
+    return None
 
 
 def _port_taken(settings: Settings) -> str | None:

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 import msgspec
 
+from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
@@ -146,6 +147,25 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
 def store_folder(environ: Mapping[str, str] | None = None) -> Path:
     """Return the folder of the store: all that a command needs which works on files alone, such as a backup."""
     return Path(EnvReader(os.environ if environ is None else environ).text("SPINE_DATA_DIR", "./data"))
+
+
+def notifier() -> sdnotify.Notifier:
+    """Take the service manager's variables out of the environment, so that gunicorn does not answer too early."""
+    return sdnotify.take(os.environ)
+
+
+def handed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
+    """Return how many listening sockets the service manager has handed to this process (file descriptors 3 and up).
+
+    The variables stay for gunicorn, unless they are broken: it would fail on them.
+    """
+    environ = os.environ if environ is None else environ
+    pid, count = environ.get("LISTEN_PID", ""), environ.get("LISTEN_FDS", "")
+    if not (pid.isdecimal() and count.isdecimal()):
+        environ.pop("LISTEN_PID", None)
+        environ.pop("LISTEN_FDS", None)
+        return 0
+    return int(count) if int(pid) == os.getpid() else 0
 
 
 def read_digests(path: Path) -> dict[str, Principal]:

@@ -1,4 +1,4 @@
-"""Gunicorn's ASGI worker with gaps closed: the backlog, waiting and idle clients at a stop, the death of its parent."""
+"""Gunicorn's ASGI worker with gaps closed: the backlog, a stop that loses no call, the death of its parent."""
 
 import asyncio
 import ctypes
@@ -9,15 +9,45 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
 _PR_SET_PDEATHSIG = 1
+# How long a stopping server still answers what comes on connections that say nothing. A client that calls at least so
+# often is told in an answer that its connection closes; one whose bytes are under way is not turned away.
+LAME_DUCK_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
+
+
+class Connection(ASGIProtocol):  # type: ignore[misc]
+    """One client's connection; it says `Connection: close` from the moment on at which the server stops."""
+
+    def _will_close(self, request: Any, response_requires_close: bool) -> bool:
+        # Not by the worker's `alive`, which would also close those whose answer has gone out without the word.
+        return self.worker.draining or bool(super()._will_close(request, response_requires_close))
+
+    @property
+    def open(self) -> bool:
+        """Whether the client is still there."""
+        return not self._conn_lost_handled
+
+    @property
+    def silent(self) -> bool:
+        """Whether no request is being served: it is idle, or so young that nothing has arrived."""
+        return self.open and (self._task is None or (self._awaiting_request and not self._request_ready.is_set()))
+
+    def hang_up(self) -> None:
+        """Close a silent connection."""
+        if self._task is not None:
+            self._keepalive_timeout()
 
 
 class SpineWorker(ASGIWorker):  # type: ignore[misc]
-    """Honours the configured backlog; when told to stop, answers long polls and streams and closes idle connections."""
+    """Honours the configured backlog; says when it serves; when told to stop, answers all that has been sent to it."""
 
+    on_serving: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
     on_drain: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+    drain_seconds: ClassVar[float] = 30.0
 
     loop: Any
 
@@ -36,11 +66,13 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
         """Set up signals; the loop is there by now and has no server yet."""
         super().init_signals()
         create, backlog = self.loop.create_server, self.cfg.backlog
-        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.draining = False
+        self._main: asyncio.Task[Any] | None = None
+        self._connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
-        async def create_server(factory: Callable[[], Any], *args: Any, **kwargs: Any) -> asyncio.AbstractServer:
-            def connected() -> Any:
-                connection = factory()
+        async def create_server(_factory: Callable[[], Any], *args: Any, **kwargs: Any) -> asyncio.AbstractServer:
+            def connected() -> Connection:
+                connection = Connection(self)
                 self._connections.add(connection)
                 return connection
 
@@ -54,20 +86,58 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
         except AttributeError:  # a loop written in C takes no new attributes
             self.loop = _BacklogLoop(self.loop, create_server)
 
-    async def _shutdown(self) -> None:
-        """Stop: also when it is the parent that went away, nobody is left waiting."""
-        SpineWorker.on_drain()
-        for connection in list(self._connections):
-            # One that serves a request closes after its answer. Gunicorn would wait the whole drain time for the idle
-            # ones, which every client keeps open.
-            if connection._awaiting_request and not connection._request_ready.is_set():
-                connection._keepalive_timeout()
-        await super()._shutdown()
+    def notify(self) -> None:
+        """Tell the arbiter that the loop turns. Gunicorn calls this from its main task, once all servers listen."""
+        super().notify()
+        if self._main is None:
+            self._main = asyncio.current_task()
+            SpineWorker.on_serving()
 
     def handle_exit_signal(self) -> None:
-        """On SIGTERM answer everyone who waits, then let gunicorn finish what is under way."""
+        """On SIGTERM answer everyone who waits, and let what is under way end."""
+        if self.draining:
+            return
+        self._drain()
+        if self._main is None:
+            self.alive = False  # it has not served yet
+        else:
+            self._main.cancel()  # out of its sleep, into the shutdown
+
+    def _drain(self) -> None:
+        self.draining = True
         SpineWorker.on_drain()
-        super().handle_exit_signal()
+
+    async def _shutdown(self) -> None:
+        """Take nothing new, answer what has been sent, close the store. Also when it is the parent that went away."""
+        deadline = self.loop.time() + SpineWorker.drain_seconds
+        self._drain()
+        for server in self.servers:
+            # A socket that the service manager keeps goes on listening: who comes now waits there for the next server.
+            server.close()
+        if not self._quick_shutdown:
+            lame_duck = min(LAME_DUCK_SECONDS, SpineWorker.drain_seconds / 2)
+            await self._until(lambda: not any(c.silent for c in self._connections), self.loop.time() + lame_duck)
+        self.alive = False
+        for connection in list(self._connections):
+            if connection.silent:
+                connection.hang_up()
+        if self._quick_shutdown:
+            return
+        if not await self._until(lambda: not any(c.open for c in self._connections), deadline):
+            self.log.warning("Forcing close of %d connections", sum(c.open for c in self._connections))
+        if self.lifespan:
+            try:
+                await self.lifespan.shutdown()
+            except Exception as e:  # noqa: BLE001 — nothing comes after it, and the store survives an end without it
+                self.log.error("The application's end failed: %s", e)
+
+    async def _until(self, true: Callable[[], bool], deadline: float) -> bool:
+        """Wait until it is true, the time is over or a second signal is in a hurry; tell whether it is true."""
+        while not true():
+            if self.loop.time() > deadline or self._quick_shutdown:
+                return False
+            await asyncio.sleep(_LOOK_SECONDS)
+        return True
 
 
 class _BacklogLoop:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.eventually import eventually
+from tests.support.manager import Manager
 from tests.support.proxy import Proxy
 from tests.support.spine_process import REPO, TOKENS, SpineProcess
 
@@ -287,3 +288,19 @@ def test_what_is_left_to_a_person_is_told_once_and_stays_pending(
     loop.end(signal.SIGKILL)
     assert loop.launch("--once").wait(20) == 0
     assert sorted((loop.folder / "told").read_text().splitlines()) == ["ended none", "review none"]
+
+
+def test_what_a_service_manager_is_told(loop_of: MakeLoop, spine: SpineProcess, tmp_path: Path) -> None:
+    head = HeadClient(spine.url, TOKENS["HEAD_TOKEN"])
+    slow = [sys.executable, "-c", "import os, time; assert 'NOTIFY_SOCKET' not in os.environ; time.sleep(1)"]
+    with Manager(tmp_path / "manager", watchdog_seconds=20) as manager:
+        loop = loop_of({"notify": slow, "notifyTimeoutSeconds": 70}).start(**dict(manager.environment))
+        manager.await_word("READY=1")
+        manager.await_word("WATCHDOG=1")
+        job_id = head.submit({"target": "claw-1", "spec": "x"}).id
+        head.cancel(job_id)
+        manager.await_word("WATCHDOG_USEC=90000000")  # a command may take its time
+        manager.await_word(f"STATUS=told of {job_id} (x): cancelled")
+        manager.await_word("WATCHDOG_USEC=20000000")
+        assert loop.end(signal.SIGTERM) == 0
+        assert (manager.heard("READY=1"), manager.heard("STOPPING=1")) == (1, 1)

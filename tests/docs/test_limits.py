@@ -10,7 +10,7 @@ from tests.docs.pages import reference, tables
 from claw import outcome, spec
 from claw.runner import artifacts
 from contract import wire
-from spine import keeper
+from spine import keeper, worker
 from spine.api import auth, core, events, jobs, logs, named, streams
 from spine.queue import listing, rules, steer
 from spine.store import idempotency, machines
@@ -80,6 +80,7 @@ CONSTANTS = {
     "between two passes that delete what is old": keeper.RETENTION_SECONDS,
     "jobs or blobs that are deleted in one transaction": keeper.RETENTION_BATCH,
     "ping in a silent stream": int(streams.PING_SECONDS),
+    "how long a stopping spine keeps connections that say nothing": int(worker.LAME_DUCK_SECONDS),
     "phases of a job": spec.PHASES_MOST,
     "uploaded artifacts of a job": artifacts.FILES_MOST,
     "result file": outcome.RESULT_FILE_MOST_BYTES,

@@ -35,14 +35,21 @@ class SpineProcess:
         folder: gets `data/` (unless `SPINE_DATA_DIR` is given) and `spine.log`.
         env: settings over the defaults; a value of None takes a variable away.
         wrap: words before the command, such as `("setpriv", "--reuid=65534")`.
+        handles: file descriptors that the process inherits.
     """
 
-    def __init__(self, folder: Path, env: dict[str, str | None] | None = None, wrap: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        env: dict[str, str | None] | None = None,
+        wrap: tuple[str, ...] = (),
+        handles: tuple[int, ...] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.log_path = folder / "spine.log"
         self.port = 0
-        self._env, self._wrap = dict(env or {}), wrap
+        self._env, self._wrap, self._handles = dict(env or {}), wrap, handles
         self._points = 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -147,6 +154,7 @@ class SpineProcess:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=self._handles,
             )
 
     def wait_ready(self, seconds: float = READY_SECONDS, path: str = "/ready") -> None:

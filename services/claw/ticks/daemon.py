@@ -20,6 +20,7 @@ from contract.clock import SystemClock
 from contract.errors import SpineError, Unauthorized
 from contract.liveness import Beacon
 from contract.retry import RetryPolicy
+from contract.sdnotify import Notifier
 
 _TROUBLE_SECONDS = (1.0, 30.0)
 _SLEEP_LOOK_SECONDS = 5
@@ -32,38 +33,44 @@ log = structlog.get_logger()
 
 
 class Daemon:
-    """Owns the state folder while it runs. SIGTERM and SIGINT drain; a second one gives the job back at once."""
+    """Owns the state folder while it runs. SIGTERM and SIGINT drain; a second one gives the job back at once.
 
-    def __init__(self, settings: Settings, journal: Journal) -> None:
+    SIGHUP hands over: the daemon leaves, and what it holds goes on until the next one takes it up.
+    """
+
+    def __init__(self, settings: Settings, journal: Journal, notifier: Notifier | None = None) -> None:
         self._settings, self._journal = settings, journal
+        self._notifier, self._status = notifier or Notifier(), ""
         self._stop, self._work = Leash(), Leash()
         self._lost = threading.Event()
-        self._hurry = threading.Event()
+        self._drains, self._hurry = threading.Event(), threading.Event()
         self._locked_out = threading.Event()
         self._told = False
         self._kick = threading.Event()
         self._turning = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._looking = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._sleep = SleepWatch(SystemClock())
-        self._beacon = Beacon(settings.state_dir / "alive")
+        self._beacon = Beacon(settings.state_dir / "alive", self._notifier)
         self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
 
     def run(self) -> int:
         """Work until a signal comes, or the spine refuses the token for good; returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hangup)
         self._turning.look_after()
         scheduler = self._schedule()
         self._thread.start()
         self._tell_alive()
         scheduler.start()
+        self._notifier.ready(self._status)
         log.info("claw.started", machine=self._settings.name, mode=self._settings.mode)
         try:
             while not self._stop.wait(3600):
                 pass
             if self._locked_out.is_set():
                 self._abandon()
-            else:
+            elif self._drains.is_set() or not self._hand_over():
                 self._drain()
         finally:
             scheduler.shutdown(wait=False)
@@ -123,6 +130,11 @@ class Daemon:
         """Touch the file that a health check looks at; not when the thread that does the work is gone."""
         if self._thread.is_alive() or self._stop.pulled():
             self._beacon.beat()
+        held, _ = self._journal.peek()
+        doing = "waits for jobs" if held is None or held.job is None else f"holds job {held.job_id}, fence {held.fence}"
+        if doing != self._status and not self._stop.pulled():
+            self._status = doing
+            self._notifier.status(doing)
 
     # --- the turning thread ----------------------------------------------------------------------------------------
 
@@ -174,15 +186,35 @@ class Daemon:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def _on_signal(self, *_: object) -> None:
-        if self._stop.pulled():
+    def _on_stop(self, *_: object) -> None:
+        if self._drains.is_set():
             self._hurry.set()
+        self._drains.set()
         self._stop.pull("drain", "the claw is stopping")
         self._kick.set()
+
+    def _on_hangup(self, *_: object) -> None:
+        self._stop.pull("drain", "the claw hands over")
+        self._kick.set()
+
+    def _hand_over(self) -> bool:
+        """Leave what is held to the claw that is started next; False when a signal asks for a drain after all.
+
+        A worker goes on by itself. A phase that this process runs is finished first, within the job's own time.
+        """
+        log.info("claw.handing_over")
+        self._thread.join(_STOP_SECONDS)
+        while self._thread.is_alive() and self._runs_phases() and not self._drains.wait(0.1):
+            pass
+        if self._drains.is_set():
+            return False
+        self._notifier.stopping("hands over")
+        return True
 
     def _drain(self) -> None:
         """Let the job end within the drain time, else give it back; whatever could not be told stays in the journal."""
         log.info("claw.draining", seconds=self._settings.drain_seconds)
+        self._notifier.stopping("drains")
         self._thread.join(_STOP_SECONDS)
         deadline = time.monotonic() + self._settings.drain_seconds
         while self._busy() and time.monotonic() < deadline and not self._hurry.is_set():
@@ -221,6 +253,10 @@ class Daemon:
         held = self._turning.held()
         return held is not None and (launch.running(held) or (held.mode == "phases" and held.in_phase))
 
+    def _runs_phases(self) -> bool:
+        held = self._turning.held()
+        return held is not None and held.job is not None and held.mode == "phases"
+
     def _give_back(self, held: Held) -> Held | None:
         """End the worker, which gives the job back itself; do it in its place when it could not."""
         launch.end(self._settings, held)
@@ -238,7 +274,7 @@ def _logged(name: str, what: Callable[[], None]) -> Callable[[], None]:
     return tick
 
 
-def run(settings: Settings) -> int:
+def run(settings: Settings, notifier: Notifier | None = None) -> int:
     """Run the resident claw; exits 0 at once when another process holds the state folder."""
     journal = Journal(settings.state_dir)
     journal.open()
@@ -246,4 +282,4 @@ def run(settings: Settings) -> int:
         if not ours:
             log.warning("claw.already_running", state_dir=str(settings.state_dir))
             return exits.OK
-        return Daemon(settings, journal).run()
+        return Daemon(settings, journal, notifier).run()

@@ -85,7 +85,7 @@ def common(call: Call) -> Errors:
 GONE: Errors = (errors.NotFound, errors.Gone)
 JOB: Errors = (errors.Forbidden, *GONE)
 HOLD: Errors = (*JOB, errors.NotOwner, errors.NotRunning, errors.StaleFence, errors.Conflict)
-FOLLOW: Errors = (errors.RateLimited, errors.Draining)
+FOLLOW: Errors = (errors.RateLimited,)
 
 # --- parameters and headers ------------------------------------------------------------------------------------------
 

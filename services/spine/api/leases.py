@@ -7,7 +7,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.errors import Draining, InvalidField, RateLimited
+from contract.errors import InvalidField, RateLimited
 from contract.killpoints import reach
 from spine.api.body import fence_of, text_of
 from spine.api.core import Core, Pending
@@ -41,8 +41,6 @@ class Leases:
         asked = None if isinstance(request.targets, msgspec.UnsetType) else request.targets
         targets = claim.targets_of(caller, asked)
         key = core.key(req, caller, data)
-        if core.hub.draining:
-            raise Draining
         if request.wait and core.hub.waiting >= core.hub.most_waiters:
             raise RateLimited("too many claims are waiting; ask again without wait, or later")
         answer = await self._next(caller, request, targets, frozenset(request.capabilities), key)
@@ -88,7 +86,7 @@ class Leases:
                     core.hub.found(waiter, lanes_taken)
                     return answer
                 core.hub.nothing(waiter)
-                if not await _turn(waiter, superseded, deadline) or core.hub.draining:
+                if core.hub.draining or not await _turn(waiter, superseded, deadline) or core.hub.draining:
                     return None
         finally:
             core.hub.leave(waiter)

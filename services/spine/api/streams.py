@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from falcon.asgi import Response, SSEvent
 
-from contract.errors import Draining, RateLimited
+from contract.errors import RateLimited
 from spine.queue.wake import Hub
 
 PING_SECONDS = 15.0
@@ -18,10 +18,8 @@ def open_stream(hub: Hub, resp: Response, events: AsyncIterator[SSEvent]) -> Non
     """Answer with a stream.
 
     Raises:
-        Draining, RateLimited
+        RateLimited
     """
-    if hub.draining:
-        raise Draining
     if hub.streams >= hub.most_streams:
         raise RateLimited("too many streams are open")
     resp.set_header("Cache-Control", "no-store")
