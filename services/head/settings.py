@@ -47,7 +47,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append("SPINE_TOKEN: missing; give a head's token in it, or the name of a file in SPINE_TOKEN_FILE")
     default: tuple[str, ...] = (DEFAULT_URL,)
     urls = env.custom("SPINE_BASE_URL", _urls, default)
-    folders = [env.custom(name, _folder, _folder(default)) for name, default in _FOLDERS]
+    folders = [_folder_of(env, name, default) for name, default in _FOLDERS]
     point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
     return Settings(
@@ -69,6 +69,16 @@ def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what commands of a policy see of the environment: all but the token itself (a file's name stays)."""
     found = os.environ if environ is None else environ
     return {name: value for name, value in found.items() if name not in _KEPT_BACK}
+
+
+def _folder_of(env: EnvReader, name: str, default: str) -> Path:
+    """Return a folder; a fault is noted where it is not absolute, or lies in a home that is not known."""
+    text = env.text(name, default)
+    try:
+        return _folder(text)
+    except ValueError as e:
+        env.faults.append(f"{name}: {e}")
+        return Path(text)
 
 
 def _folder(text: str) -> Path:
