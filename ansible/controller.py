@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,8 +220,8 @@ def examine(inventory: Path, as_json: bool) -> int:
         if not file.exists():
             print(done.stdout + done.stderr, file=sys.stderr)
             return EXIT_CONFIG
-        now, found = time.time(), json.loads(file.read_text(encoding="utf-8"))
-    machines = [verdict(host, told, now) for host, told in found.items()]
+        found = json.loads(file.read_text(encoding="utf-8"))
+    machines = [verdict(host, told) for host, told in found.items()]
     if as_json:
         print(json.dumps({"machines": machines}))
     else:
@@ -237,7 +236,7 @@ def examine(inventory: Path, as_json: bool) -> int:
     return 1 if any(machine["faults"] for machine in machines) else 0
 
 
-def verdict(host: str, told: dict[str, Any], now: float) -> dict[str, Any]:
+def verdict(host: str, told: dict[str, Any]) -> dict[str, Any]:
     """Return what a machine said, and `faults`: a line for each thing that is not as it should be."""
     empty: dict[str, Any] = dict.fromkeys(SHOWN, "-") | {"machine": host, "faults": []}
     if told.get("unreachable") or "stdout_lines" not in told:
@@ -250,7 +249,7 @@ def verdict(host: str, told: dict[str, Any], now: float) -> dict[str, Any]:
         faults += [] if state == "active" else [f"{unit} is {state or 'not there'}: journalctl -u {unit}"]
     for unit, runs in said.get("runs", []):
         faults += [] if runs in ("", release) else [f"{unit} runs {runs}, not {release}: make deploy"]
-    skew = round(float(said["clock"][0][0]) - now)
+    skew = round(float(said["clock"][0][0]) - float(said["clock"][0][1]))
     faults += [] if abs(skew) <= SKEW_SECONDS else [f"its clock is {skew} s off: timedatectl set-ntp true"]
     free = min((int(size) for size, _ in said.get("free", [])), default=0)
     faults += [] if free >= FREE_MB else [f"{free} MB are free"]
