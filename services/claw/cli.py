@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 import msgspec
 
+from claw import cron as crons
 from claw import doctor as doctors
 from claw import exits, settings
 from claw import join as joins
@@ -129,6 +130,52 @@ def run() -> None:
 def tick(mode: str | None) -> None:
     """Make one pass, for cron or launchd: beat and carry on, or claim one job."""
     sys.exit(ticks.tick(ticks.with_mode(_start(), mode)))
+
+
+@cli.command("cron-entry")
+@click.option(
+    "--for",
+    "kind",
+    type=click.Choice(crons.KINDS),
+    default="crontab",
+    show_default=True,
+    help="Whose entry.",
+)
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, 30),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How often a tick begins.",
+)
+@click.option("--mode", type=click.Choice(["worker", "phases"]), help="Overrides CLAW_MODE.")
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="A file of NAME=value lines that a shell reads first; without it claw.env is enough.",
+)
+def cron_entry(kind: str, minutes: int, mode: str | None, env_file: Path | None) -> None:
+    """Print what a scheduler needs to run `claw tick`: cron, launchd, or that of an OpenClaw gateway.
+
+    The entry goes to standard output, what to do with it to standard error. It holds no token.
+    """
+    if kind == "launchd" and env_file is not None:
+        raise click.UsageError("launchd has no shell to read --env-file with; launchd/install.sh sets up a wrapper")
+    words, env = crons.tick(crons.program(), mode, env_file), settings.for_scheduler()
+    if kind == "crontab":
+        entry = crons.crontab(words, env, minutes)
+    elif kind == "launchd":
+        entry = crons.launchd(words, env, minutes, settings.own_home() / "Library" / "Logs" / "spinal-cord")
+    else:
+        entry = crons.openclaw(words, env, minutes)
+    click.echo(entry, nl=False)
+    click.echo(crons.HINTS[kind], err=True)
+    unseen = settings.unseen_by_scheduler()
+    if unseen and env_file is None:
+        where = settings.home_folder() / "claw.env"
+        click.echo(f"claw: a scheduler does not see {', '.join(unseen)}: set them in {where}, or --env-file", err=True)
 
 
 @cli.command()

@@ -202,6 +202,20 @@ def shadowing() -> list[str]:
     return [name for name in ("SPINE_BASE_URL", "SPINE_TOKEN", "SPINE_TOKEN_FILE") if os.environ.get(name)]
 
 
+def for_scheduler() -> dict[str, str]:
+    """Return what a scheduler must set for our ticks: PATH as jobs get it, and a state folder that is not the usual."""
+    env = {"PATH": _child_base(os.environ)["PATH"]}
+    home = home_folder()
+    return env if home == _home(os.environ) / ".spine" else env | {"CLAW_STATE_DIR": str(home)}
+
+
+def unseen_by_scheduler() -> list[str]:
+    """Return the settings that stand in this environment alone: a tick that a scheduler starts would lack them."""
+    file, _ = envfile.read(home_folder() / envfile.NAME)
+    names = (setting.name for setting in SETTINGS if setting.name != "CLAW_STATE_DIR")
+    return [name for name in names if os.environ.get(name) and name not in file]
+
+
 def joined(url: str, token: str, token_file: Path | None) -> Settings:
     """Read the settings as they are for a machine that has just joined there with this token.
 
