@@ -15,7 +15,7 @@ COMPOSE := docker compose --project-directory compose
 ##@ Use
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl-C (ONCE=1 ends after the result)
@@ -54,6 +54,37 @@ backup: ## Write a backup of the running spine to TO (backups/spine-<time>.tar)
 .PHONY: restore
 restore: ## Put the backup FROM in the place of the spine's store, which is set aside
 	@compose/backup.sh load $(or $(FROM),$(error say which: make restore FROM=backups/spine-….tar))
+
+##@ A fleet of machines (Ansible)
+INVENTORY ?= ansible/inventory/hosts.yml
+PLATFORMS ?= linux-x86_64 linux-aarch64 darwin-arm64 darwin-x86_64
+PYTHONS ?= 3.11 3.12 3.13
+CONTROLLER = $(PY) ansible/controller.py
+PLAY = $(CONTROLLER) play --inventory $(INVENTORY)
+
+.PHONY: wheelhouse
+wheelhouse: $(VENV)/.deploy ## Build the release for all platforms (PLATFORMS=, PYTHONS= for some)
+	@$(CONTROLLER) release $(addprefix --platform ,$(PLATFORMS)) $(addprefix --python ,$(PYTHONS))
+
+.PHONY: deploy
+deploy: wheelhouse ## Take the machines of INVENTORY to a working fleet of this release (ARGS='--check --diff')
+	@$(PLAY) site $(ARGS)
+
+.PHONY: rollback
+rollback: $(VENV)/.deploy ## Put the machines back to the release before
+	@$(PLAY) rollback $(ARGS)
+
+.PHONY: rotate
+rotate: $(VENV)/.deploy ## Give ROLE (head, or a claw's name) another token, while everything runs
+	@$(PLAY) rotate --extra-vars rotate_name=$(or $(ROLE),$(error say whose: make rotate ROLE=left-claw)) $(ARGS)
+
+.PHONY: doctor
+doctor: $(VENV)/.deploy ## Show how each machine does; fails when something is wrong
+	@$(CONTROLLER) doctor --inventory $(INVENTORY)
+
+.PHONY: uninstall
+uninstall: $(VENV)/.deploy ## Take everything off the machines but what they kept
+	@$(PLAY) uninstall $(ARGS)
 
 ##@ Develop
 .PHONY: install
@@ -96,11 +127,15 @@ clean: ## Remove .venv, caches and what `make run` left
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .spinal-cord build dist services/*.egg-info
 	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps in one environment: running needs far less than developing.
+# Three stamps in one environment: running needs far less than deploying, and that less than developing.
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
 	@$(PIP) install --require-hashes -r requirements/run.txt && $(PIP) install --no-deps --no-build-isolation -e . && touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt $(VENV)/.run
+	@echo 'Installing Ansible …' && $(PIP) install --require-hashes -r requirements/deploy.txt
+	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing the development tools …' && $(PIP) install --require-hashes -r requirements/dev.txt

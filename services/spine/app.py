@@ -27,7 +27,8 @@ from spine.api.named import NamedLeases
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
-from spine.keeper import Keeper, Reaper, Retention
+from spine.keeper import DigestsFile, Keeper, Reaper, Retention
+from spine.queue.access import Principal
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
@@ -50,7 +51,7 @@ class Server:
             lease_ms=settings.lease_seconds * 1000,
             accept_lease_ms=settings.accept_lease_seconds * 1000,
             default_max_attempts=settings.default_max_attempts,
-            targets=set(settings.targets),
+            targets=set(),
             log_max_bytes=settings.log_max_bytes,
         )
         self.store.on_rollback = rules.lanes.forget
@@ -67,11 +68,19 @@ class Server:
             metrics=metrics,
             store_id=self.store.write(meta.store_id).result(timeout=30),
         )
+        digests = None
+        if settings.token_digests is not None:
+            digests = DigestsFile(settings.token_digests, self._list_tokens)
+            digests.turn()
         self.store.read(self.core.auth.load).result(timeout=30)
         rules.targets.update(self.core.auth.names())
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
-        self.keeper = Keeper(self.store, files, self.reaper, old)
+        self.keeper = Keeper(self.store, files, self.reaper, old, digests)
+
+    def _list_tokens(self, principals: dict[str, Principal]) -> None:
+        self.core.auth.list_anew(principals)
+        self.core.rules.targets.update(self.core.auth.names())
 
     # --- middleware (Falcon calls these by name) ---------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ def check() -> None:
     """Check the settings and exit: 0 when they can be used, 78 when not."""
     settings = _settings()
     where = f"{settings.host}:{settings.port}"
-    click.echo(f"ok: {len(settings.principals)} tokens, data in {settings.data_dir}, listens on {where}")
+    click.echo(f"ok: {settings.token_count} tokens, data in {settings.data_dir}, listens on {where}")
 
 
 @cli.command()

@@ -14,7 +14,9 @@ from contract.errors import SpineError
 from contract.ids import new_blob_id
 from spine.blobs.disk import DiskBlobs
 from spine.queue import reap
+from spine.queue.access import Principal
 from spine.queue.rules import Rules
+from spine.settings import read_digests
 from spine.store import blobs, idempotency, lock, logs, retention
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
@@ -30,6 +32,7 @@ RETENTION_SECONDS = 600
 RETENTION_BATCH = 500
 # Between two batches the writer is everyone else's: a batch takes it for some tens of milliseconds.
 RETENTION_PAUSE_SECONDS = 0.2
+DIGESTS_SECONDS = 1
 DAY_MS = 24 * 3600 * 1000
 # Below this the two clocks only differ by how they are read and slewed.
 JUMP_MS = 5_000
@@ -148,11 +151,48 @@ class Retention:
             os.close(handle)
 
 
+class DigestsFile:
+    """Reads the file of token digests, again when it has changed; one that cannot be used changes nothing.
+
+    A look at its times costs less than a way to be told, and works for a file that is mounted or replaced.
+    """
+
+    def __init__(self, path: Path, adopt: Callable[[dict[str, Principal]], None]) -> None:
+        self._path, self._adopt = path, adopt
+        self._seen: tuple[int, ...] | None = None
+
+    def turn(self) -> None:
+        """Look at the file. Never raises."""
+        try:
+            stat = self._path.stat()
+            now: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
+        except OSError:
+            now = ()
+        if now == self._seen:
+            return
+        self._seen = now
+        try:
+            found = read_digests(self._path)
+        except (OSError, ValueError) as e:
+            _log.error("tokens.refused", error=str(e), kept="the tokens that it named before")
+            return
+        self._adopt(found)
+        _log.info("tokens.listed", tokens=len(found), names=sorted({principal.name for principal in found.values()}))
+
+
 class Keeper:
     """Runs the ticks."""
 
-    def __init__(self, store: Engine, files: DiskBlobs, reaper: Reaper, old: Retention | None = None) -> None:
+    def __init__(
+        self,
+        store: Engine,
+        files: DiskBlobs,
+        reaper: Reaper,
+        old: Retention | None = None,
+        digests: DigestsFile | None = None,
+    ) -> None:
         self._store, self._files, self._reaper, self._retention = store, files, reaper, old
+        self._digests = digests
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -179,6 +219,8 @@ class Keeper:
                 id="retention",
                 next_run_time=datetime.now(UTC),
             )
+        if self._digests is not None:
+            self._scheduler.add_job(self._digests.turn, "interval", seconds=DIGESTS_SECONDS, id="tokens")
         self._scheduler.start()
 
     def stop(self) -> None:

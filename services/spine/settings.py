@@ -1,6 +1,7 @@
 """The server's settings: read once from the environment, all faults reported together."""
 
 import os
+import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -25,6 +26,11 @@ SETTINGS = (
     Setting("VIEWER_TOKEN", "", "token of a role that sees all and changes nothing; also `VIEWER_TOKENS`"),
     Setting("VIEWER_TOKENS", "", "further tokens of viewers, comma-separated"),
     Setting("CLAW_TOKENS", "", "further claws: `name=token,…`; a name may come twice, for rotation"),
+    Setting(
+        "SPINE_TOKEN_DIGESTS",
+        "",
+        "file of lines `name sha256`, for a spine that holds no tokens itself; read again when it changes",
+    ),
     Setting("SPINE_HOST", "127.0.0.1", "address to listen on"),
     Setting("SPINE_PORT", "36725", "port to listen on; 0 takes a free one"),
     Setting("SPINE_DATA_DIR", "./data", "folder of the store and the blobs"),
@@ -56,12 +62,17 @@ SETTINGS = (
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations in the unit of their name. `principals` maps a token's SHA-256 to whom it stands for."""
+    """Durations in the unit of their name. `principals` maps a token's SHA-256 to whom it stands for.
+
+    Those of the file `token_digests` are not among them: it changes while the server runs.
+    """
 
     principals: dict[str, Principal]
+    token_digests: Path | None = None
     host: str = "127.0.0.1"
     port: int = 36725
     data_dir: Path = Path("data")
@@ -86,9 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kill_point_file: str | None = None
 
     @property
-    def targets(self) -> frozenset[str]:
-        """Names of all claws."""
-        return frozenset(p.name for p in self.principals.values() if p.is_claw)
+    def token_count(self) -> int:
+        """How many tokens are known from settings; those of machines that joined are in the store."""
+        return len(self.principals) + (len(read_digests(self.token_digests)) if self.token_digests else 0)
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -100,8 +111,10 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     env = EnvReader(environ)
     skill = env.optional("SPINE_SKILL_MD_PATH")
+    listed = env.optional("SPINE_TOKEN_DIGESTS")
     settings = Settings(
-        principals=_principals(env),
+        principals=_principals(env, Path(listed) if listed else None),
+        token_digests=Path(listed) if listed else None,
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=env.integer("SPINE_PORT", 36725, 0, 65535),
         data_dir=store_folder(environ),
@@ -155,16 +168,48 @@ def handed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     return int(count) if int(pid) == os.getpid() else 0
 
 
-def _principals(env: EnvReader) -> dict[str, Principal]:
+def read_digests(path: Path) -> dict[str, Principal]:
+    """Read a file of token digests: lines of a name and the SHA-256 of its token in hex; `#` begins a comment.
+
+    Raises:
+        ValueError: naming the line that cannot be used, or that there is no head.
+        OSError
+    """
+    found: dict[str, Principal] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        if len(words) != 2 or not _is_name(words[0]) or words[0] == "any" or not _DIGEST.fullmatch(words[1]):
+            raise ValueError(f"{path}, line {number}: expected a name and the SHA-256 of its token in hex")
+        principal = _principal(words[0])
+        if found.setdefault(words[1], principal) != principal:
+            raise ValueError(f"{path}, line {number}: the same token stands for {found[words[1]].name}")
+    if not any(principal.is_head for principal in found.values()):
+        raise ValueError(f"{path}: it names no head, so that nobody could steer this spine")
+    return found
+
+
+def _principal(name: str) -> Principal:
+    return Principal(name, "head" if name == "head" else "viewer" if name == "viewer" else "claw")
+
+
+def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
     """Collect every token; one that stands for two names, is missing, or is too short to be a secret is a fault."""
     found: dict[str, tuple[Principal, str]] = {}
+    if listed is not None:
+        try:
+            found = {digest: (principal, str(listed)) for digest, principal in read_digests(listed).items()}
+        except (OSError, ValueError) as e:
+            why = f"cannot read {listed}: {e.strerror}" if isinstance(e, OSError) else str(e)
+            env.faults.append(f"SPINE_TOKEN_DIGESTS: {why}")
     for prefix, name in _ROLES:
-        principal = Principal(name, "head" if name == "head" else "viewer" if name == "viewer" else "claw")
+        principal = _principal(name)
         variables = (f"{prefix}_TOKEN", f"{prefix}_TOKENS")
         single, several = env.secret(variables[0]), env.secret(variables[1])
         tokens = [(variables[0], single)] if single else []
         tokens += [(variables[1], Secret(t.strip())) for t in (several or "").split(",") if t.strip()]
-        if not tokens and name not in _OPTIONAL:
+        if not tokens and listed is None and name not in _OPTIONAL:
             env.faults.append(
                 f"{variables[0]}: missing; give {name} a token (or {variables[0]}_FILE, or {variables[1]})"
             )
@@ -178,7 +223,7 @@ def _principals(env: EnvReader) -> dict[str, Principal]:
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
             continue
         _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))
-    return {digest: principal for digest, (principal, _) in found.items()}
+    return {digest: principal for digest, (principal, variable) in found.items() if variable != str(listed)}
 
 
 def _add(

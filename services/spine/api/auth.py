@@ -23,14 +23,20 @@ _ADDRESSES_MOST = 10_000
 class Auth:
     """Knows tokens only as SHA-256 digests; a look-up by digest tells an attacker nothing by its timing.
 
-    Tokens of the environment are fixed; those of machines are read from the store by `load`, again after each change.
+    Tokens of the environment are fixed; those of the file of digests are handed over by `list_anew`, those of machines
+    are read from the store by `load`, both again after each change.
     """
 
     def __init__(self, principals: Mapping[str, Principal], clock: Clock) -> None:
         self._fixed, self._clock = dict(principals), clock
+        self._listed: Mapping[str, Principal] = {}
         self._stored: dict[str, tuple[Principal, int | None]] = {}
         self._revoked: frozenset[str] = frozenset()
         self._guesses: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def list_anew(self, principals: Mapping[str, Principal]) -> None:
+        """Take what the file of digests says now, in the place of what it said before. From any thread."""
+        self._listed = dict(principals)
 
     def load(self, tx: Tx) -> None:
         """Read machines' tokens and which machines are revoked."""
@@ -42,7 +48,7 @@ class Auth:
 
     def names(self) -> set[str]:
         """Return the names of all claws that have a token."""
-        known = [*self._fixed.values(), *(principal for principal, _ in self._stored.values())]
+        known = [*self._fixed.values(), *self._listed.values(), *(principal for principal, _ in self._stored.values())]
         return {principal.name for principal in known if principal.is_claw}
 
     def caller(self, req: falcon.asgi.Request) -> Caller:
@@ -68,9 +74,9 @@ class Auth:
         return Caller(principal, worker_id)
 
     def _principal(self, digest: str) -> Principal | None:
-        fixed = self._fixed.get(digest)
-        if fixed is not None:
-            return fixed
+        given = self._fixed.get(digest) or self._listed.get(digest)
+        if given is not None:
+            return given
         principal, expires_at = self._stored.get(digest, (None, None))
         return None if expires_at is not None and expires_at <= self._clock.now() else principal
 

@@ -42,7 +42,7 @@ def examine() -> tuple[list[Check], bool]:
         faults = [Check("settings", "failed", fault) for fault in e.faults]
         return [*faults, *_store(spine_settings.store_folder(), None)], False
     kept = f"kept for {used.retention_days} days after their end" if used.retention_days else "kept for ever"
-    told = f"{len(used.principals)} tokens, listens on {used.host}:{used.port}, jobs are {kept}"
+    told = f"{used.token_count} tokens, listens on {used.host}:{used.port}, jobs are {kept}"
     return [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms)], True
 
 

@@ -7,7 +7,7 @@ import pytest
 from contract.env import SettingsError
 from contract.ids import token_digest
 from spine.queue.access import Principal
-from spine.settings import SETTINGS, from_env
+from spine.settings import SETTINGS, from_env, read_digests
 
 TOKENS = {"HEAD_TOKEN": "head-token", "LEFT_CLAW_TOKEN": "left-token", "RIGHT_CLAW_TOKEN": "right-token"}
 
@@ -38,7 +38,6 @@ def test_defaults() -> None:
         token_digest("left-token"): Principal("left-claw", "claw"),
         token_digest("right-token"): Principal("right-claw", "claw"),
     }
-    assert settings.targets == {"left-claw", "right-claw"}
 
 
 def test_the_reference_says_the_same_defaults(tmp_path: Path) -> None:
@@ -161,3 +160,61 @@ def test_no_token_shows_in_settings_or_faults() -> None:
     settings = from_env(TOKENS)
     assert not any(token in repr(settings) for token in TOKENS.values())
     assert not any(token in fault for fault in faults(LEFT_CLAW_TOKEN="head-token") for token in TOKENS.values())
+
+
+def listed(tmp_path: Path, *lines: str) -> str:
+    path = tmp_path / "digests"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+HEAD, LEFT, GPU = "1" * 64, "2" * 64, "a" * 64
+
+
+def test_with_a_file_of_digests_no_token_is_needed(tmp_path: Path) -> None:
+    path = listed(tmp_path, f"head {HEAD}", "# claws", f"left-claw  {LEFT} # old", f"gpu.box-1 {GPU}", "")
+    settings = from_env({"SPINE_TOKEN_DIGESTS": path})
+    assert settings.principals == {}
+    assert settings.token_count == 3
+    assert read_digests(Path(path)) == {
+        HEAD: Principal("head", "head"),
+        LEFT: Principal("left-claw", "claw"),
+        GPU: Principal("gpu.box-1", "claw"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["head"], "line 1: expected a name and the SHA-256 of its token in hex"),
+        ([f"head {HEAD}", f"left-claw {LEFT.upper()[:-1]}"], "line 2: expected a name and the SHA-256"),
+        ([f"head {HEAD}", f"any {LEFT}"], "line 2: expected a name"),
+        ([f"head {HEAD}", f"left claw {LEFT}"], "line 2: expected a name"),
+        ([f"head {HEAD}", f"left-claw {HEAD}"], "line 2: the same token stands for head"),
+        ([f"left-claw {LEFT}"], "it names no head"),
+    ],
+)
+def test_a_file_of_digests_that_cannot_be_used(tmp_path: Path, lines: list[str], fault: str) -> None:
+    path = listed(tmp_path, *lines)
+    with pytest.raises(SettingsError) as raised:
+        from_env({"SPINE_TOKEN_DIGESTS": path})
+    (told,) = raised.value.faults
+    assert told.startswith(f"SPINE_TOKEN_DIGESTS: {path}")
+    assert fault in told
+
+
+def test_a_file_of_digests_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_env({"SPINE_TOKEN_DIGESTS": str(tmp_path / "none")})
+    assert raised.value.faults == [
+        f"SPINE_TOKEN_DIGESTS: cannot read {tmp_path / 'none'}: No such file or directory",
+    ]
+
+
+def test_a_token_may_not_stand_for_two_in_variable_and_file(tmp_path: Path) -> None:
+    path = listed(tmp_path, f"head {token_digest('left-token')}")
+    with pytest.raises(SettingsError) as raised:
+        from_env(TOKENS | {"SPINE_TOKEN_DIGESTS": path})
+    assert raised.value.faults == [
+        f"LEFT_CLAW_TOKEN: the same token is in {path} for head; give each role its own",
+    ]

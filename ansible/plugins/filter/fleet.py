@@ -1,0 +1,38 @@
+"""Filters that read the inventory, and write files of settings."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_SPECIAL = re.compile(r'(["\\$`])')  # what has a meaning between double quotes
+
+
+class FilterModule:
+    """What templates and tasks may use."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"fleet_claw_names": claw_names, "fleet_settings": settings}
+
+
+def claw_names(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names of the claws on these hosts: `claw_name`, or the host's name in the inventory."""
+    return [str(hostvars[host].get("claw_name", host)) for host in hosts]
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Write settings as lines that systemd's EnvironmentFile= and a POSIX shell read alike.
+
+    Raises:
+        ValueError: a name that is none, or a value of several lines.
+    """
+    lines = []
+    for name, value in sorted(values.items()):
+        text = str(int(value)) if isinstance(value, bool) else str(value)
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+            raise ValueError(f"{name!r} is no name of a setting: capitals, digits and underscores")
+        if any(not character.isprintable() for character in text):
+            raise ValueError(f"{name}: a setting is one line of printable characters")
+        quoted = _SPECIAL.sub(r"\\\1", text)
+        lines.append(f'{name}="{quoted}"')
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""A spine that holds digests only: a change of the file is live without a restart, and a bad one changes nothing."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.eventually import eventually
+from tests.support.spine_process import TOKENS, SpineProcess
+
+from contract.client import SpineClient
+from contract.errors import Unauthorized
+from contract.head_client import HeadClient
+from contract.retry import ONCE
+
+HEAD, OLD, NEW = "head-token-of-digests", "left-token-before", "left-token-after"
+
+
+def write(path: Path, *named: tuple[str, str]) -> None:
+    """Replace the file in one step, as whoever deploys does."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in named))
+    os.replace(fresh, path)
+
+
+@pytest.fixture
+def digests(tmp_path: Path) -> Path:
+    path = tmp_path / "digests"
+    write(path, ("head", HEAD), ("left-claw", OLD))
+    return path
+
+
+@pytest.fixture
+def spine(tmp_path: Path, digests: Path) -> Iterator[SpineProcess]:
+    none = dict.fromkeys(TOKENS)
+    server = SpineProcess(tmp_path / "spine", {**none, "SPINE_TOKEN_DIGESTS": str(digests)}).start()
+    yield server
+    assert server.stop() == 0
+
+
+def is_taken(spine: SpineProcess, token: str) -> bool:
+    try:
+        SpineClient(spine.url, token, retry=ONCE).jobs()
+    except Unauthorized:
+        return False
+    return True
+
+
+def test_tokens_come_and_go_while_the_server_runs(spine: SpineProcess, digests: Path) -> None:
+    assert [is_taken(spine, token) for token in (HEAD, OLD, NEW)] == [True, True, False]
+    write(digests, ("head", HEAD), ("left-claw", OLD), ("left-claw", NEW), ("build-box", "token-of-build-box"))
+    eventually(lambda: is_taken(spine, NEW), 10, what="the new token")
+    assert is_taken(spine, OLD)
+    head = SpineClient(spine.url, HEAD, retry=ONCE)
+    assert head.submit({"target": "build-box", "spec": "a new claw is a new target"}).status == "queued"
+    write(digests, ("head", HEAD), ("left-claw", NEW))
+    eventually(lambda: not is_taken(spine, OLD), 10, what="the end of the old token")
+    assert is_taken(spine, NEW)
+
+
+@pytest.mark.parametrize("content", ["left-claw " + "2" * 64 + "\n", "head nonsense\n", "", None])
+def test_a_file_that_cannot_be_used_changes_nothing(spine: SpineProcess, digests: Path, content: str | None) -> None:
+    if content is None:
+        digests.unlink()
+    else:
+        digests.write_text(content)
+    eventually(lambda: "tokens.refused" in spine.log_path.read_text(), 10, what="a word in the log")
+    assert is_taken(spine, HEAD)
+    assert is_taken(spine, OLD)
+    write(digests, ("head", HEAD), ("left-claw", NEW))
+    eventually(lambda: is_taken(spine, NEW), 10, what="the new token")
+    assert not is_taken(spine, OLD)
+
+
+def test_no_digest_and_no_token_is_in_the_log(spine: SpineProcess, digests: Path) -> None:
+    write(digests, ("head", HEAD), ("left-claw", NEW))
+    eventually(lambda: is_taken(spine, NEW), 10, what="the new token")
+    log = spine.log_path.read_text()
+    for token in (HEAD, OLD, NEW):
+        assert token not in log
+        assert hashlib.sha256(token.encode()).hexdigest() not in log
+
+
+def test_a_listed_claw_is_refused_once_its_machine_is_revoked(spine: SpineProcess) -> None:
+    assert SpineClient(spine.url, OLD, worker_id="w-1", retry=ONCE).claim(wait=0) == []
+    HeadClient(spine.url, HEAD, retry=ONCE).machine("left-claw", "revoke")
+    assert not is_taken(spine, OLD)
