@@ -11,10 +11,9 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
+from tests.support.systemd_host import LABEL, OWNER, Host, Hosts, sweep
 
 ROOT = Path(__file__).resolve().parents[2]
-LABEL = "spine.test"
-OWNER = "spine.test.pid"
 
 Start = Callable[..., Container]
 
@@ -23,10 +22,7 @@ Start = Callable[..., Container]
 def engine() -> Iterator[docker.DockerClient]:
     """A client of the engine, after removing what killed sessions have left; one that still runs keeps its own."""
     client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}):
-        owner = container.labels.get(OWNER, "")
-        if not owner or not Path("/proc", owner).exists():
-            container.remove(force=True, v=True)
+    sweep(client)
     yield client
     client.close()
 
@@ -63,3 +59,17 @@ def wheelhouse() -> Path:
         subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
         stamp.touch()
     return house
+
+
+@pytest.fixture(scope="session")
+def hosts(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """A network for machines with systemd, each started when a test asks for it; all are removed at the end."""
+    made = Hosts(engine, tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def machine(hosts: Hosts) -> Host:
+    """One machine with systemd for the whole session; what a test leaves there, the next one finds."""
+    return hosts.start("machine")
