@@ -23,8 +23,8 @@ run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl
 
 ##@ Containers on one machine (Docker)
 .PHONY: images
-images: ## Build the images of spine, claw and head (BASE=image; CA=bundle.pem, what this machine trusts without it)
-	@VERSION=$(SPINAL_CORD_VERSION) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
+images: ## Build the images of spine, claw and head (BASE=image; TAG=name; CA=bundle.pem, what this machine trusts without it)
+	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
 
 .PHONY: tokens
 tokens: images ## Make a token for each role in compose/secrets; those that are there stay
