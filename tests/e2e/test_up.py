@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.support.eventually import eventually
-from tests.support.stack import CLAWS, SERVICES, Stack
+from tests.support.stack import CLAWS, MAIN, SERVICES, Stack
 
 from contract.wire import Job
 
@@ -85,7 +85,7 @@ def test_the_main_process_of_a_claw_runs_the_ticks(stack: Stack) -> None:
     for claw in CLAWS:
         # Docker's init has one child, which is what the image names, and which no other process stands behind.
         assert stack.main_process(claw) == ["/opt/spinal-cord/bin/python", "/opt/spinal-cord/bin/claw", "run"]
-        code, output = stack.sh(claw, "cat /state/alive; cut -d' ' -f1 /proc/1/task/1/children")
+        code, output = stack.sh(claw, f"cat /state/alive; echo {MAIN}")
         assert code == 0
         assert len(set(output.split())) == 1, "the process that tells that it goes on is the main process"
 

@@ -3,12 +3,14 @@
 import contextlib
 import hashlib
 import ipaddress
+import json
 import os
 import shutil
 import subprocess
 import time
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 # Its image may be out of reach; read when testcontainers is imported. What is left is swept by label.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
@@ -16,6 +18,7 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 import docker
 from docker.errors import APIError
 from docker.models.containers import Container
+from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
 from tests.support.engine import labels
 from tests.support.eventually import eventually
@@ -49,6 +52,8 @@ QUICK = {
 }
 STUBBORN = RetryPolicy(attempts=60, base_seconds=0.1, cap_seconds=1.0, total_seconds=90.0)
 COMMAND_SECONDS = 240
+# In a shell of a container: the process that Docker's init runs, which is what the image names.
+MAIN = "$(cut -d' ' -f1 /proc/1/task/1/children)"
 BUILD_SECONDS = 900
 
 
@@ -164,6 +169,10 @@ class Stack:
         assert len(found) == 1, f"{len(found)} containers of {service}"
         return found[0]
 
+    def network(self, name: str) -> Network:
+        """Return a network of the project."""
+        return self.client.networks.get(f"{self.project}_{name}")
+
     def health(self, service: str) -> str:
         """Return healthy, unhealthy, starting, or the state of a container that does not run."""
         state = self.container(service).attrs["State"]
@@ -236,20 +245,36 @@ class Stack:
             return bool(self.head.health())
         return False
 
+    def held(self, claw: str) -> dict[str, Any]:
+        """Return what a claw holds, as its state file has it."""
+        code, output = self.sh(claw, "cat /state/current-job.json 2>/dev/null || echo {}")
+        assert code == 0, output
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    def gated(self, gate: str) -> str:
+        """Return a command that the first attempt ends once a gate is open, and others at once."""
+        wait = f"while [ $SPINE_FENCE = 1 ] && [ ! -e /ledger/{gate} ]; do sleep 0.05; done"
+        return f"{self.ledger.note('begun')}; {wait}; {self.ledger.note('ended')}"
+
+    def open_gate(self, gate: str) -> None:
+        """Let jobs through that wait for it."""
+        (self.ledger.path.parent / gate).touch()
+
     # --- what befalls containers -----------------------------------------------------------------------------------
 
     def cut(self, service: str) -> None:
         """Take a container off the network between the services."""
-        self.client.networks.get(f"{self.project}_inner").disconnect(self.container(service))
+        self.network("inner").disconnect(self.container(service))
 
     def join(self, service: str) -> None:
         """Put it back, with the address and the name that it had."""
-        network = self.client.networks.get(f"{self.project}_inner")
-        network.connect(self.container(service), aliases=[service], ipv4_address=f"{self.net}.{HOSTS[service]}")
+        address = f"{self.net}.{HOSTS[service]}"
+        self.network("inner").connect(self.container(service), aliases=[service], ipv4_address=address)
 
     def main_process(self, service: str) -> list[str]:
         """Return the command line of the process that the container's init runs."""
-        code, output = self.sh(service, "tr '\\0' '\\n' < /proc/$(cut -d' ' -f1 /proc/1/task/1/children)/cmdline")
+        code, output = self.sh(service, "tr '\\0' '\\n' < /proc/" + MAIN + "/cmdline")
         assert code == 0, output
         return output.splitlines()
 
