@@ -32,7 +32,7 @@ tokens: images ## Make a token for each role in compose/secrets; those that are 
 
 .PHONY: up
 up: tokens ## Start spine, head and two claws, and wait until all are healthy
-	@$(COMPOSE) up --detach --no-build --wait
+	@$(COMPOSE) up --detach --no-build --wait || { $(COMPOSE) logs --tail=20; exit 1; }
 	@$(COMPOSE) ps
 
 .PHONY: down

@@ -49,11 +49,18 @@ def test_save_go_on_and_load(stack: Stack, until_status: Callable[..., Job], tmp
 
 def test_what_is_no_backup_changes_nothing(stack: Stack, until_status: Callable[..., Job], tmp_path: Path) -> None:
     job = until_status(stack.head.submit({"target": "any", "spec": {"run": "true"}}).id, "done")
-    broken = tmp_path / "broken.tar"
+    started = stack.container("spine").attrs["State"]["StartedAt"]
+    broken, other = tmp_path / "broken.tar", tmp_path / "other.tar"
     broken.write_bytes(b"no archive")
-    refused = stack.script("backup.sh", "load", str(broken))
-    assert refused.returncode not in (0, None)
+    for file, why in ((broken, "is no whole tar file; nothing was changed"), (tmp_path / "none.tar", "cannot read")):
+        refused = stack.script("backup.sh", "load", str(file))
+        assert (refused.returncode, why in refused.stderr) == (1, True)
+    assert stack.container("spine").attrs["State"]["StartedAt"] == started, "such a file does not even stop it"
+    # What only the program can tell costs a stop, and the spine goes on with what it had.
+    with tarfile.open(other, "w") as tar:
+        tar.add(Path(__file__), "./notes.txt")
+    refused = stack.script("backup.sh", "load", str(other))
+    assert refused.returncode == 65, refused.stderr
     assert stack.health("spine") == "healthy"
     assert stack.head.job(job.id) == job
-    missing = stack.script("backup.sh", "load", str(tmp_path / "none.tar"))
-    assert (missing.returncode, "cannot read" in missing.stderr) == (1, True)
+    assert stack.sh("spine", "ls /backups") == (0, "")
