@@ -1,4 +1,4 @@
-"""The Compose project as files: every setting can be set, every service is held on a short leash, no token goes astray."""
+"""The Compose project as files: every setting can be set, every service has its limits, no token goes astray."""
 
 import importlib
 import re
@@ -96,7 +96,7 @@ def test_the_example_and_the_project_name_the_same_variables_with_the_same_defau
 
 
 @pytest.mark.parametrize("service", ROLES)
-def test_a_service_is_held_on_a_short_leash(service: str) -> None:
+def test_limits_of_a_service(service: str) -> None:
     found = SERVICES[service]
     assert set(SERVICES) == set(ROLES)
     assert found["image"] == f"spinal-cord/{ROLES[service]}:${{SPINAL_CORD_VERSION:-{VERSION}}}"
