@@ -1,25 +1,42 @@
 """A project that cannot start: `up --wait` fails soon, and the message or the log says what is wrong."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import pytest
 from tests.support.eventually import eventually
-from tests.support.stack import ComposeFailed, Stack
+from tests.support.stack import LEASE_SECONDS, ROLES, ComposeFailed, Stack
 
 pytestmark = pytest.mark.docker
 
 
-@pytest.fixture
-def bad(engine: docker.DockerClient, image_tag: str, tmp_path: Path) -> Iterator[Stack]:
-    """A project of its own, with tokens, that a test spoils before it starts it."""
-    stack = Stack(engine, tmp_path, image_tag)
+@pytest.fixture(scope="module")
+def prepared(
+    engine: docker.DockerClient, image_tag: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stack, dict[str, str]]]:
+    """A project of its own that has its tokens and was never started."""
+    stack = Stack(engine, tmp_path_factory.mktemp("bad"), image_tag)
     stack.make_tokens()
-    try:
-        yield stack
-    finally:
-        stack.remove()
+    yield stack, {role: stack.token(role) for role in ROLES}
+    stack.remove()
+
+
+@pytest.fixture
+def bad(prepared: tuple[Stack, dict[str, str]]) -> Iterator[Stack]:
+    """The project, for a test to spoil before it starts it; whole again afterwards."""
+    stack, tokens = prepared
+    yield stack
+    mend(stack, tokens)
+    stack.remove()
+
+
+def mend(stack: Stack, tokens: dict[str, str]) -> None:
+    """Put back what a test has changed."""
+    for role, token in tokens.items():
+        path = stack.folder / "secrets" / f"{role}.token"
+        path.unlink(missing_ok=True)
+        path.write_text(token)
+    stack.configure({"LEASE_SECONDS": str(LEASE_SECONDS), "SPINE_PUBLISH": f"127.0.0.1:{stack.port}"})
 
 
 def fails(stack: Stack) -> str:
@@ -29,9 +46,10 @@ def fails(stack: Stack) -> str:
     return str(failed.value)
 
 
-def test_every_fault_of_the_spine_is_in_its_log(bad: Stack) -> None:
+def test_every_fault_of_the_spine_is_in_its_log_and_can_be_mended(
+    bad: Stack, prepared: tuple[Stack, dict[str, str]]
+) -> None:
     file = bad.folder / "secrets" / "right-claw.token"
-    file.chmod(0o644)
     file.write_text(bad.token("left-claw"))
     bad.configure({"LEASE_SECONDS": "soon"})
     assert "spine-1 is unhealthy" in fails(bad)
@@ -41,6 +59,9 @@ def test_every_fault_of_the_spine_is_in_its_log(bad: Stack) -> None:
     ]
     eventually(lambda: set(said) <= set(bad.logs("spine").splitlines()), 10, what="both faults")
     assert bad.token("left-claw") not in bad.logs("spine")
+    mend(*prepared)
+    bad.run("up", "--detach", "--no-build", "--wait", "spine")
+    assert bad.health("spine") == "healthy"
 
 
 def test_a_token_that_was_not_made_is_named(bad: Stack) -> None:

@@ -1,6 +1,6 @@
 """Holding what a spine says of jobs against what the world shows: the strict count of a round under kills."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -75,3 +75,28 @@ def examine(
             if len(found) > 1:
                 count.twice.append(f"{job.id} has {len(found)} commits on its branch")
     count.twice += [str(entry) for entry in ledger.repeated() if entry.job_id in known]
+
+
+def table(title: str, blows: Sequence[str], counts: Sequence[Count]) -> list[str]:
+    """Return the lines of a table: a row for each kind of blow, and the sum."""
+    rows = [[blow, *_sums([count for count in counts if count.blow == blow])] for blow in blows]
+    rows.append(["**all**", *_sums(counts)])
+    return [
+        f"| {title} | rounds | came about | jobs | again | lost | twice | stuck | seconds a round |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def _sums(counts: Sequence[Count]) -> list[str]:
+    whole = [
+        len(counts),
+        sum(count.reached for count in counts),
+        sum(count.jobs for count in counts),
+        sum(count.again for count in counts),
+        sum(len(count.lost) for count in counts),
+        sum(len(count.twice) for count in counts),
+        sum(len(count.stuck) for count in counts),
+    ]
+    each = sum(count.seconds for count in counts) / max(1, len(counts))
+    return [*(str(number) for number in whole), f"{each:.1f}"]

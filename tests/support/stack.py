@@ -55,6 +55,7 @@ COMMAND_SECONDS = 240
 # In a shell of a container: the process that Docker's init runs, which is what the image names.
 MAIN = "$(cut -d' ' -f1 /proc/1/task/1/children)"
 BUILD_SECONDS = 900
+SH_TRIES = 3
 
 
 class Compose(DockerCompose):
@@ -215,10 +216,21 @@ class Stack:
         """Return all that the container of a service has written."""
         return self.container(service).logs().decode(errors="replace")
 
-    def sh(self, service: str, script: str, user: str = "") -> tuple[int, str]:
-        """Run a shell line inside; return its exit code and output."""
-        done = self.container(service).exec_run(["sh", "-c", script], user=user)
-        return done.exit_code, done.output.decode(errors="replace")
+    def sh(self, service: str, script: str) -> tuple[int, str]:
+        """Run a shell line inside; return its exit code and output.
+
+        A busy engine now and then loses what a command has printed, so the line says itself that it has ended; one of
+        which nothing was heard is run again.
+        """
+        command = ["sh", "-c", f"(\n{script}\n) 2>&1; code=$?; echo; echo ended with $code"]
+        for _ in range(SH_TRIES):
+            done = self.container(service).exec_run(command)
+            output, _, code = done.output.decode(errors="replace").rpartition("\nended with ")
+            if code:
+                return int(code), output
+            if done.exit_code:
+                return done.exit_code, done.output.decode(errors="replace")  # the container ended under it
+        raise AssertionError(f"nothing was heard of {script!r} in {service}")
 
     def token(self, role: str) -> str:
         """Return the token of head, left-claw or right-claw."""
