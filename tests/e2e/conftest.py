@@ -53,6 +53,7 @@ def whole_stack(
         stack.make_tokens()
         stack.seconds_up = stack.up()
         yield stack
+        assert stack.faults() == []
     finally:
         stack.remove()
 

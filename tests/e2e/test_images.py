@@ -110,7 +110,7 @@ def test_configuration(role: str, configs: dict[str, dict[str, Any]]) -> None:
     }
     assert config["User"] == ROLES[role]
     assert config["StopSignal"] == "SIGTERM"
-    assert (config["Entrypoint"], config["Cmd"]) == (None, COMMANDS[role])
+    assert (config["Entrypoint"] or None, config["Cmd"]) == (None, COMMANDS[role])
     second = 1_000_000_000
     assert config["Healthcheck"] == {
         "Test": ["CMD", "/usr/bin/python3", "-IS", "/opt/spinal-cord/healthcheck.py", role],

@@ -29,6 +29,7 @@ def test_a_stop_drains_and_down_and_up_keep_every_answer(stack: Stack, until_sta
         for target, gate in (("left-claw", "drain"), ("right-claw", "never"))
     )
     eventually(lambda: [stack.ledger.marks(job_id) for job_id in (short, long)] == [["begun"]] * 2, 20, what="phases")
+    assert stack.faults() == [], "what these containers have written goes with them"
     waiter = SpineClient(stack.url, stack.token("left-claw"), worker_id="waiter", retry=ONCE)
     with ThreadPoolExecutor(2) as pool:
         begun = time.monotonic()

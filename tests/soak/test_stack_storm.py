@@ -55,6 +55,7 @@ def test_storm_over_containers(stack: Stack) -> None:
             break
     print(section(counts, time.monotonic() - begun))
     assert [count for count in counts if count.faults()] == []
+    assert stack.faults() == []
     assert {count.blow for count in counts if count.reached} == set(BLOWS[: len(counts)]), "each blow was struck"
 
 

@@ -23,7 +23,7 @@ from testcontainers.compose import DockerCompose
 from tests.support.engine import labels
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
-from tests.support.spine_process import REPO, free_port
+from tests.support.spine_process import FAULTS, REPO, free_port
 
 from contract.errors import SpineError
 from contract.head_client import HeadClient
@@ -62,9 +62,8 @@ class Compose(DockerCompose):
     """Compose with a deadline for each command, and without what the environment of the tests says of a project."""
 
     def _run_command(self, cmd: str | list[str], context: str | None = None) -> subprocess.CompletedProcess[bytes]:
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         done = subprocess.run(
-            cmd, cwd=context or str(self.context), env=environ, capture_output=True, timeout=COMMAND_SECONDS
+            cmd, cwd=context or str(self.context), env=_environ(), capture_output=True, timeout=COMMAND_SECONDS
         )
         if done.returncode:
             said = (done.stdout + done.stderr).decode(errors="replace")
@@ -86,12 +85,9 @@ class Stack:
     Args:
         folder: gets `compose/`, a copy of the checkout's, and `ledger/`.
         image_tag: what the images are tagged with.
-        settings: lines of `.env` over the quick ones.
     """
 
-    def __init__(
-        self, client: docker.DockerClient, folder: Path, image_tag: str, settings: dict[str, str] | None = None
-    ) -> None:
+    def __init__(self, client: docker.DockerClient, folder: Path, image_tag: str) -> None:
         self.client, self.folder, self.image_tag = client, folder / "compose", image_tag
         self.project = f"spine-test-{os.getpid()}-{folder.name}".lower()
         self.port = free_port()
@@ -103,6 +99,7 @@ class Stack:
         self.ledger.path.chmod(0o666)
         shutil.copytree(REPO / "compose", self.folder, ignore=shutil.ignore_patterns("secrets", ".env"))
         shutil.copy(OVERLAY, self.folder)
+        self._settings: dict[str, str] = {}
         self.configure(
             QUICK
             | {
@@ -114,27 +111,27 @@ class Stack:
                 "TEST_NET": self.net,
                 "TEST_LEDGER": str(ledger),
             }
-            | (settings or {})
         )
         self.compose = Compose(self.folder)
         self.seconds_up = 0.0
 
     def configure(self, settings: dict[str, str]) -> None:
         """Write lines of `.env`, over those that are there."""
-        self._settings: dict[str, str] = getattr(self, "_settings", {}) | settings
+        self._settings |= settings
         (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
 
     # --- as a person does it ---------------------------------------------------------------------------------------
 
     def make_tokens(self) -> str:
         """Run tokens.sh as `make tokens` does; return what it printed."""
-        return self.script("tokens.sh", f"spinal-cord/spine:{self.image_tag}").stdout
+        done = self.script("tokens.sh", f"spinal-cord/spine:{self.image_tag}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def script(self, name: str, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a script of compose/, without the environment of the tests."""
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "DOCKER_HOST") if name in os.environ}
         return subprocess.run(
-            [str(self.folder / name), *words], env=environ, capture_output=True, text=True, timeout=COMMAND_SECONDS
+            [str(self.folder / name), *words], env=_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
         )
 
     def run(self, *words: str) -> str:
@@ -216,6 +213,18 @@ class Stack:
         """Return all that the container of a service has written."""
         return self.container(service).logs().decode(errors="replace")
 
+    def faults(self) -> list[str]:
+        """Return what no sound run writes to a log; a worker that died is what kills cost."""
+        logs = {service: self.logs(service) for service in SERVICES}
+        for claw in CLAWS:
+            logs[claw] += self.sh(claw, "cat /state/worker.log")[1]
+        return [
+            f"{service}: {line}"
+            for service, text in logs.items()
+            for line in text.splitlines()
+            if any(word in line for word in FAULTS) and "claw.worker_died" not in line
+        ]
+
     def sh(self, service: str, script: str) -> tuple[int, str]:
         """Run a shell line inside; return its exit code and output.
 
@@ -289,6 +298,11 @@ class Stack:
         code, output = self.sh(service, "tr '\\0' '\\n' < /proc/" + MAIN + "/cmdline")
         assert code == 0, output
         return output.splitlines()
+
+
+def _environ() -> dict[str, str]:
+    """Return what commands need to find the engine, and nothing that would win over the project's .env."""
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
 
 
 def _free_net(client: docker.DockerClient) -> str:
