@@ -48,10 +48,13 @@ def test_a_stop_drains_and_down_and_up_keep_every_answer(stack: Stack, until_sta
     )
     assert (stack.ledger.marks(short), stack.ledger.marks(long)) == (["begun", "ended"], ["begun"])
 
-    stack.run("down")
+    down = stack.make("down")
+    assert down.returncode == 0, down.stderr
     left = stack.client.containers.list(all=True, filters={"label": f"com.docker.compose.project={stack.project}"})
     assert left == []
-    stack.up()
+    up = stack.make("up")
+    assert up.returncode == 0, up.stderr
+    assert up.stdout.count("(healthy)") == 4, "what was started is shown"
     assert stack.head.job(kept.id) == kept
     assert until_status(long, "done").claimed_by == "right-claw"
     jobs = {job_id: stack.head.job(job_id) for job_id in (short, long)}

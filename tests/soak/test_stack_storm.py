@@ -16,13 +16,14 @@ pytestmark = [pytest.mark.soak, pytest.mark.docker]
 
 SEED = 11
 SECONDS = 600.0
+TITLE = "Containers killed and cut off"
 TEXT = """In each round {jobs} jobs are submitted to the Compose project and done by its two claws; every third one
 changes a repository. All the while {submitters} threads submit jobs that wait. Then a container, or the main process in
 it, is killed with `kill -9`, or taken off the network for a moment or beyond its lease, and comes back. All rounds
-share one project. Counted as above; *lost* and *twice* are also submits that were acknowledged and are not there, or
-are there unasked.
-
+share one project. *Lost* and *twice* are also submits that were acknowledged and are not there, or are there unasked.
 `SOAK_E2E_SECONDS` says how long it goes on ({seconds:.0f} without it). Seed: {seed}.
+
+{rounds} rounds in {took:.0f} s.
 """
 
 
@@ -53,18 +54,13 @@ def test_storm_over_containers(stack: Stack) -> None:
         print(f"{len(counts):4}  {counts[-1]}", flush=True)
         if counts[-1].faults():
             break
-    print(section(counts, time.monotonic() - begun))
+    print(f"## {TITLE}\n\n{section(counts, time.monotonic() - begun)}", flush=True)
     assert [count for count in counts if count.faults()] == []
     assert stack.faults() == []
     assert {count.blow for count in counts if count.reached} == set(BLOWS[: len(counts)]), "each blow was struck"
 
 
-def section(counts: list[Count], seconds: float) -> str:
-    """Return what docs/reference/soak.md has to say about containers."""
-    lines = [
-        TEXT.format(jobs=JOBS, submitters=SUBMITTERS, seconds=SECONDS, seed=SEED),
-        f"{len(counts)} rounds in {seconds:.0f} s.",
-        "",
-        *table("what befell", BLOWS, counts),
-    ]
-    return "\n".join(lines) + "\n"
+def section(counts: list[Count], took: float) -> str:
+    """Return what docs/reference/soak.md has to say about containers, below the title."""
+    text = TEXT.format(jobs=JOBS, submitters=SUBMITTERS, seconds=SECONDS, seed=SEED, rounds=len(counts), took=took)
+    return text + "\n" + "\n".join(table("what befell", BLOWS, counts))

@@ -104,7 +104,7 @@ class Stack:
             QUICK
             | {
                 "COMPOSE_PROJECT_NAME": self.project,
-                "COMPOSE_FILE": "compose.yaml:compose.test.yaml",
+                "COMPOSE_FILE": f"{self.folder}/compose.yaml:{self.folder}/{OVERLAY.name}",
                 "SPINAL_CORD_VERSION": image_tag,
                 "SPINE_PUBLISH": f"127.0.0.1:{self.port}",
                 "TEST_OWNER": labels()["spine.test.pid"],
@@ -132,6 +132,15 @@ class Stack:
         """Run a script of compose/, without the environment of the tests."""
         return subprocess.run(
             [str(self.folder / name), *words], env=_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
+        )
+
+    def make(self, target: str) -> "subprocess.CompletedProcess[str]":
+        """Run a target of the Makefile on this project; its images and tokens are there already."""
+        compose = f"docker compose --project-directory {self.folder}"
+        command = ["make", "--silent", "--old-file=tokens", target]
+        command += [f"COMPOSE={compose}", f"SPINAL_CORD_VERSION={self.image_tag}"]
+        return subprocess.run(
+            command, cwd=REPO, env=_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
         )
 
     def run(self, *words: str) -> str:
