@@ -7,6 +7,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 DOCKER := docker info >/dev/null 2>&1
+# Processes that tests run in, also on two cores: most wait for something. 0 is none but pytest's own.
+WORKERS ?= 4
+TEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 ##@ Use
 .PHONY: help
@@ -33,7 +36,7 @@ format: $(VENV)/.dev ## Put the code into the shape that check asks for
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; without a Docker Engine, those that need none
-	@if $(DOCKER); then $(PY) -m pytest; else $(PY) -m pytest -m 'not docker'; fi
+	@if $(DOCKER); then $(TEST); else $(TEST) -m 'not docker'; fi
 
 .PHONY: test-one
 test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tests/unit/contract` or T='-k claim'
