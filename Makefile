@@ -11,6 +11,9 @@ export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproj
 # While an image fetches packages it trusts what this machine does: that includes a proxy that opens TLS.
 CA := $(or $(CA),$(PIP_CERT),$(SSL_CERT_FILE),$(wildcard /etc/ssl/certs/ca-certificates.crt))
 COMPOSE := docker compose --project-directory compose
+# Processes that tests run in, also on two cores: most wait for something. 0 is none but pytest's own.
+WORKERS ?= 4
+TEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 ##@ Use
 .PHONY: help
@@ -71,7 +74,7 @@ format: $(VENV)/.dev ## Put the code into the shape that check asks for
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; without a Docker Engine, those that need none
-	@if $(DOCKER); then $(PY) -m pytest; else $(PY) -m pytest -m 'not docker'; fi
+	@if $(DOCKER); then $(TEST); else $(TEST) -m 'not docker'; fi
 
 .PHONY: test-one
 test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tests/unit/contract` or T='-k claim'

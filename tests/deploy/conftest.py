@@ -1,5 +1,6 @@
 """Containers for the deployment tests: labelled, swept once their session is gone, fed from a wheelhouse."""
 
+import fcntl
 import hashlib
 import subprocess
 import sys
@@ -50,8 +51,11 @@ def wheelhouse() -> Path:
     lock = ROOT / "requirements" / "dev.txt"
     house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     stamp = house / ".complete"
-    if not stamp.exists():
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
-        stamp.touch()
+    house.mkdir(parents=True, exist_ok=True)
+    with (house / ".lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # tests of several processes may want it at once
+        if not stamp.exists():
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
+            subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
+            stamp.touch()
     return house
