@@ -14,6 +14,7 @@ import msgspec
 from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
 from contract.wire import Request
+from spine.api.intake import intake_of, within
 
 T = TypeVar("T", bound=Request)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -36,20 +37,20 @@ async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
 
     Raises:
         TooLarge, RequestTimeout
-        BadJson: it stopped before its announced length.
+        BadJson: it stopped before its end.
     """
     announced = req.content_length
     if announced is not None and announced > most:
         raise TooLarge(f"the body may have {most} bytes", limit=most)
+    coming = intake_of(req.scope)
+    if coming is None:
+        return b""
     try:
-        async with asyncio.timeout(seconds):
-            data: bytes = await req.stream.read(most + 1)
+        data = await within(seconds, coming.read(most))
     except TimeoutError as e:
         raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from e
     if len(data) > most:
         raise TooLarge(f"the body may have {most} bytes", limit=most)
-    if announced is not None and len(data) < announced:
-        raise BadJson("the body stopped before its announced length")
     return data
 
 
