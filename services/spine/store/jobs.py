@@ -228,7 +228,13 @@ def _move_statement(action: Action, changed: tuple[str, ...]) -> Statement:
     elif row.sources & TERMINAL:
         values[Job.finished_at] = bind("none")
     allowed = [text(status.value) for status in Status if status in row.sources]
-    guard = (Job.id == bind("guard_id")) & (Job.fence == bind("guard_fence")) & (Job.status.in_(allowed))
+    # By its place in the table, which is one look-up less than by its id.
+    guard = (
+        (Job.seq == bind("guard_seq"))
+        & (Job.id == bind("guard_id"))
+        & (Job.fence == bind("guard_fence"))
+        & (Job.status.in_(allowed))
+    )
     return Statement(Job.update(values).where(guard))
 
 
@@ -242,7 +248,10 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
     """
     row = TRANSITIONS[action]
     statement = _move_statement(action, tuple(changes))
-    if tx.run(statement, guard_id=job.id, guard_fence=job.fence, now=tx.now, none=None, **changes) != 1:
+    if (
+        tx.run(statement, guard_seq=job.seq, guard_id=job.id, guard_fence=job.fence, now=tx.now, none=None, **changes)
+        != 1
+    ):
         raise Conflict(f"{action} found the job {job.id} in another state", jobId=job.id)
     fields: dict[str, Any] = {
         "status": row.target.value,

@@ -35,6 +35,8 @@ _PRAGMAS = {
     "synchronous": "full",
     "busy_timeout": 5000,
     "foreign_keys": 1,
+    # Pages, 32 MiB: the pages that every batch changes are then written back once for many batches.
+    "wal_autocheckpoint": 8192,
     "journal_size_limit": 64 * 1024 * 1024,
     "temp_store": "memory",
     "cache_size": -64 * 1024,
