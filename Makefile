@@ -84,6 +84,10 @@ test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tes
 soak: $(VENV)/.dev ## Run the long tests and write docs/reference/soak.md
 	@SOAK=1 $(PY) -m pytest -m soak --timeout=0
 
+.PHONY: bench
+bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) and write docs/reference/speed.md
+	@$(PY) -m tests.bench
+
 ##@ Maintain
 .PHONY: lock
 lock: $(VENV)/.run ## Write requirements/*.txt anew (UPGRADE=1 takes newer versions)
@@ -99,7 +103,7 @@ clean: ## Remove .venv, caches and what `make run` left
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .spinal-cord build dist services/*.egg-info
 	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps in one environment: running needs far less than developing.
+# Three stamps in one environment: running needs far less than developing, and the benchmark one thing more.
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
@@ -108,3 +112,6 @@ $(VENV)/.run: requirements/run.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing the development tools …' && $(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes -r requirements/bench.txt && touch $@
