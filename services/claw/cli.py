@@ -8,11 +8,13 @@ from typing import NoReturn
 import click
 import msgspec
 
+from claw import cron as crons
 from claw import doctor as doctors
 from claw import exits, settings
 from claw import join as joins
 from claw import rotate as rotates
 from claw import skill as skills
+from claw.process import identity
 from claw.process.guard import hide_memory
 from claw.state import Journal
 from claw.ticks import daemon
@@ -44,6 +46,17 @@ def _start(read: Callable[[], settings.Settings] = settings.from_env) -> setting
     return used
 
 
+def _start_to_work() -> settings.Settings:
+    used = _start()
+    if identity.hiding():
+        fix = "take ProtectProc= out of the unit, or give this user the group of hidepid's gid="
+        click.echo(
+            f"claw: /proc hides processes (hidepid), so that a claw could not see its own worker; {fix}", err=True
+        )
+        sys.exit(exits.CONFIG)
+    return used
+
+
 def _end(why: Exception, code: int) -> NoReturn:
     for line in str(why).splitlines():
         click.echo(f"claw: {line}", err=True)
@@ -67,7 +80,7 @@ def join(url: str, code: str, name: str | None, force: bool, go_on: bool) -> Non
     for line in told:
         click.echo(line)
     if go_on:
-        sys.exit(daemon.run(_start(), settings.notifier()))
+        sys.exit(daemon.run(_start_to_work(), settings.notifier()))
 
 
 @cli.command()
@@ -121,14 +134,60 @@ def skill_refresh() -> None:
 @cli.command()
 def run() -> None:
     """Stay resident: wait for jobs and run them, one at a time. SIGTERM drains, SIGHUP hands over."""
-    sys.exit(daemon.run(_start(), settings.notifier()))
+    sys.exit(daemon.run(_start_to_work(), settings.notifier()))
 
 
 @cli.command()
 @click.option("--mode", type=click.Choice(["worker", "phases"]), help="Overrides CLAW_MODE for a job claimed now.")
 def tick(mode: str | None) -> None:
     """Make one pass, for cron or launchd: beat and carry on, or claim one job."""
-    sys.exit(ticks.tick(ticks.with_mode(_start(), mode)))
+    sys.exit(ticks.tick(ticks.with_mode(_start_to_work(), mode)))
+
+
+@cli.command("cron-entry")
+@click.option(
+    "--for",
+    "kind",
+    type=click.Choice(crons.KINDS),
+    default="crontab",
+    show_default=True,
+    help="Whose entry.",
+)
+@click.option(
+    "--minutes",
+    type=click.IntRange(1, 30),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How often a tick begins.",
+)
+@click.option("--mode", type=click.Choice(["worker", "phases"]), help="Overrides CLAW_MODE.")
+@click.option(
+    "--env-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="A file of NAME=value lines that a shell reads first; without it claw.env is enough.",
+)
+def cron_entry(kind: str, minutes: int, mode: str | None, env_file: Path | None) -> None:
+    """Print what a scheduler needs to run `claw tick`: cron, launchd, or that of an OpenClaw gateway.
+
+    The entry goes to standard output, what to do with it to standard error. It holds no token.
+    """
+    if kind == "launchd" and env_file is not None:
+        raise click.UsageError("launchd has no shell to read --env-file with; launchd/install.sh sets up a wrapper")
+    words, env = crons.tick(crons.program(), mode, env_file), settings.for_scheduler()
+    if kind == "crontab":
+        entry = crons.crontab(words, env, minutes)
+    elif kind == "launchd":
+        entry = crons.launchd(words, env, minutes, settings.own_home() / "Library" / "Logs" / "spinal-cord")
+    else:
+        entry = crons.openclaw(words, env, minutes)
+    click.echo(entry, nl=False)
+    click.echo(crons.HINTS[kind], err=True)
+    unseen = settings.unseen_by_scheduler()
+    if unseen and env_file is None:
+        where = settings.home_folder() / "claw.env"
+        click.echo(f"claw: a scheduler does not see {', '.join(unseen)}: set them in {where}, or --env-file", err=True)
 
 
 @cli.command()

@@ -1,7 +1,8 @@
 """Containers for the deployment tests: labelled, swept once their session is gone, fed from a wheelhouse."""
 
+import fcntl
 import hashlib
-import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,24 +12,19 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
+from tests.support.engine import labels, opened
+from tests.support.systemd_host import Host, Hosts
 
 ROOT = Path(__file__).resolve().parents[2]
-LABEL = "spine.test"
-OWNER = "spine.test.pid"
 
 Start = Callable[..., Container]
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """A client of the engine, after removing what killed sessions have left; one that still runs keeps its own."""
-    client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}):
-        owner = container.labels.get(OWNER, "")
-        if not owner or not Path("/proc", owner).exists():
-            container.remove(force=True, v=True)
-    yield client
-    client.close()
+    """A client of the engine, after removing what killed sessions have left."""
+    with opened() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +33,8 @@ def start_container(engine: docker.DockerClient) -> Iterator[Start]:
     started: list[Container] = []
 
     def start(image: str, **options: Any) -> Container:
-        labels = {LABEL: "1", OWNER: str(os.getpid())}
         container = engine.containers.run(
-            image, ["sleep", "infinity"], detach=True, init=True, labels=labels, **options
+            image, ["sleep", "infinity"], detach=True, init=True, labels=labels(), **options
         )
         started.append(container)
         return container
@@ -58,8 +53,42 @@ def wheelhouse() -> Path:
     lock = ROOT / "requirements" / "dev.txt"
     house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     stamp = house / ".complete"
-    if not stamp.exists():
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
-        stamp.touch()
+    house.mkdir(parents=True, exist_ok=True)
+    with (house / ".lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # tests of several processes may want it at once
+        if not stamp.exists():
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
+            subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
+            stamp.touch()
     return house
+
+
+@pytest.fixture(scope="session")
+def hosts(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """A network for machines with systemd, each started when a test asks for it; all are removed at the end."""
+    made = Hosts(engine, tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def project_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this project as a wheel, built from a copy: setuptools leaves things behind where it builds."""
+    folder = tmp_path_factory.mktemp("dist")
+    copy = folder / "source"
+    shutil.copytree(ROOT / "services", copy / "services", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "wheel"]
+    build = [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(copy)]
+    subprocess.run(build, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machine(hosts: Hosts, wheelhouse: Path, project_wheel: Path) -> Host:
+    """One machine with systemd for the whole session; what a test leaves there, the next one finds.
+
+    It has no way to a registry: packages are in /wheels, this project in /dist, the checkout in /checkout.
+    """
+    return hosts.start("machine", read_only={"/wheels": wheelhouse, "/dist": project_wheel, "/checkout": ROOT})
