@@ -7,6 +7,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 DOCKER := docker info >/dev/null 2>&1
+export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# While an image fetches packages it trusts what this machine does: that includes a proxy that opens TLS.
+CA := $(or $(CA),$(PIP_CERT),$(SSL_CERT_FILE),$(wildcard /etc/ssl/certs/ca-certificates.crt))
+COMPOSE := docker compose --project-directory compose
 # Processes that tests run in, also on two cores: most wait for something. 0 is none but pytest's own.
 WORKERS ?= 4
 TEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -19,6 +23,40 @@ help: ## Show this help
 .PHONY: run
 run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl-C (ONCE=1 ends after the result)
 	@$(PY) examples/run.py $(if $(ONCE),--once)
+
+##@ Containers on one machine (Docker)
+.PHONY: images
+images: ## Build the images of spine, claw and head (BASE=image; TAG=name; CA=bundle.pem, what this machine trusts without it)
+	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
+
+.PHONY: tokens
+tokens: images ## Make a token for each role in compose/secrets; those that are there stay
+	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION)
+
+.PHONY: up
+up: tokens ## Start spine, head and two claws, and wait until all are healthy
+	@$(COMPOSE) up --detach --no-build --wait || { $(COMPOSE) logs --tail=20; exit 1; }
+	@$(COMPOSE) ps
+
+.PHONY: down
+down: ## Stop them; what they keep stays in its volumes
+	@$(COMPOSE) down
+
+.PHONY: ps
+ps: ## Show the containers and their health
+	@$(COMPOSE) ps
+
+.PHONY: logs
+logs: ## Follow their logs (S=spine for one of them)
+	@$(COMPOSE) logs --follow --tail=100 $(S)
+
+.PHONY: backup
+backup: ## Write a backup of the running spine to TO (backups/spine-<time>.tar)
+	@compose/backup.sh save $(or $(TO),backups/spine-$(shell date -u +%Y%m%dT%H%M%SZ).tar)
+
+.PHONY: restore
+restore: ## Put the backup FROM in the place of the spine's store, which is set aside
+	@compose/backup.sh load $(or $(FROM),$(error say which: make restore FROM=backups/spine-….tar))
 
 ##@ Develop
 .PHONY: install
@@ -46,6 +84,10 @@ test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tes
 soak: $(VENV)/.dev ## Run the long tests and write docs/reference/soak.md
 	@SOAK=1 $(PY) -m pytest -m soak --timeout=0
 
+.PHONY: bench
+bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) and write docs/reference/speed.md
+	@$(PY) -m tests.bench
+
 ##@ Maintain
 .PHONY: lock
 lock: $(VENV)/.run ## Write requirements/*.txt anew (UPGRADE=1 takes newer versions)
@@ -61,7 +103,7 @@ clean: ## Remove .venv, caches and what `make run` left
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .spinal-cord build dist services/*.egg-info
 	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Two stamps in one environment: running needs far less than developing.
+# Three stamps in one environment: running needs far less than developing, and the benchmark one thing more.
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
@@ -70,3 +112,6 @@ $(VENV)/.run: requirements/run.txt pyproject.toml
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing the development tools …' && $(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes -r requirements/bench.txt && touch $@

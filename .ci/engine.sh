@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker Engine answers and that the two base images of the tests are there. Run it as often as you like:
-# what is there already is left alone. Where no image can be pulled, images are made from Debian packages.
+# Makes sure that a Docker Engine answers, with the plugins compose and buildx, and that the two base images of the tests are
+# there. Run it as often as you like: what is there already is left alone. Where no image can be pulled, images are made
+# from Debian packages.
 set -euo pipefail
 
 BASE=debian:bookworm-slim
@@ -28,6 +29,22 @@ install_engine() {
   command -v dockerd >/dev/null && return
   say "installing the engine from Debian's packages …"
   install_packages docker.io iptables ca-certificates
+}
+
+has_plugins() { docker compose version && docker buildx version; } >/dev/null 2>&1
+
+# Debian 12 has neither plugin. They are two static programs, so the next release's packages are taken, and by their pin
+# nothing else of it.
+install_plugins() {
+  has_plugins && return
+  say "installing compose and buildx …"
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || die "docker compose and docker buildx are needed: install them, then try again"
+  printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
+    "$(mirror)" >/etc/apt/sources.list.d/spinal-cord-trixie.sources
+  printf 'Package: *\nPin: release n=trixie\nPin-Priority: -10\n\nPackage: docker-compose docker-buildx\nPin: release n=trixie\nPin-Priority: 990\n' \
+    >/etc/apt/preferences.d/spinal-cord-trixie
+  install_packages docker-compose docker-buildx
+  has_plugins || die "docker compose and docker buildx do not answer after their installation"
 }
 
 # Tests run the documents' commands, which use curl and jq; a test that is skipped for want of a tool fails the gate.
@@ -101,5 +118,6 @@ if ! answers; then
   install_engine
   answers || start_engine
 fi
+install_plugins
 make_images
 say "Docker Engine $(docker version --format '{{.Server.Version}}') answers; images: $BASE, $BARE"

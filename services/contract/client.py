@@ -8,7 +8,7 @@ import io
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -192,9 +192,14 @@ class SpineClient:
         params: dict[str, str | int] = {"limit": limit} | ({} if cursor is None else {"cursor": cursor})
         return self._get(path, wire.EventPage, params=params)
 
-    def follow_events(self, cursor: str | None = None, job_id: str | None = None) -> Generator[ServerEvent, None, None]:
-        """Yield events as they happen, from a cursor on; the connection is made once, not resumed."""
-        return self._stream("/events" if job_id is None else f"{_job(job_id)}/events", {}, cursor)
+    def follow_events(
+        self, cursor: str | None = None, job_id: str | None = None, heard: Callable[[], None] | None = None
+    ) -> Generator[ServerEvent, None, None]:
+        """Yield events as they happen, from a cursor on; the connection is made once, not resumed.
+
+        `heard` is called whenever bytes arrive: a stream on which nothing happens has a ping every 15 s.
+        """
+        return self._stream("/events" if job_id is None else f"{_job(job_id)}/events", {}, cursor, heard)
 
     def upload(
         self, filename: str, content: BinaryIO | bytes, content_type: str = "application/octet-stream"
@@ -317,7 +322,9 @@ class SpineClient:
                 raise fault
             self._sleep(wait)
 
-    def _stream(self, path: str, params: dict[str, Any], cursor: str | None) -> Generator[ServerEvent, None, None]:
+    def _stream(
+        self, path: str, params: dict[str, Any], cursor: str | None, heard: Callable[[], None] | None = None
+    ) -> Generator[ServerEvent, None, None]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {}) | _bearer(self._token)
         try:
             # A ping comes every 15 s, so twice that without a byte means a dead connection.
@@ -331,10 +338,17 @@ class SpineClient:
             ) as answer:
                 if answer.status_code >= 300:
                     raise _fault(answer)
-                yield from parse_events(answer.iter_content(chunk_size=None))
+                yield from parse_events(_told(answer.iter_content(chunk_size=None), heard))
         except requests.RequestException as e:
             self._current += 1
             raise Unavailable(f"GET {self.base_url}{path}: the stream ended ({e.__class__.__name__})") from e
+
+
+def _told(chunks: Iterator[bytes], heard: Callable[[], None] | None) -> Iterator[bytes]:
+    for chunk in chunks:
+        if heard is not None:
+            heard()
+        yield chunk
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Loop:
         client: one that does not retry by itself, so that a person is told at once.
         env: what commands see of the environment.
         pause: waits that many seconds.
+        beat: told that the loop goes on, and how many seconds the next word may take longer.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class Loop:
         tell: Callable[[News], None],
         env: Mapping[str, str],
         pause: Callable[[float], Any],
+        beat: Callable[[float], None],
     ) -> None:
         self._client, self._policy, self._ledger = client, policy, ledger
-        self._tell, self._env, self._pause = tell, env, pause
+        self._tell, self._env, self._pause, self._beat = tell, env, pause, beat
         self._place = Place()
         self._behind, self._away, self._once = 0, False, False
 
@@ -146,14 +148,14 @@ class Loop:
         wait = _FIRST_WAIT
         while True:
             try:
-                with closing(self._client.follow_events(self._place.cursor)) as stream:
+                with closing(self._client.follow_events(self._place.cursor, heard=lambda: self._beat(0))) as stream:
                     for _ in stream:
                         return
             except SpineError as e:
                 if not e.retryable:
                     raise
                 self._lost(e)
-            self._pause(wait)
+            self._rest(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
     # --- reviews ---------------------------------------------------------------------------------------------------
@@ -199,6 +201,7 @@ class Loop:
             return _decision(job, "accept", None)
         if rule.command is None:
             return self._rework(job, policies.fill(rule.rework or "", job))
+        self._beat(rule.timeout_seconds)
         ran = hooks.run(rule.command, msgspec.json.encode(job), self._env_of(job, None, "review"), rule.timeout_seconds)
         if ran.code == 0:
             return _decision(job, "accept", None)
@@ -246,6 +249,7 @@ class Loop:
         if command is None:
             return False
         seconds = self._policy.notify_timeout_seconds
+        self._beat(seconds)
         ran = hooks.run(command, msgspec.json.encode(job), self._env_of(job, event, reason), seconds)
         if ran.code == 0:
             self._tell(News("notified", job, reason))
@@ -279,13 +283,18 @@ class Loop:
                 if not e.retryable or self._once:
                     raise
                 self._lost(e)
-                self._pause(wait)
+                self._rest(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)
                 continue
+            self._beat(0)
             if self._away:
                 self._away = False
                 self._tell(News("back"))
             return answer
+
+    def _rest(self, seconds: float) -> None:
+        self._beat(seconds)
+        self._pause(seconds)
 
     def _lost(self, error: SpineError) -> None:
         if not self._away:

@@ -11,6 +11,7 @@ import click
 from contract import killpoints
 from contract.clock import iso
 from contract.env import SettingsError
+from contract.liveness import Beacon
 from head import clean, exits, policy, settings, words
 from head.desk import Desk, as_json, complain, pass_desk
 from head.ledger import Ledger, Taken
@@ -46,7 +47,9 @@ def loop(desk: Desk, policy_file: str | None, state: str | None, once: bool, jso
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.OK))  # so that a command under way is ended too
     try:
         with ledger.lock():
-            Loop(desk.client(patient=once), rules, ledger, tell, settings.for_commands(), time.sleep).run(once)
+            beat = Beacon(ledger.path.with_suffix(".alive")).beat
+            client = desk.client(patient=once)
+            Loop(client, rules, ledger, tell, settings.for_commands(), time.sleep, beat).run(once)
     except Taken:
         complain(f"another loop runs with {ledger.path}; give this one a --state of its own")
         sys.exit(exits.TEMPORARY)

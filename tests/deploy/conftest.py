@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,24 +11,18 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
+from tests.support.engine import labels, opened
 
 ROOT = Path(__file__).resolve().parents[2]
-LABEL = "spine.test"
-OWNER = "spine.test.pid"
 
 Start = Callable[..., Container]
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """A client of the engine, after removing what killed sessions have left; one that still runs keeps its own."""
-    client = docker.from_env()
-    for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}):
-        owner = container.labels.get(OWNER, "")
-        if not owner or not Path("/proc", owner).exists():
-            container.remove(force=True, v=True)
-    yield client
-    client.close()
+    """A client of the engine, after removing what killed sessions have left."""
+    with opened() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +31,8 @@ def start_container(engine: docker.DockerClient) -> Iterator[Start]:
     started: list[Container] = []
 
     def start(image: str, **options: Any) -> Container:
-        labels = {LABEL: "1", OWNER: str(os.getpid())}
         container = engine.containers.run(
-            image, ["sleep", "infinity"], detach=True, init=True, labels=labels, **options
+            image, ["sleep", "infinity"], detach=True, init=True, labels=labels(), **options
         )
         started.append(container)
         return container

@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -17,10 +18,12 @@ from claw.state import Held, Journal
 from claw.ticks import hand as hands
 from contract.clock import SystemClock
 from contract.errors import SpineError, Unauthorized
+from contract.liveness import Beacon
 from contract.retry import RetryPolicy
 
 _TROUBLE_SECONDS = (1.0, 30.0)
 _SLEEP_LOOK_SECONDS = 5
+_ALIVE_SECONDS = 5
 _STOP_SECONDS = 1.0
 # The turning thread comes back by itself, so its calls need little patience of their own.
 _RETRY = RetryPolicy(attempts=2, total_seconds=5.0)
@@ -42,6 +45,7 @@ class Daemon:
         self._turning = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._looking = hands.make(settings, journal, self._stop, self._work, _RETRY)
         self._sleep = SleepWatch(SystemClock())
+        self._beacon = Beacon(settings.state_dir / "alive")
         self._thread = threading.Thread(target=self._turn_on, name="hand", daemon=True)
 
     def run(self) -> int:
@@ -50,8 +54,9 @@ class Daemon:
             signal.signal(number, self._on_signal)
         self._turning.look_after()
         scheduler = self._schedule()
-        scheduler.start()
         self._thread.start()
+        self._tell_alive()
+        scheduler.start()
         log.info("claw.started", machine=self._settings.name, mode=self._settings.mode)
         try:
             while not self._stop.wait(3600):
@@ -78,8 +83,9 @@ class Daemon:
             ("outbox", self._kick.set, every),
             ("facts", self._tell_facts, min(every, self._settings.facts_seconds)),
             ("sleep check", self._sleep_check, min(every, _SLEEP_LOOK_SECONDS)),
+            ("alive", self._tell_alive, min(every, _ALIVE_SECONDS)),
         ):
-            scheduler.add_job(what, "interval", seconds=seconds, id=name, name=name)
+            scheduler.add_job(_logged(name, what), "interval", seconds=seconds, id=name, name=name)
         scheduler.add_job(self._tell_facts, id="first facts", name="first facts")
         return scheduler
 
@@ -112,6 +118,11 @@ class Daemon:
             log.warning("claw.slept", seconds=slept // 1000)
             self._reconcile()
             self._kick.set()
+
+    def _tell_alive(self) -> None:
+        """Touch the file that a health check looks at; not when the thread that does the work is gone."""
+        if self._thread.is_alive() or self._stop.pulled():
+            self._beacon.beat()
 
     # --- the turning thread ----------------------------------------------------------------------------------------
 
@@ -217,6 +228,14 @@ class Daemon:
         if now is not None and now.job is not None and now.outcome is None:
             outbox.write(self._journal, now, outcome.release("given back: the claw is stopping", count_attempt=False))
         return now
+
+
+def _logged(name: str, what: Callable[[], None]) -> Callable[[], None]:
+    def tick() -> None:
+        log.debug("claw.tick", tick=name)
+        what()
+
+    return tick
 
 
 def run(settings: Settings) -> int:

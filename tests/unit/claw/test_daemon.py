@@ -37,6 +37,7 @@ def test_no_tick_is_ever_dropped_or_doubled(daemon: Daemon) -> None:
         "outbox": 60,
         "facts": 60,
         "sleep check": 5,
+        "alive": 5,
     }
     for tick in ticks.values():
         assert (tick.misfire_grace_time, tick.coalesce, tick.max_instances) == (None, True, 1)

@@ -1,0 +1,51 @@
+# `make images`, or by hand: docker buildx bake --file images/bake.hcl
+variable "VERSION" {
+  default = "dev"
+}
+# What the images are tagged with, where that is not the version.
+variable "TAG" {
+  default = VERSION
+}
+variable "REVISION" {
+  default = "unknown"
+}
+# Releases pass an image with its digest.
+variable "BASE" {
+  default = "debian:bookworm-slim"
+}
+# A bundle of certificates, where a proxy opens TLS. It is used while packages are fetched and is in no layer.
+variable "CA" {
+  default = ""
+}
+
+group "default" {
+  targets = ["spine", "claw", "head"]
+}
+
+target "role" {
+  dockerfile = "images/Dockerfile"
+  args = {
+    BASE     = BASE
+    VERSION  = VERSION
+    REVISION = REVISION
+  }
+  secret = CA == "" ? [] : ["id=ca,src=${CA}"]
+}
+
+target "spine" {
+  inherits = ["role"]
+  target   = "spine"
+  tags     = ["spinal-cord/spine:${TAG}"]
+}
+
+target "claw" {
+  inherits = ["role"]
+  target   = "claw"
+  tags     = ["spinal-cord/claw:${TAG}"]
+}
+
+target "head" {
+  inherits = ["role"]
+  target   = "head"
+  tags     = ["spinal-cord/head:${TAG}"]
+}
