@@ -182,9 +182,8 @@ def run(playbook: str, inventory: Path, rest: list[str]) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            print(
-                f"deploy: another one works on {inventory} (pid {lock.read().strip()}); nothing done", file=sys.stderr
-            )
+            holder = lock.read().strip()
+            print(f"deploy: another one works on {inventory} (pid {holder}); nothing was done", file=sys.stderr)
             return EXIT_BUSY
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")

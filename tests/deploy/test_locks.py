@@ -16,7 +16,8 @@ WANTED = {
     "claw": ["claw"],
     "head": ["head"],
     "run": ["spine", "claw", "head"],
-    "dev": ["spine", "claw", "head", "dev"],
+    "deploy": ["deploy"],
+    "dev": ["spine", "claw", "head", "deploy", "dev"],
 }
 
 

@@ -1,0 +1,182 @@
+"""The bundle's files: linted, documented, and the controller that builds releases and runs one playbook at a time."""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+ANSIBLE = ROOT / "ansible"
+ROLES = ["claw", "head", "host", "spine"]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+controller = load(ANSIBLE / "controller.py")
+
+
+def test_lint_in_its_strictest_profile() -> None:
+    program = str(Path(sys.executable).with_name("ansible-lint"))
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": os.environ.get("HOME", "/"),
+        "LANG": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"),
+    }
+    done = subprocess.run(
+        [program, "--offline", "--profile", "production", "--nocolor", "-q"],
+        cwd=ANSIBLE, env=environment, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_specified_and_has_its_role_s_prefix(role: str) -> None:
+    defaults = yaml.safe_load((ANSIBLE / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8"))
+    specs = yaml.safe_load((ANSIBLE / "roles" / role / "meta/argument_specs.yml").read_text(encoding="utf-8"))
+    options = specs["argument_specs"]["main"]["options"]
+    told = {name: option.get("default", "") for name, option in options.items()}
+    assert told == defaults
+    assert [name for name in defaults if not name.startswith(f"{role}_")] == []
+    assert [name for name, option in options.items() if not option.get("description")] == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_told_of_in_prose(role: str) -> None:
+    blocks = (ANSIBLE / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8").strip().split("\n\n")
+    assert [block for block in blocks if not block.startswith("#")] == []
+
+
+def test_every_task_uses_a_module_of_ansible_itself() -> None:
+    found = set()
+    for path in [*ANSIBLE.glob("*.yml"), *(ANSIBLE / "tasks").glob("*.yml"), *(ANSIBLE / "roles").rglob("*.yml")]:
+        if path.parent.name in ("tasks", "handlers"):
+            found |= modules(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert {name for name in found if not name.startswith("ansible.builtin.")} == set()
+
+
+WORDS = frozenset(
+    {"become", "block", "changed_when", "check_mode", "delegate_to", "environment", "failed_when", "listen", "loop"}
+    | {"loop_control", "name", "no_log", "notify", "register", "retries", "delay", "until", "vars", "when"}
+)
+
+
+def modules(tasks: list[dict[str, Any]]) -> set[str]:
+    found: set[str] = set()
+    for task in tasks:
+        found |= modules(task["block"]) if "block" in task else task.keys() - WORDS
+    return found
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+fleet = load(ANSIBLE / "plugins/filter/fleet.py")
+
+
+def test_settings_are_read_alike_by_a_shell(tmp_path: Path) -> None:
+    values = {"CLAW_GIT_NAME": """it's "the" $HOME `id` \\ end""", "LEASE_SECONDS": 60, "CLAW_KEEP_WORKSPACES": True}
+    (tmp_path / "env").write_text(fleet.settings(values) + "\n")
+    script = 'set -a; . ./env; printf "%s|" "$CLAW_GIT_NAME" "$LEASE_SECONDS" "$CLAW_KEEP_WORKSPACES"'
+    said = subprocess.run(["/bin/sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert said == """it's "the" $HOME `id` \\ end|60|1|"""
+
+
+@pytest.mark.parametrize("bad", [{"lease": 1}, {"A B": 1}, {"LEASE_SECONDS": "6\n0"}, {"X": "a\x00"}])
+def test_settings_that_are_none_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        fleet.settings(bad)
+
+
+# --- the controller --------------------------------------------------------------------------------------------------
+
+
+def test_a_release_is_named_by_its_version_and_sources() -> None:
+    name = controller.name()
+    version, _, digest = name.rpartition("-")
+    assert version == "0.1.0"
+    assert len(digest) == 12
+    assert controller.name() == name
+    named = {str(path.relative_to(ROOT)) for path in controller.files()}
+    assert {"pyproject.toml", "requirements/claw.txt", "systemd/spinal-claw@.service", "services/claw/cli.py"} <= named
+    assert not {path for path in named if path.startswith(("tests/", "docs/", "ansible/", ".git/"))}
+    assert hashlib.sha256().digest_size == 32
+
+
+def play(inventory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(ANSIBLE / "controller.py"), "play", "--inventory", str(inventory), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_no_inventory(tmp_path: Path) -> None:
+    done = play(tmp_path / "hosts.yml", "site")
+    assert done.returncode == 78
+    assert done.stderr == (
+        f"deploy: there is no {tmp_path / 'hosts.yml'}; copy ansible/inventory/example.yml and fill it in\n"
+    )
+
+
+def test_a_second_deployment_at_the_same_time_does_nothing(tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all:\n")
+    with (tmp_path / ".hosts.yml.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711\n")
+        lock.flush()
+        done = play(inventory, "site")
+    assert done.returncode == 75
+    assert done.stderr == f"deploy: another one works on {inventory} (pid 4711); nothing was done\n"
+
+
+BAD = {
+    "a typo in a group": (
+        {"spine": ["a"], "claw": ["b"]},
+        "The inventory has the groups claw; known are spine, head and claws.",
+    ),
+    "no spine": ({"claws": ["a"]}, "The group spine needs exactly one machine; it has 0."),
+    "two spines": ({"spine": ["a", "b"]}, "The group spine needs exactly one machine; it has 2."),
+    "a claw with a role's name": ({"spine": ["a"], "claws": ["head"]}, "Names of claws (head) must be"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_an_inventory_that_cannot_be_right_stops_before_any_machine_is_asked(tmp_path: Path, case: str) -> None:
+    groups, told = BAD[case]
+    children = {group: {"hosts": dict.fromkeys(hosts)} for group, hosts in groups.items()}
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(yaml.safe_dump({"all": {"children": children}}))
+    done = play(inventory, "site")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert told in " ".join(done.stdout.split()), done.stdout
+    assert "UNREACHABLE" not in done.stdout
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_two_equal_tokens_stop_before_any_machine_is_asked(tmp_path: Path) -> None:
+    inventory, secrets = tmp_path / "hosts.yml", tmp_path / "secrets"
+    inventory.write_text(
+        yaml.safe_dump({"all": {"children": {"spine": {"hosts": {"a": None}}, "claws": {"hosts": {"b": None}}}}})
+    )
+    secrets.mkdir(mode=0o700)
+    for name in ("head", "b"):
+        (secrets / f"{name}.token").write_text("one-token-for-two\n")
+    done = play(inventory, "site")
+    assert done.returncode == 2, done.stdout
+    assert "have the same token" in " ".join(done.stdout.split()), done.stdout
+    assert "one-token-for-two" not in done.stdout + done.stderr
+    assert "UNREACHABLE" not in done.stdout
