@@ -16,7 +16,8 @@ INSTALL = f"""
 set -e
 mkdir -p {RELEASE}
 python3 -m venv {RELEASE}/venv
-PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels {RELEASE}/venv/bin/pip install -qq --require-hashes -r /checkout/requirements/run.txt
+export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
+{RELEASE}/venv/bin/pip install -qq --require-hashes -r /checkout/requirements/run.txt
 {RELEASE}/venv/bin/pip install -qq --no-index --no-deps /dist/*.whl
 ln -sfnT releases/{RELEASE.rpartition("/")[2]} /opt/spinal-cord/current
 install -d -m 0700 /etc/spinal-cord/secrets
