@@ -54,8 +54,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
 
-# A token may be refused a moment before `claw rotate` has written its successor.
-_ROTATE_SECONDS = 1.0
+# A token may be refused a moment before `claw rotate` has written its successor; or, to a worker, before the claw that
+# takes it up with another token has started.
+_ROTATE_SECONDS = (0.0, 1.0)
+_HAND_SECONDS = (0.0, 1.0, 2.0, 3.0, 4.0)
 _SECRETIVE = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
 
 
@@ -92,20 +94,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     kill_point: str | None
     kill_point_file: str | None
+    handed_file: Path | None = None
+    """For a worker: where the claw that has taken it up puts its own token."""
 
     def secrets(self) -> tuple[str, ...]:
         """Return the values that no log may show."""
         return (self.token, *self.passed_secrets)
 
     def newer_token(self, used: str) -> str | None:
-        """Return the token that the file holds now, when it is not the one that was used."""
-        if self.token_file is None:
-            return None
-        for seconds in (0.0, _ROTATE_SECONDS):
-            time.sleep(seconds)
-            found = _token_in(self.token_file)
-            if found and found != used:
-                return found
+        """Return the token that a file holds now, when it is not the one that was used."""
+        files = [path for path in (self.token_file, self.handed_file) if path is not None]
+        for seconds in _ROTATE_SECONDS if self.handed_file is None else _HAND_SECONDS:
+            time.sleep(seconds if files else 0.0)
+            for found in map(_token_in, files):
+                if found and found != used:
+                    return found
         return None
 
     def token_now(self) -> str:

@@ -39,6 +39,7 @@ class PhaseDone(msgspec.Struct, rename="camel", kw_only=True):
 class Held(msgspec.Struct, rename="camel", kw_only=True):
     """The file's content. Without `job` it is only a claim whose answer has not come.
 
+    `worker_token` is the digest of the token that the worker was started with.
     `phase` is the index of the next phase to run, of `of`; `in_phase` is set while one runs. `work_sha` is what the
     work branch pointed to at the remote when the repository was cloned, "" for a branch that was not there.
     """
@@ -53,6 +54,7 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
     claimed_at_ms: int = 0
     worker_pid: int | None = None
     worker_start: str | None = None
+    worker_token: str | None = None
     folder: str | None = None
     restarts: int = 0
     phase: int = 0
@@ -134,8 +136,14 @@ class Journal:
         """Write the state durably."""
         write_durably(self.path, msgspec.json.format(msgspec.json.encode(held), indent=1))
 
+    @property
+    def handed_token(self) -> Path:
+        """Where a worker finds the token of the claw that has taken it up, when its own is refused."""
+        return self.folder / "worker-token"
+
     def clear(self) -> None:
         """Forget the job: its result has been acknowledged, or there is nothing to report."""
+        self.handed_token.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
         sync_folder(self.folder)
 

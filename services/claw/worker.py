@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from claw import exits, settings
@@ -30,6 +31,7 @@ def main(argv: list[str]) -> int:
     logs.configure("claw", used.log_level, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     journal = Journal(Path(argv[1]))
+    used = msgspec.structs.replace(used, handed_file=journal.handed_token)
     held, note = journal.load()
     if held is None or held.job is None or held.outcome is not None:
         structlog.get_logger().error("claw.worker_without_job", note=note)

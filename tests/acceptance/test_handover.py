@@ -97,6 +97,31 @@ def test_a_claw_that_waits_at_the_spine_leaves_at_once_and_the_next_one_gets_wha
     assert until_status(job_id, "done").attempts == 1
 
 
+def test_a_worker_gets_the_new_token_of_the_claw_that_takes_it_up(
+    spine: SpineProcess, head: SpineClient, machine: Machine, ledger: Ledger, until_status: Callable[..., Job]
+) -> None:
+    new = "another-token-of-claw-1"
+    job_id = head.submit({"target": machine.name, "spec": {"run": until_gate(machine, ledger, "a")}}).id
+    claw = machine.run()
+    eventually(lambda: ledger.marks(job_id) == ["a-begun"], 20, what="the phase")
+    worker = machine.worker_pid()
+    spine.stop()
+    spine.start(CLAW_TOKENS=f"{machine.name}={machine.token},{machine.name}={new}")
+    claw.send_signal(signal.SIGHUP)
+    assert claw.wait(10) == 0
+    # The worker is refused before anybody is there who could help it, and is patient.
+    spine.stop()
+    spine.start(CLAW_TOKENS=f"{machine.name}={new}")
+    machine.run(SPINE_TOKEN=new)
+    beats = head.job(job_id).lease_until
+    eventually(lambda: head.job(job_id).lease_until != beats, 20, what="a heartbeat with the new token")
+    assert machine.workers() == [worker]
+    open_gate(machine, "a")
+    assert until_status(job_id, "done").attempts == 1
+    eventually(lambda: not machine.workers(), what="the worker's end")
+    assert not (machine.state / "worker-token").exists()
+
+
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
     with Manager(tmp_path / "manager", watchdog_seconds=20) as made:

@@ -12,6 +12,8 @@ from claw.runner import outbox
 from claw.runner.attempt import job_marks
 from claw.settings import Settings, worker_environ
 from claw.state import Held, Journal
+from contract.durable import write_durably
+from contract.ids import token_digest
 
 _LOG_MOST_BYTES = 4 << 20
 _RESTARTS_MOST = 3
@@ -39,16 +41,33 @@ def start(settings: Settings, journal: Journal, held: Held) -> None:
             env=worker_environ(),
             start_new_session=True,
         )
+    token = settings.token_now()
     held.worker_pid, held.worker_start = worker.pid, identity.start_mark(worker.pid)
+    held.worker_token = token_digest(token)
     journal.save(held)
     try:
         with cast("IO[bytes]", worker.stdin) as pipe:
-            pipe.write(f"{settings.token_now()}\n{settings.token_file or ''}\n".encode())
+            pipe.write(f"{token}\n{settings.token_file or ''}\n".encode())
     except OSError:
         log.error("claw.worker_did_not_start", job_id=held.job_id, pid=worker.pid)
     # It is known by pid and start mark from here on, to us as to a later process.
     worker.returncode = 0
     log.info("claw.worker_started", job_id=held.job_id, fence=held.fence, pid=worker.pid)
+
+
+def take_up(settings: Settings, journal: Journal, held: Held) -> None:
+    """Leave our token for the worker of this job, if one runs that somebody before us has started.
+
+    It may have another one, and cannot always read the file that ours came from: systemd shows each service the
+    credentials that were there when it was started.
+    """
+    token = settings.token_now()
+    if held.worker_token == token_digest(token) or not running(held):
+        return
+    try:
+        write_durably(journal.handed_token, f"{token}\n".encode())
+    except OSError as e:  # the worker goes on with its own as long as that is good
+        log.warning("claw.token_not_handed", job_id=held.job_id, error=str(e))
 
 
 def running(held: Held) -> bool:

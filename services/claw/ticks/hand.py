@@ -121,6 +121,7 @@ class Hand(msgspec.Struct, kw_only=True):
         """Ask the spine about what is held, and end what is not ours any more."""
         held = self.held()
         if held is not None:
+            launch.take_up(self.settings, self.journal, held)
             reconcile(self.settings, self.client, self.journal, held)
 
 

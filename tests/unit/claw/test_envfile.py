@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from claw import envfile, settings
@@ -101,3 +102,25 @@ def test_a_token_that_is_still_the_one_in_the_file_is_looked_for_twice(
     assert waited == [0.0, 1.0]
     token_file.unlink()
     assert (used.newer_token("first-token"), used.token_now()) == (None, "first-token")
+
+
+def test_a_worker_that_is_refused_waits_for_the_token_of_who_takes_it_up(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token_file, handed = home / "token", home / "worker-token"
+    token_file.write_text("first-token\n")
+    used = msgspec.structs.replace(settings.from_env(token="first-token", token_file=token_file), handed_file=handed)
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if waited == [0.0, 1.0, 2.0]:
+            handed.write_text("second-token\n")
+
+    monkeypatch.setattr(settings.time, "sleep", wait)
+    assert used.newer_token("first-token") == "second-token"
+    assert waited == [0.0, 1.0, 2.0]
+    assert used.newer_token("second-token") == "first-token"
+    handed.unlink()
+    assert used.newer_token("first-token") is None
+    assert waited[4:] == [0.0, 1.0, 2.0, 3.0, 4.0]
