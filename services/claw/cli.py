@@ -14,6 +14,7 @@ from claw import exits, settings
 from claw import join as joins
 from claw import rotate as rotates
 from claw import skill as skills
+from claw.process import identity
 from claw.process.guard import hide_memory
 from claw.state import Journal
 from claw.ticks import daemon
@@ -45,6 +46,17 @@ def _start(read: Callable[[], settings.Settings] = settings.from_env) -> setting
     return used
 
 
+def _start_to_work() -> settings.Settings:
+    used = _start()
+    if identity.hiding():
+        fix = "take ProtectProc= out of the unit, or give this user the group of hidepid's gid="
+        click.echo(
+            f"claw: /proc hides processes (hidepid), so that a claw could not see its own worker; {fix}", err=True
+        )
+        sys.exit(exits.CONFIG)
+    return used
+
+
 def _end(why: Exception, code: int) -> NoReturn:
     for line in str(why).splitlines():
         click.echo(f"claw: {line}", err=True)
@@ -68,7 +80,7 @@ def join(url: str, code: str, name: str | None, force: bool, go_on: bool) -> Non
     for line in told:
         click.echo(line)
     if go_on:
-        sys.exit(daemon.run(_start(), settings.notifier()))
+        sys.exit(daemon.run(_start_to_work(), settings.notifier()))
 
 
 @cli.command()
@@ -122,14 +134,14 @@ def skill_refresh() -> None:
 @cli.command()
 def run() -> None:
     """Stay resident: wait for jobs and run them, one at a time. SIGTERM drains, SIGHUP hands over."""
-    sys.exit(daemon.run(_start(), settings.notifier()))
+    sys.exit(daemon.run(_start_to_work(), settings.notifier()))
 
 
 @cli.command()
 @click.option("--mode", type=click.Choice(["worker", "phases"]), help="Overrides CLAW_MODE for a job claimed now.")
 def tick(mode: str | None) -> None:
     """Make one pass, for cron or launchd: beat and carry on, or claim one job."""
-    sys.exit(ticks.tick(ticks.with_mode(_start(), mode)))
+    sys.exit(ticks.tick(ticks.with_mode(_start_to_work(), mode)))
 
 
 @cli.command("cron-entry")

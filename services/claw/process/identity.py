@@ -37,6 +37,28 @@ def alive(pid: int | None, mark: str | None) -> bool:
     return start_mark(pid) == mark
 
 
+def hiding() -> bool:
+    """Tell whether this system hides processes from us whose memory we may not read, as those are that we guard.
+
+    systemd's ProtectProc= does it for one service, hidepid= of the mount for all (Linux).
+    """
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return os.geteuid() != 0 and hidden_by(mounts, {os.getegid(), *os.getgroups()})
+
+
+def hidden_by(mountinfo: str, groups: set[int]) -> bool:
+    """Tell whether the options of the uppermost /proc hide processes from somebody in these groups."""
+    options: dict[str, str] = {}
+    for line in mountinfo.splitlines():
+        words = line.split()
+        if len(words) > 4 and words[4] == "/proc":
+            options = {name: value for name, _, value in (o.partition("=") for o in words[-1].split(","))}
+    return options.get("hidepid", "off") not in ("0", "off") and int(options.get("gid", "-1")) not in groups
+
+
 def stopped(pid: int) -> bool:
     """Tell whether the process is frozen (SIGSTOP); always False where /proc is missing."""
     fields = _stat(pid)
