@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,6 +71,23 @@ def hosts(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def machine(hosts: Hosts) -> Host:
-    """One machine with systemd for the whole session; what a test leaves there, the next one finds."""
-    return hosts.start("machine")
+def project_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with this project as a wheel, built from a copy: setuptools leaves things behind where it builds."""
+    folder = tmp_path_factory.mktemp("dist")
+    copy = folder / "source"
+    shutil.copytree(ROOT / "services", copy / "services", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "wheel"]
+    build = [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(copy)]
+    subprocess.run(build, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machine(hosts: Hosts, wheelhouse: Path, project_wheel: Path) -> Host:
+    """One machine with systemd for the whole session; what a test leaves there, the next one finds.
+
+    It has no way to a registry: packages are in /wheels, this project in /dist, the checkout in /checkout.
+    """
+    return hosts.start("machine", read_only={"/wheels": wheelhouse, "/dist": project_wheel, "/checkout": ROOT})

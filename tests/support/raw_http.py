@@ -40,6 +40,7 @@ class Api:
     port: int
     token: str | None = None
     worker_id: str | None = None
+    host: str = "127.0.0.1"
 
     def by(self, worker_id: str | None) -> "Api":
         """The same token in another worker process."""
@@ -63,7 +64,7 @@ class Api:
         timeout: float = TIMEOUT,
     ) -> Answer:
         """Make a call with the bytes as they are."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(method, path, body=body, headers=self.headers(headers))
             response = connection.getresponse()
@@ -142,7 +143,7 @@ class EventStream:
     """An open stream; `events` yields (event, data, id) with a deadline for each."""
 
     def __init__(self, api: Api, path: str, headers: dict[str, str]) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=TIMEOUT)
+        self._connection = http.client.HTTPConnection(api.host, api.port, timeout=TIMEOUT)
         self._connection.request("GET", path, headers=api.headers({"Accept": "text/event-stream"} | headers))
         self.response = self._connection.getresponse()
         self.status = self.response.status
@@ -201,7 +202,7 @@ class Poll:
     def __init__(self, api: Api, fields: dict[str, Any]) -> None:
         body = json.dumps(fields).encode()
         lines = [f"{k}: {v}" for k, v in api.headers({"Host": "localhost", "Content-Length": str(len(body))}).items()]
-        self._socket = socket.create_connection(("127.0.0.1", api.port), TIMEOUT)
+        self._socket = socket.create_connection((api.host, api.port), TIMEOUT)
         self._socket.sendall("\r\n".join(["POST /jobs/claim HTTP/1.1", *lines, "", ""]).encode() + body)
 
     def fileno(self) -> int:

@@ -1,0 +1,263 @@
+"""The units on a machine with systemd: they start, are shut in, come back from kills and hangs, and lose no job."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.deploy.native import BIN, TOKENS, Calls, install
+from tests.support.eventually import eventually
+from tests.support.systemd_host import Host
+
+pytestmark = pytest.mark.docker
+
+UNITS = Path(__file__).resolve().parents[2] / "systemd"
+SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
+LEDGER = "/var/lib/claw/ledger"
+# Notes that it has begun, waits for its gate, notes its end.
+GATE = "/var/lib/claw/gate"
+GATED = f"echo begun $SPINE_FENCE >> {LEDGER}; while [ ! -e {GATE} ]; do sleep 0.1; done; echo ended >> {LEDGER}"
+
+
+@pytest.fixture(scope="module")
+def host(machine: Host) -> Iterator[Host]:
+    """The machine, with everything laid by hand and started, and nothing of it afterwards."""
+    install(machine)
+    machine.run("systemctl enable --now spinal-spine.socket spinal-head.service 'spinal-claw@left-claw.service'")
+    yield machine
+    machine.run(
+        "systemctl disable --now 'spinal-*' || true; rm -rf /etc/systemd/system/spinal-*; systemctl daemon-reload"
+    )
+
+
+@pytest.fixture
+def calls(host: Host) -> Iterator[Calls]:
+    """A head's calls, an empty ledger, a closed gate; after the test the gate is open."""
+    host.run(f"rm -f {LEDGER} {GATE}")
+    made = Calls(host)
+    eventually(made.ready, 20, what="the spine")
+    yield made
+    host.run(f"touch {GATE}")
+
+
+def ledger(host: Host) -> list[str]:
+    return host.run(f"cat {LEDGER} 2>/dev/null", check=False).text.splitlines()
+
+
+def begun(host: Host, calls: Calls) -> str:
+    """Submit a job that waits for its gate, and wait until it runs."""
+    job_id = calls.submit(target="left-claw", spec={"run": GATED})
+    eventually(lambda: len(ledger(host)) == 1, 30, what="the job's begin")
+    return job_id
+
+
+def worker(host: Host, name: str = "left-claw") -> int | None:
+    """Return the worker of the job that a claw holds, if it runs."""
+    said = host.run(f"cat /var/lib/spinal-claw/{name}/current-job.json", check=False)
+    pid = json.loads(said.text).get("workerPid") if said.code == 0 else None
+    return pid if pid and host.run(f"kill -0 {pid}", check=False).code == 0 else None
+
+
+def until_another_runs(host: Host, unit: str, before: int, seconds: float = 30) -> int:
+    """Wait until a unit runs with another main process than before."""
+
+    def look() -> int:
+        pid = host.main_pid(unit)
+        return pid if pid not in (0, before) and host.active(unit) else 0
+
+    return eventually(look, seconds, every=0.1, what=f"{unit} to come back")
+
+
+# --- what the files say -----------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_the_units_is_known(host: Host) -> None:
+    named = [f"/etc/systemd/system/{unit.name.replace('@.', '@x.')}" for unit in sorted(UNITS.glob("spinal-*"))]
+    host.run(
+        "for unit in /checkout/systemd/spinal-*@.*; do ln -s $unit /etc/systemd/system/$(basename ${unit/@./@x.}); done"
+    )
+    try:
+        said = host.run(f"systemd-analyze verify --recursive-errors=one {' '.join(named)}")
+    finally:
+        host.run("rm /etc/systemd/system/*@x.*")
+    assert said.text == ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "most"),
+    [
+        ("spinal-spine.service", 20),
+        ("spinal-head.service", 20),
+        ("spinal-claw@x.service", 30),
+        ("spinal-claw-tick@x.service", 30),
+    ],
+)
+def test_units_are_shut_in(host: Host, unit: str, most: int) -> None:
+    file = f"/tmp/{unit}"
+    host.run(f"cp /checkout/systemd/{unit.replace('@x.', '@.')} {file}")
+    host.run(f"systemd-analyze security --offline=true --threshold={most} {file}")
+
+
+def test_running_units_are_as_shut_in_as_their_files_say(host: Host) -> None:
+    for unit, most in ((SPINE, 2.0), (HEAD, 2.0), (LEFT, 3.0)):
+        said = host.run(f"systemd-analyze security --no-pager {unit}").text
+        level = re.search(r"exposure level for \S+: (\d+\.\d)", said)
+        assert level, said
+        assert float(level[1]) <= most, said
+
+
+def test_units_hold_no_secret_and_say_why() -> None:
+    for unit in UNITS.glob("spinal-*"):
+        text = unit.read_text()
+        assert "TOKEN=" not in text, unit
+        assert text.startswith("# "), f"{unit}: says what it is"
+
+
+# --- how they run -----------------------------------------------------------------------------------------------------
+
+
+def test_all_start_and_a_job_is_done(host: Host, calls: Calls) -> None:
+    for unit in (SPINE, HEAD, LEFT):
+        eventually(lambda unit=unit: host.active(unit), 20, what=unit)  # type: ignore[misc]
+    job = calls.until(
+        calls.submit(target="left-claw", spec={"run": "id -un; echo $TMPDIR; touch $TMPDIR/x /tmp/x"}), "done"
+    )
+    assert job["attempts"] == 1
+    reviewed = calls.submit(target="left-claw", spec={"run": "true"}, needsReview=True, label="accept-me")
+    eventually(lambda: (calls.job(reviewed)["review"] or {}).get("state") == "accepted", 20, what="the head's review")
+    assert host.unit(SPINE, "StatusText") == {"StatusText": "serves"}
+    assert host.unit(LEFT, "StatusText") == {"StatusText": "waits for jobs"}
+
+
+def test_a_call_starts_a_spine_that_does_not_run(host: Host, calls: Calls) -> None:
+    host.run(f"systemctl stop {SPINE}")
+    assert host.active("spinal-spine.socket")
+    assert not host.active(SPINE)
+    assert calls.ready()
+    assert host.active(SPINE)
+
+
+def test_no_token_is_in_an_environment_a_command_line_or_the_journal(host: Host, calls: Calls) -> None:
+    calls.until(calls.submit(target="left-claw", spec={"run": "env"}), "done")
+    said = host.run("cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'").text
+    said += host.run("journalctl --no-pager; systemctl show 'spinal-*'").text
+    assert "spinal-cord" in said
+    assert [name for name, token in TOKENS.items() if token in said] == []
+    # A copy of its own token for each service, and none for others.
+    for unit, name in ((HEAD, "head"), (LEFT, "left-claw")):
+        found = host.run(f"cat /run/credentials/{unit}/token; stat -c %a /run/credentials/{unit}").text.split()
+        assert found == [TOKENS[name], "500"] or found == [TOKENS[name], "550"], found
+
+
+# --- what happens to them ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [SPINE, HEAD, LEFT])
+def test_kill_9_and_it_is_back_and_the_job_goes_on(host: Host, calls: Calls, unit: str) -> None:
+    job_id, before = begun(host, calls), worker(host)
+    pid = host.main_pid(unit)
+    host.run(f"kill -9 {pid}")
+    until_another_runs(host, unit, pid)
+    assert worker(host) == before
+    host.run(f"touch {GATE}")
+    job = calls.until(job_id, "done")
+    assert (job["attempts"], ledger(host)) == (1, ["begun 1", "ended"])
+
+
+@pytest.fixture
+def impatient(host: Host) -> Iterator[None]:
+    """Watchdogs of three seconds."""
+    for unit in (SPINE, HEAD, LEFT):
+        host.put({f"/etc/systemd/system/{unit}.d/impatient.conf": "[Service]\nWatchdogSec=3\nTimeoutAbortSec=2\n"})
+    host.run(f"systemctl daemon-reload; systemctl restart {SPINE} {HEAD} {LEFT}")
+    yield
+    host.run("rm /etc/systemd/system/*.d/impatient.conf; systemctl daemon-reload")
+    host.run(f"systemctl restart {SPINE} {HEAD} {LEFT}")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_that_hangs_is_restarted(host: Host, calls: Calls) -> None:
+    job_id = begun(host, calls)
+    before = {unit: host.main_pid(unit) for unit in (SPINE, HEAD, LEFT)}
+    for pid in before.values():
+        host.run(f"kill -STOP {pid}")
+    for unit, pid in before.items():
+        until_another_runs(host, unit, pid)
+        assert "Watchdog timeout" in host.run(f"journalctl --boot --no-pager --unit='{unit}'").text
+    host.run(f"touch {GATE}")
+    assert calls.until(job_id, "done")["attempts"] == 1
+    assert ledger(host) == ["begun 1", "ended"]
+
+
+def test_a_claw_hands_its_job_over(host: Host, calls: Calls) -> None:
+    job_id, before = begun(host, calls), worker(host)
+    pid = host.main_pid(LEFT)
+    host.run(f"systemctl reload {LEFT}")
+    until_another_runs(host, LEFT, pid)
+    assert worker(host) == before
+    host.run(f"touch {GATE}")
+    job = calls.until(job_id, "done")
+    assert (job["attempts"], ledger(host)) == (1, ["begun 1", "ended"])
+    eventually(lambda: worker(host) is None, what="the worker's end")
+
+
+def test_a_claw_that_is_stopped_gives_its_job_back(host: Host, calls: Calls) -> None:
+    host.put({f"/etc/systemd/system/{LEFT}.d/drain.conf": "[Service]\nEnvironment=CLAW_DRAIN_SECONDS=1\n"})
+    host.run(f"systemctl daemon-reload; systemctl restart {LEFT}")
+    try:
+        job_id = begun(host, calls)
+        host.run(f"systemctl stop {LEFT}")
+        job = calls.job(job_id)
+        assert (job["status"], job["attempts"]) == ("queued", 0)
+        assert worker(host) is None
+    finally:
+        host.run(f"rm -r /etc/systemd/system/{LEFT}.d; systemctl daemon-reload; touch {GATE}")
+        host.run(f"systemctl start {LEFT}")
+    calls.until(job_id, "done")
+
+
+def passes_of(name: str, host: Host) -> int:
+    return host.run(f"journalctl --boot --no-pager --unit=spinal-claw-tick@{name}.service").text.count("Finished ")
+
+
+def test_passes_by_the_timer_do_a_job_once(host: Host, calls: Calls) -> None:
+    timer = "spinal-claw-tick@right-claw.timer"
+    quick = "[Timer]\nOnUnitActiveSec=\nOnUnitActiveSec=2s\nRandomizedDelaySec=0\n"
+    host.put({f"/etc/systemd/system/{timer}.d/quick.conf": quick})
+    host.run(f"systemctl daemon-reload; systemctl start {timer}")
+    try:
+        job_id = calls.submit(target="right-claw", spec={"run": GATED})
+        eventually(lambda: len(ledger(host)) == 1, 20, what="the job's begin")
+        before, passes = worker(host, "right-claw"), passes_of("right-claw", host)
+        eventually(lambda: passes_of("right-claw", host) > passes + 1, 20, every=0.2, what="two more passes")
+        assert before is not None
+        assert worker(host, "right-claw") == before
+        host.run(f"touch {GATE}")
+        assert calls.until(job_id, "done")["attempts"] == 1
+        assert ledger(host) == ["begun 1", "ended"]
+    finally:
+        host.run(f"systemctl stop {timer}; rm -r /etc/systemd/system/{timer}.d; systemctl daemon-reload")
+
+
+def test_settings_that_cannot_be_used_end_in_a_failed_unit_and_not_in_a_loop(host: Host, calls: Calls) -> None:
+    for unit, name in ((LEFT, "claw-left-claw"), (HEAD, "head"), (SPINE, "spine")):
+        file = f"/etc/spinal-cord/{name}.env"
+        host.run(f"cp -p {file} {file}.kept; printf 'SPINE_BASE_URL=nowhere\nLEASE_SECONDS=never\n' >> {file}")
+        host.run(f"systemctl restart '{unit}'", check=False)
+        eventually(lambda unit=unit: host.unit(unit, "ActiveState") == {"ActiveState": "failed"}, 20, what=unit)  # type: ignore[misc]
+        assert host.unit(unit, "ExecMainStatus") == {"ExecMainStatus": "78"}
+        host.run(f"mv {file}.kept {file}; systemctl reset-failed")
+        host.run(f"systemctl start {'spinal-spine.socket' if unit == SPINE else ''} '{unit}'")
+    assert calls.ready()
+
+
+def test_after_a_restart_of_the_machine_all_is_back_and_the_job_is_done(host: Host, calls: Calls) -> None:
+    job_id = begun(host, calls)
+    host.reboot()
+    host.run(f"touch {GATE}")
+    job = calls.until(job_id, "done", seconds=60)
+    assert job["attempts"] <= 2
+    for unit in (SPINE, HEAD, LEFT):
+        eventually(lambda unit=unit: host.active(unit), 20, what=unit)  # type: ignore[misc]
+    assert f"{BIN}/spine" in host.run(f"systemctl cat {SPINE}").text
