@@ -11,6 +11,9 @@ export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproj
 # While an image fetches packages it trusts what this machine does: that includes a proxy that opens TLS.
 CA := $(or $(CA),$(PIP_CERT),$(SSL_CERT_FILE),$(wildcard /etc/ssl/certs/ca-certificates.crt))
 COMPOSE := docker compose --project-directory compose
+# Processes that tests run in, also on two cores: most wait for something. 0 is none but pytest's own.
+WORKERS ?= 4
+TEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 ##@ Use
 .PHONY: help
@@ -23,8 +26,8 @@ run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl
 
 ##@ Containers on one machine (Docker)
 .PHONY: images
-images: ## Build the images of spine, claw and head (BASE=image; CA=bundle.pem, what this machine trusts without it)
-	@VERSION=$(SPINAL_CORD_VERSION) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
+images: ## Build the images of spine, claw and head (BASE=image; TAG=name; CA=bundle.pem, what this machine trusts without it)
+	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
 
 .PHONY: tokens
 tokens: images ## Make a token for each role in compose/secrets; those that are there stay
@@ -32,7 +35,7 @@ tokens: images ## Make a token for each role in compose/secrets; those that are 
 
 .PHONY: up
 up: tokens ## Start spine, head and two claws, and wait until all are healthy
-	@$(COMPOSE) up --detach --no-build --wait
+	@$(COMPOSE) up --detach --no-build --wait || { $(COMPOSE) logs --tail=20; exit 1; }
 	@$(COMPOSE) ps
 
 .PHONY: down
@@ -102,7 +105,7 @@ format: $(VENV)/.dev ## Put the code into the shape that check asks for
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests; without a Docker Engine, those that need none
-	@if $(DOCKER); then $(PY) -m pytest; else $(PY) -m pytest -m 'not docker'; fi
+	@if $(DOCKER); then $(TEST); else $(TEST) -m 'not docker'; fi
 
 .PHONY: test-one
 test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tests/unit/contract` or T='-k claim'
@@ -111,6 +114,10 @@ test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tes
 .PHONY: soak
 soak: $(VENV)/.dev ## Run the long tests and write docs/reference/soak.md
 	@SOAK=1 $(PY) -m pytest -m soak --timeout=0
+
+.PHONY: bench
+bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) and write docs/reference/speed.md
+	@$(PY) -m tests.bench
 
 ##@ Maintain
 .PHONY: lock
@@ -127,7 +134,7 @@ clean: ## Remove .venv, caches and what `make run` left
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .spinal-cord build dist services/*.egg-info
 	@find services tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Three stamps in one environment: running needs far less than deploying, and that less than developing.
+# Stamps in one environment: running needs far less than deploying, that less than developing, the benchmark one thing more.
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || { echo 'Making $(VENV) …'; $(PYTHON) -m venv $(VENV); }
@@ -140,3 +147,6 @@ $(VENV)/.deploy: requirements/deploy.txt $(VENV)/.run
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo 'Installing the development tools …' && $(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	@$(PIP) install --require-hashes -r requirements/bench.txt && touch $@

@@ -17,5 +17,6 @@ compile dev pyproject.toml - --extra spine --extra claw --extra head --extra dep
 compile run pyproject.toml - --extra spine --extra claw --extra head --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"
 for role in spine claw head deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+compile bench - --constraint requirements/dev.txt <<<'huey>=3.5,<4' # the other queue that `make bench` holds itself against
 compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
 wc -l requirements/*.txt

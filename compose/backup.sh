@@ -26,6 +26,7 @@ save)
   ;;
 load)
   [ -r "$file" ] || { echo "restore: cannot read $file" >&2; exit 1; }
+  tar -tf "$file" >/dev/null 2>&1 || { echo "restore: $file is no whole tar file; nothing was changed" >&2; exit 1; }
   compose stop spine
   code=0
   compose run --rm --no-deps -T spine sh -c "

@@ -2,6 +2,10 @@
 variable "VERSION" {
   default = "dev"
 }
+# What the images are tagged with, where that is not the version.
+variable "TAG" {
+  default = VERSION
+}
 variable "REVISION" {
   default = "unknown"
 }
@@ -31,17 +35,17 @@ target "role" {
 target "spine" {
   inherits = ["role"]
   target   = "spine"
-  tags     = ["spinal-cord/spine:${VERSION}"]
+  tags     = ["spinal-cord/spine:${TAG}"]
 }
 
 target "claw" {
   inherits = ["role"]
   target   = "claw"
-  tags     = ["spinal-cord/claw:${VERSION}"]
+  tags     = ["spinal-cord/claw:${TAG}"]
 }
 
 target "head" {
   inherits = ["role"]
   target   = "head"
-  tags     = ["spinal-cord/head:${VERSION}"]
+  tags     = ["spinal-cord/head:${TAG}"]
 }

@@ -1,7 +1,8 @@
 """Tells whether the service of this container goes on: exit 0 when it does, 1 and one line when it does not.
 
 A spine must answer /ready, which takes a write to its disk; a claw or a head must have touched its file of late, and
-not be stopped. Standard library alone, and started with -IS: it runs every few seconds.
+not be stopped; and no container's first process may be stopped, as `docker kill --signal=STOP` does. Standard library
+alone, and started with -IS: it runs every few seconds.
 """
 
 import http.client
@@ -35,23 +36,29 @@ def touched(path: Path, longest: float) -> str | None:
     """Return what is wrong with the process that touches a file, None for nothing."""
     try:
         pid, age = int(path.read_text("ascii")), time.time() - path.stat().st_mtime
+    except (OSError, ValueError) as e:
+        return f"{path}: {e}"
+    return halted(pid) or (f"process {pid} has not gone on for {age:.0f} s" if age > longest else None)
+
+
+def halted(pid: int) -> str | None:
+    """Tell that a process is stopped or dead; None for one that lives."""
+    try:
         # "pid (name) state …", and a name may hold anything, also a parenthesis
         state = Path("/proc", str(pid), "stat").read_text("ascii", "replace").rpartition(")")[2].split()[0]
-    except (OSError, ValueError, IndexError) as e:
-        return f"{path}: {e}"
-    if state in "TtZX":
-        return f"process {pid} is stopped or dead ({state})"
-    return f"process {pid} has not gone on for {age:.0f} s" if age > longest else None
+    except (OSError, IndexError) as e:
+        return f"process {pid}: {e}"
+    return f"process {pid} is stopped or dead ({state})" if state in "TtZX" else None
 
 
 def main() -> int:
     """Check the role that the argument names."""
     role = sys.argv[1] if len(sys.argv) == 2 else ""
     if role == "spine":
-        wrong = spine()
+        wrong = halted(1) or spine()
     elif role in AGES:
         variable, name, longest = AGES[role]
-        wrong = touched(Path(os.environ[variable], name), longest)
+        wrong = halted(1) or touched(Path(os.environ[variable], name), longest)
     else:
         wrong = f"usage: healthcheck.py spine|{'|'.join(AGES)}"
     print(wrong or "ok")

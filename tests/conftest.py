@@ -11,6 +11,14 @@ import pytest
 # Variables that configure a role: one set on the developer's machine must not change a test.
 ROLE_VARIABLES = re.compile(r"(SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW)_\w*|\w+_TOKENS?")
 
+# Tests run in several processes, each lane in one of them; most lanes are a file. These are begun first, since they
+# take longest: the bare machine runs most of the tests once more, and end-to-end tests share one stack of containers.
+# Behind the bare machine come quick tests, lest its process is given another file that would have to wait for it.
+LONG_LANES = {
+    "bare machine": tuple(f"tests/deploy/test_{name}.py" for name in ("bare_machine", "gate", "locks")),
+    "end to end": ("tests/e2e/",),
+}
+
 LEFT_OUT = pytest.StashKey[list[str]]()
 
 
@@ -38,6 +46,9 @@ def engine_answers() -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    ranks = {lane: rank for rank, lane in enumerate(LONG_LANES)}
+    # The storm comes last: it takes what is left of a soak's time.
+    items.sort(key=lambda item: ranks.get(lane_of(item.nodeid), len(ranks) + item.nodeid.startswith("tests/soak/")))
     if os.environ.get("SOAK") != "1":
         soak = [item for item in items if item.get_closest_marker("soak")]
         if soak:
@@ -50,6 +61,36 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("docker") and not item.get_closest_marker("soak"):
             item.config.stash[LEFT_OUT].append(item.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # Where there are several processes, one of them reports, and does not collect.
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left out"] = session.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    # All workers leave out the same; one that crashed says nothing.
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left out") or node.config.stash[LEFT_OUT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """Give each lane to one process, in the order in which the tests were collected."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Lanes(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return lane_of(nodeid)
+
+    config.option.loadscopereorder = False  # by the number of tests, which says nothing here
+    return Lanes(config, log)
+
+
+def lane_of(nodeid: str) -> str:
+    """Name the lane of a test: all tests of a lane run in one process, in their order."""
+    return next((lane for lane, paths in LONG_LANES.items() if nodeid.startswith(paths)), nodeid.split("::")[0])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

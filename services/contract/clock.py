@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +50,7 @@ class JumpDetector:
         return max(0, ahead)
 
 
+@lru_cache(maxsize=1024)  # the times of one record are often the same, and those of one batch always
 def iso(ms: int) -> str:
     """Write milliseconds as ISO 8601 UTC with milliseconds and `Z` (contract: native dialect, Job)."""
     seconds, millis = divmod(ms, 1000)

@@ -17,7 +17,7 @@ from spine.api.body import known_query
 from spine.api.core import Core
 from spine.api.documents import Documents
 from spine.api.events import Events
-from spine.api.intake import watched
+from spine.api.intake import intake
 from spine.api.jobs import Jobs
 from spine.api.leases import Leases
 from spine.api.logs import Logs
@@ -124,7 +124,7 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
         self, scope: dict[str, Any], receive: Any, send: Any
     ) -> None:
         if scope["type"] == "http":
-            receive = watched(scope, receive, self.body_seconds)
+            receive = intake(scope, receive, self.body_seconds)
         await super().__call__(scope, receive, send)
 
 

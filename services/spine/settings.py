@@ -206,10 +206,12 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
     for prefix, name in _ROLES:
         principal = _principal(name)
         variables = (f"{prefix}_TOKEN", f"{prefix}_TOKENS")
+        known = len(env.faults)
         single, several = env.secret(variables[0]), env.secret(variables[1])
         tokens = [(variables[0], single)] if single else []
         tokens += [(variables[1], Secret(t.strip())) for t in (several or "").split(",") if t.strip()]
-        if not tokens and listed is None and name not in _OPTIONAL:
+        # A file that cannot be read has been named: the token is not missing besides.
+        if not tokens and listed is None and name not in _OPTIONAL and len(env.faults) == known:
             env.faults.append(
                 f"{variables[0]}: missing; give {name} a token (or {variables[0]}_FILE, or {variables[1]})"
             )

@@ -1,7 +1,7 @@
 """Containers for the deployment tests: labelled, swept once their session is gone, fed from a wheelhouse."""
 
+import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +12,8 @@ from typing import Any
 import docker
 import pytest
 from docker.models.containers import Container
-from tests.support.systemd_host import LABEL, OWNER, Host, Hosts, sweep
+from tests.support.engine import labels, opened
+from tests.support.systemd_host import Host, Hosts
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,11 +22,9 @@ Start = Callable[..., Container]
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """A client of the engine, after removing what killed sessions have left; one that still runs keeps its own."""
-    client = docker.from_env()
-    sweep(client)
-    yield client
-    client.close()
+    """A client of the engine, after removing what killed sessions have left."""
+    with opened() as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +33,8 @@ def start_container(engine: docker.DockerClient) -> Iterator[Start]:
     started: list[Container] = []
 
     def start(image: str, **options: Any) -> Container:
-        labels = {LABEL: "1", OWNER: str(os.getpid())}
         container = engine.containers.run(
-            image, ["sleep", "infinity"], detach=True, init=True, labels=labels, **options
+            image, ["sleep", "infinity"], detach=True, init=True, labels=labels(), **options
         )
         started.append(container)
         return container
@@ -55,10 +53,13 @@ def wheelhouse() -> Path:
     lock = ROOT / "requirements" / "dev.txt"
     house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     stamp = house / ".complete"
-    if not stamp.exists():
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
-        stamp.touch()
+    house.mkdir(parents=True, exist_ok=True)
+    with (house / ".lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # tests of several processes may want it at once
+        if not stamp.exists():
+            pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
+            subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
+            stamp.touch()
     return house
 
 

@@ -71,7 +71,7 @@ def test_make_run_does_a_real_job(shell: Shell) -> None:
 @pytest.mark.timeout(1500)
 def test_make_test_passes_and_says_what_it_left_out(shell: Shell) -> None:
     # The acceptance tests, a third of the time, are left to the gate's own run of the same commit, outside.
-    code, output = shell("PYTEST_ADDOPTS=--ignore=tests/acceptance make test", seconds=1440)
+    code, output = shell("PYTEST_ADDOPTS=--ignore=tests/acceptance make test WORKERS=2", seconds=1440)
     assert code == 0, output[-20_000:]
     assert re.search(r"^=+ .*\d+ passed", output, re.MULTILINE), output[-2_000:]
     assert "LEFT OUT" in output, output[-2_000:]

@@ -1,6 +1,7 @@
 """The rules that tests/conftest.py lays on every test, seen from outside on a small suite of their own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -44,12 +45,13 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, 
     return done.returncode, done.stdout
 
 
-def test_without_an_engine_what_is_left_out_is_said_loudly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_without_an_engine_what_is_left_out_is_said_loudly(tmp_path: Path, processes: str) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE)
     roles = {"SPINE_HEAD_TOKEN": "x", "LEFT_CLAW_TOKEN": "x", "KEPT": "1"}
-    code, output = run_pytest(tmp_path, "-m", "not docker", CI="true", **roles)
+    code, output = run_pytest(tmp_path, "-n", processes, "-m", "not docker", CI="true", **roles)
     assert code == 0, output
-    assert "1 passed, 2 deselected" in output
+    assert re.search(r"^=+ 1 passed(, 2 deselected)? in ", output, re.MULTILINE), output
     assert "1 TESTS WERE LEFT OUT: THEY NEED A DOCKER ENGINE." in output
     assert "make engine" in output.lower()
 
@@ -70,3 +72,39 @@ def test_a_skip_fails_in_ci_and_is_listed_elsewhere(tmp_path: Path, source: str)
     code, output = run_pytest(tmp_path, CI="")
     assert code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), output
     assert "skipped tests" in output
+
+
+ORDER = """
+import os
+from pathlib import Path
+
+def test_one():
+    with Path("order").open("a") as out:
+        out.write(os.environ["PYTEST_CURRENT_TEST"].split("::")[0] + " " + os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+"""
+
+
+def test_the_long_lanes_come_first_and_each_has_one_process(tmp_path: Path) -> None:
+    names = [
+        "acceptance/test_a.py",
+        "deploy/test_bare_machine.py",
+        "deploy/test_locks.py",
+        "e2e/test_b.py",
+        "e2e/test_c.py",
+    ]
+    for name in names:
+        file = tmp_path / "tests" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(ORDER)
+    code, output = run_pytest(tmp_path, "-n", "1", "--dist", "loadfile")
+    assert code == 0, output
+    assert [line.split()[0] for line in (tmp_path / "order").read_text().splitlines()] == [
+        *(f"tests/{name}" for name in (*names[1:], names[0]))
+    ]
+    (tmp_path / "order").unlink()
+    code, output = run_pytest(tmp_path, "-n", "3", "--dist", "loadfile")
+    assert code == 0, output
+    worker = dict(line.split() for line in (tmp_path / "order").read_text().splitlines())
+    assert worker["tests/deploy/test_bare_machine.py"] == worker["tests/deploy/test_locks.py"]
+    assert worker["tests/e2e/test_b.py"] == worker["tests/e2e/test_c.py"]
+    assert len(set(worker.values())) == 3

@@ -15,15 +15,19 @@ class Entry(NamedTuple):
 
 
 class Ledger:
-    """The file, and the shell line that writes to it."""
+    """The file, and the shell line that writes to it.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        seen_as: its path where jobs run, when that is another one.
+    """
+
+    def __init__(self, path: Path, seen_as: str | None = None) -> None:
+        self.path, self._seen_as = path, seen_as or str(path)
         path.touch()
 
     def note(self, mark: str) -> str:
         """Return a shell command that appends a line (`>>` opens with O_APPEND, and one short write is whole)."""
-        return f'echo "$SPINE_JOB_ID $SPINE_FENCE {mark}" >> {shlex.quote(str(self.path))}'
+        return f'echo "$SPINE_JOB_ID $SPINE_FENCE {mark}" >> {shlex.quote(self._seen_as)}'
 
     def entries(self, job_id: str | None = None) -> list[Entry]:
         """Return all lines, or those of a job, in the order in which they were written."""

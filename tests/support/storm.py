@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.claw_process import Machine, processes_of_job
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
+from tests.support.reckoning import ENDED, Count, examine, submit
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
 
@@ -49,24 +50,6 @@ REACH_SECONDS = 20.0
 STUBBORN = RetryPolicy(attempts=40, base_seconds=0.1, cap_seconds=1.0, total_seconds=60.0)
 
 
-@dataclass
-class Count:
-    """What a round came to. `again`: attempts that were begun anew under a new fence, which a kill may cost."""
-
-    blow: str
-    reached: bool = False
-    jobs: int = 0
-    again: int = 0
-    lost: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
-    stuck: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def faults(self) -> list[str]:
-        """Return everything that must not be."""
-        return [*self.lost, *self.twice, *self.stuck]
-
-
 class Storm:
     """One fleet, kept over many rounds."""
 
@@ -97,63 +80,29 @@ class Storm:
     # --- work ------------------------------------------------------------------------------------------------------
 
     def submit(self, jobs: int, first_for: str = "any") -> list[str]:
-        """Submit jobs from several threads, each until it is acknowledged; every third one changes the repository.
-
-        `first_for` is the target of the first, which changes the repository; the others are for anyone.
-        """
-
-        def one(n: int) -> str:
-            phases = [{"name": mark, "run": self.ledger.note(mark)} for mark in ("first", "last")]
-            spec: dict[str, object] = {"phases": phases}
-            if n % 3 == 0:
-                phases[1]["run"] += "; echo two >> file.txt"
-                spec["repo"] = str(self.remote.path)
-            target = first_for if n == 0 else "any"
-            return self._stubborn.submit({"target": target, "spec": spec, "maxAttempts": 20}).id
-
-        with ThreadPoolExecutor(8) as pool:
-            return list(pool.map(one, range(jobs)))
+        """Submit jobs, each until it is acknowledged."""
+        return submit(self._stubborn, self.ledger, str(self.remote.path), jobs, first_for)
 
     def settle(self, ids: list[str], count: Count) -> list[Job]:
         """Wait until every job has ended and nobody holds one; note what does not come to that."""
 
         def ended() -> bool:
             with contextlib.suppress(SpineError):
-                return all(self.head.job(job_id).status in ("done", "failed", "dead") for job_id in ids)
+                return all(self.head.job(job_id).status in ENDED for job_id in ids)
             return False
 
         with contextlib.suppress(AssertionError):
             eventually(ended, DONE_SECONDS, every=0.1)
             eventually(lambda: all(machine.at_rest() for machine in self.machines), DONE_SECONDS, every=0.05)
         jobs = [self._stubborn.job(job_id) for job_id in ids]
-        count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ("done", "failed", "dead")]
+        count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ENDED]
         count.stuck += [f"{machine.name} holds {machine.held()}" for machine in self.machines if not machine.at_rest()]
         count.stuck += [f"{job_id} left {left}" for job_id in ids if (left := processes_of_job(job_id))]
         return jobs
 
     def examine(self, jobs: list[Job], count: Count) -> None:
         """Hold what the spine says of each job against what the world says."""
-        for job in jobs:
-            attempts = self._stubborn.attempts(job.id)
-            done = [attempt.fence for attempt in attempts if attempt.outcome == "done"]
-            count.again += len({entry.fence for entry in self.ledger.entries(job.id)}) - 1
-            if job.status != "done" or job.result is None:
-                count.lost.append(f"{job.id} is {job.status}: {job.error}")
-                continue
-            if done != [job.fence]:
-                count.twice.append(f"{job.id} was accepted by {done}, fence {job.fence}")
-            marks = self.ledger.marks(job.id, job.fence)
-            if marks != ["first", "last"]:
-                bad = count.twice if len(marks) > 2 else count.lost
-                bad.append(f"{job.id}, fence {job.fence}, did {marks}")
-            if isinstance(job.spec, dict) and "repo" in job.spec:
-                commits = self.remote.commits(job.id)
-                if job.result.get("commit") not in commits:
-                    count.lost.append(f"{job.id}: {job.result.get('commit')} is not on its branch")
-                if len(commits) > 1:
-                    count.twice.append(f"{job.id} has {len(commits)} commits on its branch")
-        known = {job.id for job in jobs}
-        count.twice += [str(entry) for entry in self.ledger.repeated() if entry.job_id in known]
+        examine(self._stubborn, self.ledger, self.remote.commits, jobs, count)
         for machine in self.machines:
             for path in [*machine.state.glob("undelivered/*"), *machine.state.glob("*.broken-*")]:
                 count.lost.append(f"{machine.name}: {path.name}")

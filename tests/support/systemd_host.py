@@ -1,7 +1,6 @@
 """A whole machine in a container: systemd as its first process, SSH, an address that it keeps. Built once, cached.
 
-`Hosts` is one network with machines in it, labelled by the process that made them; what a killed session has left is
-removed at the start of the next one.
+`Hosts` is one network with machines in it.
 """
 
 import contextlib
@@ -20,9 +19,9 @@ import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
+from tests.support.engine import labels
 from tests.support.eventually import eventually
 
-LABEL, OWNER = "spine.test", "spine.test.pid"
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
 BOOT_SECONDS = 60.0
 # What systemd needs inside a container, less than --privileged.
@@ -109,7 +108,7 @@ class Hosts:
 
     def __init__(self, client: docker.DockerClient, folder: Path) -> None:
         self._client, self._folder = client, folder
-        self._labels = {LABEL: "1", OWNER: str(os.getpid())}
+        self._labels = labels()
         self.machines: dict[str, Host] = {}
         self._network: Network | None = None
         self._prefix = ""
@@ -214,23 +213,3 @@ def image(client: docker.DockerClient) -> str:
         # The command line, because its output is what a person wants to read when a build fails.
         subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
     return name
-
-
-def sweep(client: docker.DockerClient) -> None:
-    """Remove containers and networks that killed sessions have left; one that still runs keeps its own."""
-    for kind in (client.containers.list(all=True, filters={"label": f"{LABEL}=1"}), _networks(client)):
-        for found in kind:
-            labels = found.labels if isinstance(found, Container) else found.attrs["Labels"]
-            owner = labels.get(OWNER, "")
-            if owner and Path("/proc", owner).exists():
-                continue
-            with contextlib.suppress(docker.errors.NotFound):
-                if isinstance(found, Container):
-                    found.remove(force=True, v=True)
-                else:
-                    found.remove()
-
-
-def _networks(client: docker.DockerClient) -> list[Network]:
-    found: list[Network] = client.networks.list(filters={"label": f"{LABEL}=1"})
-    return found

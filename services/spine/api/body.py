@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import falcon.asgi
 import msgspec
@@ -14,12 +14,14 @@ import msgspec
 from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
 from contract.wire import Request
+from spine.api.intake import intake_of, within
 
 T = TypeVar("T", bound=Request)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = "Object contains unknown field "
 _UNKNOWN_MOST = 100
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
+_NUL = b"\\u0000"
 _FENCE_MOST = 2**53 - 1
 _PASSED_OVER = 8 * 1024 * 1024
 _PASSED_OVER_SECONDS = 2.0
@@ -31,25 +33,35 @@ def _members(kind: type[Request]) -> tuple[tuple[str, str], ...]:
     return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(kind))
 
 
+@lru_cache(maxsize=64)
+def _raw_members(kind: type[Request]) -> tuple[tuple[str, str], ...]:
+    """Return those that hold any JSON value, as the text that came."""
+    return tuple(
+        (field.name, field.encode_name)
+        for field in msgspec.structs.fields(kind)
+        if msgspec.Raw in (field.type, *get_args(field.type))
+    )
+
+
 async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
     """Return the body.
 
     Raises:
         TooLarge, RequestTimeout
-        BadJson: it stopped before its announced length.
+        BadJson: it stopped before its end.
     """
     announced = req.content_length
     if announced is not None and announced > most:
         raise TooLarge(f"the body may have {most} bytes", limit=most)
+    coming = intake_of(req.scope)
+    if coming is None:
+        return b""
     try:
-        async with asyncio.timeout(seconds):
-            data: bytes = await req.stream.read(most + 1)
+        data = await within(seconds, coming.read(most))
     except TimeoutError as e:
         raise RequestTimeout(f"the body did not arrive within {seconds:g} s") from e
     if len(data) > most:
         raise TooLarge(f"the body may have {most} bytes", limit=most)
-    if announced is not None and len(data) < announced:
-        raise BadJson("the body stopped before its announced length")
     return data
 
 
@@ -92,7 +104,7 @@ def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
             ignored = _unknown(members, kind, lenient)
             left = {name: members[name] for name in members.keys() - ignored}
             record = msgspec.json.decode(msgspec.json.encode(left), type=kind)
-        return _checked(record), ignored
+        return _checked(record, _NUL in data), ignored
     except RecursionError as e:
         raise BadJson("nested too deeply") from e
     except msgspec.ValidationError as e:
@@ -167,15 +179,17 @@ def _bad_text(value: Any, path: str) -> str | None:
     return None
 
 
-def _checked(record: T) -> T:
+def _checked(record: T, has_nul: bool) -> T:
     """Refuse texts that not every engine can keep, and JSON values that not every client can read back."""
-    for name, shown in _members(type(record)):
+    for name, shown in _raw_members(type(record)):
         value = getattr(record, name)
-        if isinstance(value, str):
-            if "\x00" in value:
-                raise InvalidField(f"{shown}: holds a NUL character", shown)
-        elif isinstance(value, msgspec.Raw):
+        if value is not msgspec.UNSET:
             _check_raw(bytes(value), shown)
+    if has_nul:  # JSON takes it as an escape alone
+        for name, shown in _members(type(record)):
+            value = getattr(record, name)
+            if isinstance(value, str) and "\x00" in value:
+                raise InvalidField(f"{shown}: holds a NUL character", shown)
     return record
 
 
@@ -188,7 +202,7 @@ def _check_raw(data: bytes, name: str) -> None:
         raise _malformed(data, e) from e
     except RecursionError as e:
         raise InvalidField(f"{name}: nested too deeply", name) from e
-    if b"\\u0000" in data:
+    if _NUL in data:
         bad = _bad_text(value, name)
         if bad is not None:
             raise InvalidField(f"{bad}: holds a NUL character", bad)
@@ -231,13 +245,13 @@ def limited(record: Request, limits: dict[str, int]) -> None:
     Raises:
         TooLarge
     """
-    for name, shown in _members(type(record)):
-        most = limits.get(name)
-        value = getattr(record, name)
-        if most is None or value is None or isinstance(value, msgspec.UnsetType):
+    for name, most in limits.items():
+        value = getattr(record, name, None)
+        if value is None or value is msgspec.UNSET:
             continue
         size = len(value.encode()) if isinstance(value, str) else len(bytes(value))
         if size > most:
+            shown = dict(_members(type(record)))[name]
             raise TooLarge(f"{shown}: {size} bytes, at most {most}", field=shown, limit=most)
 
 

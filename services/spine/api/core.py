@@ -41,7 +41,7 @@ class Core:
 
     async def write(self, operation: Operation[T]) -> T:
         """Run an operation; return after its commit."""
-        return await asyncio.wrap_future(self.store.write(operation))
+        return await self.store.ask(operation)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run a reading operation."""

@@ -16,7 +16,7 @@ from contract.errors import (
 )
 from contract.states import TERMINAL, Action, Status
 from contract.wire import ANY_TARGET
-from spine.queue.access import Caller, is_revoked, visible
+from spine.queue.access import Caller, visible
 from spine.queue.moving import move
 from spine.queue.reap import expire
 from spine.queue.rules import Rules
@@ -25,6 +25,7 @@ from spine.store import attempts, jobs, keys, machines
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
+from spine.store.machines import MachineRow
 
 BURY_MOST = 1000
 SWEEPS_MOST = 20
@@ -53,9 +54,10 @@ def claim_next(
     Raises:
         Unauthorized: its machine was revoked while it waited.
     """
-    _require_not_revoked(tx, caller)
-    machines.seen(tx, caller.name, canonical(list(capabilities)))
-    if not is_active(tx, caller):
+    machine = machines.find(tx, caller.name)
+    _require_not_revoked(caller, machine)
+    machines.note_seen(tx, machine, caller.name, canonical(capabilities))
+    if machine is not None and machine.state != "active":
         return []
     lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities)
     for _ in range(SWEEPS_MOST):
@@ -94,14 +96,8 @@ def _pick(tx: Tx, lanes: list[int], caller: Caller, most: int) -> tuple[list[Job
     return taken, len(exhausted) + len(full), brought > 0
 
 
-def is_active(tx: Tx, caller: Caller) -> bool:
-    """Tell whether this machine may be given work: it is not paused and not draining."""
-    machine = machines.find(tx, caller.name)
-    return machine is None or machine.state == "active"
-
-
-def _require_not_revoked(tx: Tx, caller: Caller) -> None:
-    if is_revoked(tx, caller.principal):
+def _require_not_revoked(caller: Caller, machine: MachineRow | None) -> None:
+    if machine is not None and machine.revoked_at is not None:
         raise Unauthorized(f"the machine {caller.name} is revoked")
 
 
@@ -142,7 +138,8 @@ def claim_one(
     """
     if caller.principal.is_head:
         raise Unauthorized("only claws claim")
-    _require_not_revoked(tx, caller)
+    machine = machines.find(tx, caller.name)
+    _require_not_revoked(caller, machine)
     job = visible(tx, caller.principal, job_id)
     if job.status == Status.RUNNING and (job.lease_until or 0) <= tx.now:
         job = expire(tx, job)
@@ -166,8 +163,7 @@ def claim_one(
         return Refusal(
             MaxAttemptsReached(attempts=job.attempts, maxAttempts=job.max_attempts, jobId=job.id),
         )
-    machines.seen(tx, caller.name, None if capabilities is None else canonical(list(capabilities)))
-    machines.seen(tx, caller.name, None if capabilities is None else canonical(list(capabilities)))
+    machines.note_seen(tx, machine, caller.name, None if capabilities is None else canonical(capabilities))
     return _start(tx, rules, caller, job, accepted=True)
 
 

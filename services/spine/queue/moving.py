@@ -43,7 +43,8 @@ def settle_dependants(tx: Tx, ended: JobRow) -> None:
         job = work.popleft()
         if is_satisfied(job):
             waiting = dependencies.waiting_for(tx, job.id)
-            dependencies.meet(tx, job.id)
+            if waiting:
+                dependencies.meet(tx, job.id)
             for job_id in waiting:
                 go_on(tx, jobs.find(tx, job_id))
         elif is_lost(job):

@@ -68,7 +68,8 @@ def complete(tx: Tx, caller: Caller, job_id: str, fence: int | None, result: str
             return _late(tx, caller, job, fence, result, None, kind="done")
         if job.status == Status.DONE and _ended_by(tx, job, fence, "done"):
             return job
-        if job.status not in (Status.RUNNING, Status.QUEUED) or _settled(tx, job, fence):
+        # A job that runs under this fence cannot have been settled under it: that moves both in one transaction.
+        if job.status != Status.RUNNING and (job.status != Status.QUEUED or _settled(tx, job, fence)):
             return _late(tx, caller, job, fence, result, None, kind="done")
     else:
         require_holder(caller, job)

@@ -14,11 +14,15 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
 _encode = msgspec.json.Encoder().encode
+# Most members of most jobs.
+_PLAIN = {text: msgspec.Raw(text.encode()) for text in ("[]", "{}", "null")}
 
 
 def raw(text: str | None) -> Any:
     """Put stored JSON text into a record as it stands."""
-    return None if text is None else msgspec.Raw(text.encode())
+    if text is None:
+        return None
+    return _PLAIN.get(text) or msgspec.Raw(text.encode())
 
 
 def comment_records(rows: Iterable[CommentRow]) -> list[wire.CommentRecord]:

@@ -4,6 +4,7 @@ An operation is a function of a `Tx` that touches nothing but the transaction, s
 One that is refused raises before it writes, or returns a `Refusal` when what it wrote must stay.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -68,6 +69,12 @@ class Tx:
         key: int = self._execute(sql, [values[name] for name in names]).lastrowid
         return key
 
+    def insert_row(self, statement: Statement, row: object) -> int:
+        """Run an insert whose parameters are attributes of a row, return the new row's integer key."""
+        sql, values = statement.reader(self._dialect)
+        key: int = self._execute(sql, values(row)).lastrowid
+        return key
+
     def one(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
         """Return the first row, or None."""
         sql, names = statement.compiled(self._dialect)
@@ -99,6 +106,9 @@ class Engine(Protocol):
             SpineError: the operation was refused, and nothing of it was written.
             StorageFull, Unavailable: the store could not commit; nothing of it was written.
         """
+
+    def ask(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """The same for a task of an event loop, whose future it returns."""
 
     def read(self, operation: Operation[T]) -> "Future[T]":
         """Run an operation that only reads, on a snapshot."""

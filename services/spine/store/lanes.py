@@ -1,17 +1,17 @@
 """Lanes: what a claw must be to take a job. They are few, only added to, and cached until a rollback."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from spine.store.engine import Tx
 from spine.store.models import Lane
-from spine.store.statement import Statement, bind, number
+from spine.store.statement import Statement, bind
 
 _FIND = Statement(Lane.select(Lane.id).where((Lane.target == bind("target")) & (Lane.requires == bind("requires"))))
 _ADD = Statement(Lane.insert({Lane.target: bind("target"), Lane.requires: bind("requires")}))
 _ALL = Statement(Lane.select(Lane.id, Lane.target, Lane.requires).order_by(Lane.id))
-_NEWEST = Statement(Lane.select(Lane.id).order_by(Lane.id.desc()).limit(number(1)))
 
 
 class LaneRow(NamedTuple):
@@ -22,7 +22,7 @@ class LaneRow(NamedTuple):
     requires: frozenset[str]
 
 
-def canonical(requires: list[str]) -> str:
+def canonical(requires: Iterable[str]) -> str:
     """Write requirements as a sorted JSON list without repeats."""
     return msgspec.json.encode(sorted(set(requires))).decode()
 
@@ -36,8 +36,7 @@ class Lanes:
     def forget(self) -> None:
         """Drop what is cached: a rollback may have taken back a lane."""
         self._ids: dict[tuple[str, str], int] = {}
-        self._newest = -1
-        self._all: list[LaneRow] = []
+        self._all: list[LaneRow] | None = None
         self._satisfied: dict[tuple[frozenset[str], frozenset[str]], list[int]] = {}
         self._by_id: dict[int, LaneRow] = {}
 
@@ -53,16 +52,15 @@ class Lanes:
             row = tx.one(_FIND, target=target, requires=requires)
             lane = self._ids[key] = tx.insert(_ADD, target=target, requires=requires) if row is None else row[0]
             self._by_id[lane] = _row(lane, target, requires)
+            if row is None:
+                self._all = None  # read again by the next claim
         return lane
 
     def satisfied(self, tx: Tx, targets: frozenset[str], capabilities: frozenset[str]) -> list[int]:
         """Return the lanes that a claw with these targets and capabilities may take from."""
-        row = tx.one(_NEWEST)
-        newest = 0 if row is None else row[0]
-        if newest != self._newest:
+        if self._all is None:  # nobody else adds lanes: this process alone writes to the store
             self._all = [_row(*row) for row in tx.rows(_ALL)]
             self._by_id.update({lane.id: lane for lane in self._all})
-            self._newest = newest
             self._satisfied.clear()
         key = (targets, capabilities)
         found = self._satisfied.get(key)

@@ -59,7 +59,11 @@ def find(tx: Tx, name: str) -> MachineRow | None:
 
 def seen(tx: Tx, name: str, capabilities: str | None) -> None:
     """Note that a machine was heard of (to about 30 s), and what it can do when it said so."""
-    known = find(tx, name)
+    note_seen(tx, find(tx, name), name, capabilities)
+
+
+def note_seen(tx: Tx, known: MachineRow | None, name: str, capabilities: str | None) -> None:
+    """The same, of a machine that has been looked up."""
     if known is None:
         tx.run(
             _ADD,

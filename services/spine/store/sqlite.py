@@ -5,6 +5,7 @@ operation has a savepoint of its own while all goes well: only when one fails af
 and run again with savepoints, which keeps the others and drops that one.
 """
 
+import asyncio
 import os
 import queue
 import sqlite3
@@ -21,6 +22,7 @@ from contract.clock import Clock
 from contract.errors import Internal, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
 from spine.store.engine import Operation, Signals, Tx
+from spine.store.handover import Asked, Failed, Turn, deliver
 from spine.store.lock import refuse_half_restored, take_lock
 from spine.store.migrations import migrate
 
@@ -33,6 +35,8 @@ _PRAGMAS = {
     "synchronous": "full",
     "busy_timeout": 5000,
     "foreign_keys": 1,
+    # Pages, 32 MiB: the pages that every batch changes are then written back once for many batches.
+    "wal_autocheckpoint": 8192,
     "journal_size_limit": 64 * 1024 * 1024,
     "temp_store": "memory",
     "cache_size": -64 * 1024,
@@ -80,7 +84,8 @@ class SqliteEngine:
         self.on_commit: Callable[[Signals], None] = lambda _signals: None
         self.batches = self.operations = 0
         self.on_rollback: Callable[[], None] = lambda: None
-        self._queue: queue.SimpleQueue[tuple[Operation[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
+        self._turn = Turn(self._put)
         self._closed = False
         self._closing = threading.Lock()
         self._reading = threading.local()
@@ -106,12 +111,19 @@ class SqliteEngine:
     def write(self, operation: Operation[T]) -> "Future[T]":
         """Queue an operation for the next batch (see `Engine.write`)."""
         future: Future[T] = Future()
+        self._put([Asked(operation, future)])
+        return future
+
+    def ask(self, operation: Operation[T]) -> "asyncio.Future[T]":
+        """Queue an operation from a task of an event loop (see `Engine.ask`)."""
+        return self._turn.ask(operation)
+
+    def _put(self, asked: list[Asked]) -> None:
         with self._closing:  # nothing may be queued behind the writer's end: its future would never be resolved
             if not self._closed:
-                self._queue.put((operation, future))
-                return future
-        future.set_exception(Unavailable("the store is closed"))
-        return future
+                self._queue.put(asked)
+                return
+        deliver(asked, [Failed(Unavailable("the store is closed"))] * len(asked))
 
     def read(self, operation: Operation[T]) -> "Future[T]":
         """Run an operation on a read-only connection of the pool."""
@@ -165,8 +177,8 @@ class SqliteEngine:
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def _write_loop(self) -> None:
-        while (item := self._queue.get()) is not None:
-            batch = [item]
+        while (asked := self._queue.get()) is not None:
+            batch = list(asked)
             last = False
             while len(batch) < BATCH_MOST:
                 try:
@@ -176,23 +188,22 @@ class SqliteEngine:
                 if more is None:
                     last = True
                     break
-                batch.append(more)
-            self._write_batch(batch)
+                batch += more
+            for n in range(0, len(batch), BATCH_MOST):
+                self._write_batch(batch[n : n + BATCH_MOST])
             if last:
                 return
 
-    def _write_batch(self, batch: list[tuple[Operation[Any], "Future[Any]"]]) -> None:
-        # A client that has gone cancels its future: what has not begun by then is left undone.
-        batch = [(operation, future) for operation, future in batch if future.set_running_or_notify_cancel()]
+    def _write_batch(self, asked: list[Asked]) -> None:
+        batch = [each for each in asked if each.begin()]  # what nobody waits for any more is left undone
         if not batch:
             return
         try:
-            outcomes, signals = self._transact([operation for operation, _ in batch])
+            outcomes, signals = self._transact([each.operation for each in batch])
         except Exception as e:  # noqa: BLE001 — the outermost turn of the writer: nothing of the batch was written
             fault = _fault(e)
             _log.error("store.batch_failed", error=str(e), kind=type(e).__name__, operations=len(batch))
-            for _, future in batch:
-                future.set_exception(fault)
+            deliver(batch, [Failed(fault)] * len(batch))
             if isinstance(e, sqlite3.Error) and getattr(e, "sqlite_errorname", "") in _FATAL:
                 _log.error("store.fatal", error=str(e))
                 os._exit(70)
@@ -204,11 +215,7 @@ class SqliteEngine:
             self.on_commit(signals)
         except Exception:  # noqa: BLE001 — a hint that nobody takes must not end the writer
             _log.exception("store.signals_failed")
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, _Failed):
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome)
+        deliver(batch, outcomes)
 
     def _transact(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
         """Run all in one transaction; twice when one of them failed after it had written."""
@@ -245,15 +252,15 @@ class SqliteEngine:
         try:
             value = operation(tx)
         except _REFUSED as e:
-            outcome = _Failed(Internal(f"the store refused: {e}"))
+            outcome = Failed(Internal(f"the store refused: {e}"))
             _log.error("store.refused", error=str(e), kind=type(e).__name__)
         except sqlite3.Error:
             raise
         except SpineError as e:
-            outcome = _Failed(e)
+            outcome = Failed(e)
         except Exception as e:  # noqa: BLE001 — a fault of one operation must not take its neighbours down
             _log.exception("store.operation_failed")
-            outcome = _Failed(Internal(f"the operation failed ({type(e).__name__})"))
+            outcome = Failed(Internal(f"the operation failed ({type(e).__name__})"))
         else:
             if savepoint:
                 connection.execute("RELEASE operation")
@@ -270,13 +277,6 @@ class SqliteEngine:
 
 class _WroteAndFailed(Exception):
     """An operation failed after it had written: its batch must be run again, with savepoints."""
-
-
-class _Failed:
-    """What an operation raised, in place of its value."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
 
 
 def _fault(error: Exception) -> Exception:

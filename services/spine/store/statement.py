@@ -1,5 +1,7 @@
 """Statements compiled once from peewee queries: the SQL of each dialect and the order of its named parameters."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 import peewee as pw
@@ -26,6 +28,7 @@ class Statement:
         self._query = query
         self._suffix = suffix
         self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._readers: dict[str, tuple[str, Callable[[object], Any]]] = {}
 
     def compiled(self, dialect: str) -> tuple[str, tuple[str, ...]]:
         """Return the SQL and the names of its parameters in order."""
@@ -37,6 +40,14 @@ class Statement:
                 # Constants are few and fixed (a status, a limit): name them by value, so that they are bound too.
                 raise ValueError(f"bind() these constants or inline them with pw.SQL: {loose}")
             found = self._compiled[dialect] = (sql + self._suffix, tuple(parameters))
+        return found
+
+    def reader(self, dialect: str) -> tuple[str, Callable[[object], Any]]:
+        """Return the SQL, and what takes its parameters (two or more) from the attributes of a row."""
+        found = self._readers.get(dialect)
+        if found is None:
+            sql, names = self.compiled(dialect)
+            found = self._readers[dialect] = sql, attrgetter(*names)
         return found
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.claw.conftest import Claw, git, until
+from tests.integration.claw.conftest import LEASE_SECONDS, Claw, git, until
 
 
 def test_three_ticks_run_three_phases_in_one_workspace(claw: Claw) -> None:
@@ -51,7 +51,7 @@ def test_a_repository_is_kept_between_ticks_and_pushed_by_the_last(claw: Claw, r
 
 
 def test_the_lease_is_kept_during_a_phase(claw: Claw) -> None:
-    job_id = claw.submit({"phases": [{"run": "sleep 4"}, {"run": "true"}]})
+    job_id = claw.submit({"phases": [{"run": f"sleep {LEASE_SECONDS + 1}"}, {"run": "true"}]})
     claw.cli("tick", "--mode", "phases")
     job = claw.job(job_id)
     assert (job.status, job.attempts) == ("running", 1)

@@ -101,6 +101,60 @@ def test_a_migration_that_fails_leaves_nothing_of_itself(
     assert not connection.in_transaction
 
 
+def test_replaced_tables_keep_rows_numbers_and_references(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.files("sqlite")
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known[:5])
+    connection.execute("PRAGMA foreign_keys = 1")
+    migrate(connection, "sqlite", 0)
+    connection.execute("INSERT INTO lanes (target, requires) VALUES ('any', '[]')")
+    born = (
+        "INSERT INTO jobs (id, lane, target, status, created_at, updated_at, created_by, max_attempts, spec, meta)"
+        " VALUES (?, 1, 'any', 'queued', 1, 1, 'head', 5, '\"x\"', '{}')"
+    )
+    for job_id in ("a", "b", "c"):
+        connection.execute(born, (job_id,))
+    connection.execute(
+        "INSERT INTO attempts (job_id, fence, round, attempt, outcome, claimed_by, started_at, result)"
+        " VALUES ('a', 1, 1, 1, 'superseded', 'left-claw', 2, '\"first\"')"
+    )
+    connection.execute("DELETE FROM jobs WHERE id = 'c'")
+    kept = [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("jobs", "attempts")]
+
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known[:6])
+    migrate(connection, "sqlite", 0)
+
+    assert [connection.execute(f"SELECT * FROM {table}").fetchall() for table in ("jobs", "attempts")] == kept
+    assert connection.execute(born, ("d",)).lastrowid == 4
+    for wrong in (
+        "UPDATE jobs SET status = 'asleep'",
+        "UPDATE jobs SET status = 'running'",
+        "UPDATE jobs SET approval = 'maybe'",
+        "UPDATE jobs SET review = 'maybe'",
+        "UPDATE attempts SET outcome = 'unknown'",
+        "INSERT INTO comments (job_id, at, author, text) VALUES ('c', 1, 'head', 'x')",
+        "DELETE FROM jobs WHERE id = 'a'",
+    ):
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute(wrong)
+
+
+def test_a_migration_that_breaks_a_reference_is_not_carried_out(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(connection, "sqlite", 0)
+    connection.execute("PRAGMA foreign_keys = 1")
+    before = schema(connection)
+    bad = (90, "0090_bad.sql", "CREATE TABLE c (job_id TEXT REFERENCES jobs (id));\nINSERT INTO c VALUES ('nobody');")
+    known = [*migrations.files("sqlite"), bad]
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known)
+    with pytest.raises(sqlite3.IntegrityError, match="migration 90: a row of c refers to no row of jobs"):
+        migrate(connection, "sqlite", 0)
+    assert schema(connection) == before
+    assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+
+
 QUEUED = ("queued",)
 # What is looked up, and how: words differ between versions of SQLite, the index does not.
 PLANS = {

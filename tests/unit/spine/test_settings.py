@@ -65,6 +65,19 @@ def test_an_empty_token_is_none(empty: str) -> None:
     assert raised.value.faults == ["HEAD_TOKEN: missing; give head a token (or HEAD_TOKEN_FILE, or HEAD_TOKENS)"]
 
 
+def test_a_file_that_gives_no_token_is_one_fault(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.touch()
+    missing = tmp_path / "missing"
+    given = {name: value for name, value in TOKENS.items() if name not in ("HEAD_TOKEN", "LEFT_CLAW_TOKEN")}
+    with pytest.raises(SettingsError) as raised:
+        from_env(given | {"HEAD_TOKEN_FILE": str(file), "LEFT_CLAW_TOKEN_FILE": str(missing)})
+    assert raised.value.faults == [
+        f"HEAD_TOKEN_FILE: {file} is empty; put the token in it",
+        f"LEFT_CLAW_TOKEN_FILE: cannot read {missing}: FileNotFoundError",
+    ]
+
+
 def test_single_and_several_merge(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("t-left-1, t-left-2\n")

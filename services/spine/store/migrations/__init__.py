@@ -1,5 +1,6 @@
 """Ordered SQL files, one folder a dialect, applied each in a transaction of its own; a newer store is refused."""
 
+import sqlite3
 from importlib import resources
 from typing import Any
 
@@ -20,6 +21,7 @@ def migrate(connection: Any, dialect: str, now: int) -> int:
 
     Raises:
         NewerStore: it holds a version that this program does not know.
+        sqlite3.IntegrityError: a row would refer to one that is not there; the store is as it was.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER)")
     done = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()[0]
@@ -27,20 +29,34 @@ def migrate(connection: Any, dialect: str, now: int) -> int:
     newest = known[-1][0]
     if done > newest:
         raise NewerStore(f"the store is at version {done}, this program knows {newest}: install the newer program")
-    for version, _name, sql in known:
-        if version <= done:
-            continue
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            for statement in _split(sql):
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now))
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    if done == newest:
+        return newest
+    # A table cannot be replaced while others refer to it; SQLite takes this setting outside of a transaction alone.
+    enforced = connection.execute("PRAGMA foreign_keys").fetchone()[0]
+    connection.execute("PRAGMA foreign_keys = 0")
+    try:
+        for version, _name, sql in known:
+            if version > done:
+                _apply(connection, version, sql, now)
+    finally:
+        connection.execute(f"PRAGMA foreign_keys = {enforced}")
     return newest
+
+
+def _apply(connection: Any, version: int, sql: str, now: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _split(sql):
+            connection.execute(statement)
+        broken = connection.execute("PRAGMA foreign_key_check").fetchone()
+        if broken is not None:
+            raise sqlite3.IntegrityError(f"migration {version}: a row of {broken[0]} refers to no row of {broken[2]}")
+        connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (version, now))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _split(sql: str) -> list[str]:

@@ -1,0 +1,46 @@
+"""How much is measured: the whole run, or a short one that only shows that everything works."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of calls, jobs, claws and rounds; seconds where they say so."""
+
+    rounds: int = 7
+    clients: int = 32
+    calls: int = 3000
+    few: int = 1000
+    many: int = 1_000_000
+    depth_rounds: int = 9
+    depth_claims: int = 500
+    claws: int = 1000
+    rate: int = 200
+    waiting_seconds: float = 8.0
+    waiting_rounds: int = 3
+    idle: int = 5000
+    idle_seconds: float = 7.0
+    idle_windows: int = 3
+    settle_seconds: float = 2.0
+    renewals: bool = True
+
+
+WHOLE = Plan()
+SMOKE = Plan(
+    rounds=1,
+    clients=4,
+    calls=40,
+    few=20,
+    many=200,
+    depth_rounds=1,
+    depth_claims=20,
+    claws=10,
+    rate=50,
+    waiting_seconds=0.3,
+    waiting_rounds=1,
+    idle=20,
+    idle_seconds=0.2,
+    idle_windows=1,
+    settle_seconds=0.0,
+    renewals=False,
+)

@@ -1,0 +1,189 @@
+"""Claws that wait: how soon one runs a job that was just submitted, and what thousands cost that have nothing to do."""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.figures import Figure, Gate, Part, percentile
+from tests.bench.load import Clients, Connection, LoadFailed, request
+from tests.bench.plan import Plan
+from tests.bench.servers import HEAD, Server
+
+WAIT = 30
+SUBMITTERS = 16
+_TAG = re.compile(rb'"spec":(\d+)')
+
+LATENCY = """{claws} claws, each a machine with a token and a name of its own, wait with `wait` {wait}; a head submits
+{rate} jobs a second for `any`, evenly, whatever becomes of the ones before. From the moment at which a submit was due
+until the claim's answer is back at a claw, the job running and on disk. That claw waits again at once. {seconds:g} s a
+round."""
+IDLE = """{idle} claws wait, and no job comes. Memory and CPU time of the serving process while nothing happens
+({seconds:g} s a value); and over the {wait} s in which each of them asks once more, because its wait is over."""
+
+
+class Fleet:
+    """Claws of names of their own, and a server that knows their tokens."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        folder.mkdir(parents=True)
+        self.tokens = {f"c{n}": f"claw-token-{n:06}" for n in range(count)}
+        listed = folder / "tokens"  # one variable of the environment would be too small for thousands
+        listed.write_text(",".join(f"{name}={token}" for name, token in self.tokens.items()))
+        listed.chmod(0o600)
+        self.server = Server(folder, CLAW_TOKENS_FILE=str(listed), SPINE_WAITERS_MAX=str(count + 1))
+
+    def claims(self) -> list[bytes]:
+        """Return each claw's waiting claim."""
+        body = b'{"wait":%d}' % WAIT
+        return [request("POST", "/jobs/claim", token, body, x_worker_id=name) for name, token in self.tokens.items()]
+
+
+class Claws:
+    """The connections of claws that wait again and again."""
+
+    def __init__(self, clients: Clients, claims: list[bytes], on_job: Callable[[bytes], None]) -> None:
+        self._clients, self._on_job = clients, on_job
+        self._again = {id(c): claim for c, claim in zip(clients.connections, claims, strict=True)}
+        self.renewed = 0
+        self.fault: str | None = None
+
+    def start(self) -> None:
+        """Let all of them wait."""
+        for connection in self._clients.connections:
+            connection.on_answer = self._answered
+            connection.send(self._again[id(connection)])
+
+    def _answered(self, connection: Connection, status: int, body: bytes) -> None:
+        if status == 200:
+            self._on_job(body)
+        elif status == 204:
+            self.renewed += 1
+        else:
+            self.fault = f"a claim was answered {status}: {body[:200]!r}"
+        connection.send(self._again[id(connection)])
+
+    def check(self) -> None:
+        """Raise when a claim was refused.
+
+        Raises:
+            LoadFailed
+        """
+        if self.fault is not None:
+            raise LoadFailed(self.fault)
+
+
+async def latency(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:
+    """Measure from submit to running."""
+    due_at: dict[int, float] = {}
+    found: list[float] = []
+
+    def got(body: bytes) -> None:
+        tag = _TAG.search(body)
+        assert tag is not None, body[:200]
+        found.append(time.perf_counter() - due_at[int(tag[1])])
+
+    halves, ends = [], []
+    with ExitStack() as stack:
+        fleet = Fleet(folder / "waiting", plan.claws)
+        stack.callback(fleet.server.close)
+        clients = await Clients.connect(fleet.server.port, plan.claws)
+        stack.callback(clients.close)
+        claws = Claws(clients, fleet.claims(), got)
+        claws.start()
+        heads = await Clients.connect(fleet.server.port, SUBMITTERS)
+        stack.callback(heads.close)
+        await fleet.server.until_waiting(heads, plan.claws)
+        for n in range(plan.waiting_rounds):
+            found.clear()
+            await _submit_evenly(heads, plan, due_at)
+            claws.check()
+            halves.append(percentile(found, 0.5) * 1e3)
+            ends.append(percentile(found, 0.99) * 1e3)
+            say(
+                f"round {n + 1} of {plan.waiting_rounds}: {len(found)} jobs, p50 {halves[-1]:.2f} p99 {ends[-1]:.2f} ms"
+            )
+    text = LATENCY.format(claws=f"{plan.claws:,}", wait=WAIT, rate=plan.rate, seconds=plan.waiting_seconds)
+    figures = [
+        Figure("submit → running, p50", halves, "ms", Gate("at most", 10)),
+        Figure("submit → running, p99", ends, "ms", Gate("at most", 50)),
+    ]
+    return Part("Waiting claws", text, figures)
+
+
+async def _submit_evenly(heads: Clients, plan: Plan, due_at: dict[int, float]) -> None:
+    """Submit at the plan's rate, each at its time; return when every job has been taken up by a claw."""
+    free, late = deque(heads.connections), deque[bytes]()
+    loop, count = asyncio.get_running_loop(), int(plan.rate * plan.waiting_seconds)
+    left, first, done = count, len(due_at), loop.create_future()
+
+    def answered(connection: Connection, status: int, body: bytes) -> None:
+        nonlocal left
+        if status != 201 and not done.done():
+            done.set_exception(LoadFailed(f"a submit was answered {status}: {body[:200]!r}"))
+        left -= 1
+        if late:
+            connection.send(late.popleft())
+        else:
+            free.append(connection)
+        if not left and not done.done():
+            done.set_result(None)
+
+    def submit(tag: int) -> None:
+        data = request("POST", "/jobs", HEAD, b'{"target":"any","spec":%d}' % tag)
+        if free:
+            free.popleft().send(data)
+        else:
+            late.append(data)
+
+    for connection in heads.connections:
+        connection.on_answer = answered
+    begun, clock = loop.time() + 0.05, time.perf_counter() + 0.05
+    for n in range(count):
+        due_at[first + n] = clock + n / plan.rate
+        loop.call_at(begun + n / plan.rate, submit, first + n)
+    await asyncio.wait_for(done, plan.waiting_seconds + 30)
+    await asyncio.sleep(0.3)  # the last claims' answers
+
+
+async def idle(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:
+    """Measure what waiting costs."""
+    with ExitStack() as stack:
+        fleet = Fleet(folder / "idle", plan.idle)
+        server = fleet.server
+        stack.callback(server.close)
+        empty = server.rss_mib()
+        clients = await Clients.connect(server.port, plan.idle)
+        stack.callback(clients.close)
+        claws = Claws(clients, fleet.claims(), lambda _job: None)
+        claws.start()
+        watcher = await Clients.connect(server.port, 1)
+        stack.callback(watcher.close)
+        await server.until_waiting(watcher, plan.idle)
+        await asyncio.sleep(plan.settle_seconds)
+        memory, share, renewing = [], [], []
+        for _ in range(plan.idle_windows):
+            before = server.cpu()
+            await asyncio.sleep(plan.idle_seconds)
+            share.append((server.cpu() - before) / plan.idle_seconds * 100)
+            memory.append(server.rss_mib())
+        say(f"{plan.idle:,} claws: {memory[-1]:.0f} MiB ({empty:.0f} before they came), {share[-1]:.2f} % of a core")
+        if plan.renewals:
+            for _ in range(2):
+                before, seen = server.cpu(), claws.renewed
+                await asyncio.sleep(WAIT)
+                renewing.append((server.cpu() - before) / WAIT * 100)
+                memory.append(server.rss_mib())
+                say(f"{claws.renewed - seen:,} claims renewed: {renewing[-1]:.2f} % of a core, {memory[-1]:.0f} MiB")
+        claws.check()
+    text = IDLE.format(idle=f"{plan.idle:,}", seconds=plan.idle_seconds, wait=WAIT)
+    core = Gate("at most", 2)
+    figures = [
+        Figure(f"{plan.idle:,} idle claws, memory", memory, "MiB", Gate("at most", 200)),
+        Figure(f"{plan.idle:,} idle claws, share of a core", share, "%", core),
+        Figure(f"{plan.idle:,} idle claws that ask anew, share of a core", renewing, "%", core, "a short run"),
+    ]
+    return Part("Idle claws", text, figures)

@@ -1,0 +1,179 @@
+"""The Compose project as files: every setting can be set, every service has its limits, no token goes astray."""
+
+import importlib
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = (ROOT / "compose" / "compose.yaml").read_text()
+PROJECT = yaml.safe_load(COMPOSE)
+SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
+EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / "compose" / "env.example").read_text(), re.MULTILINE))
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+ROLES = {"spine": "spine", "head": "head", "left-claw": "claw", "right-claw": "claw"}
+
+# What a person does not set in .env, and why.
+TOKENS = {
+    "HEAD_TOKEN",
+    "HEAD_TOKENS",
+    "LEFT_CLAW_TOKEN",
+    "LEFT_CLAW_TOKENS",
+    "RIGHT_CLAW_TOKEN",
+    "RIGHT_CLAW_TOKENS",
+    "VIEWER_TOKEN",
+    "VIEWER_TOKENS",
+    "CLAW_TOKENS",
+    "SPINE_TOKEN",
+    "SPINE_TOKEN_FILE",
+}
+FOR_TESTS = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
+BY_THE_IMAGE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "CLAW_STATE_DIR", "HEAD_STATE_DIR", "HEAD_SKILLS_DIR"}
+IN_THE_STATE_FOLDER = {"CLAW_WORK_DIR"}
+BY_COMPOSE = {"SPINE_BASE_URL", "CLAW_NAME"}
+NEEDS_A_MOUNT = {"SPINE_SKILL_MD_PATH"}
+NOT_SET = TOKENS | FOR_TESTS | BY_THE_IMAGE | IN_THE_STATE_FOLDER | BY_COMPOSE | NEEDS_A_MOUNT
+# Each claw has its own.
+OF_ONE_CLAW = {"CLAW_TARGETS", "CLAW_CAPABILITIES"}
+# Not the program's, but the containers'.
+OF_THE_PROJECT = {
+    "SPINE_PUBLISH": "127.0.0.1:36725",
+    "SPINE_STOP_GRACE": "45s",
+    "CLAW_STOP_GRACE": "75s",
+    "SPINE_MEMORY": "1g",
+    "CLAW_MEMORY": "2g",
+    "CLAW_PIDS": "1024",
+    "CLAW_TMP": "1g",
+    "HEAD_POLICY": "policy.toml",
+}
+OWN_TOKENS = {
+    "spine": [("head.token", None), ("left-claw.token", None), ("right-claw.token", None)],
+    "head": [("head.token", "token")],
+    "left-claw": [("left-claw.token", "token")],
+    "right-claw": [("right-claw.token", "token")],
+}
+
+
+def settings(role: str) -> dict[str, str]:
+    """Return a role's settings with their defaults."""
+    return {setting.name: setting.default for setting in importlib.import_module(f"{role}.settings").SETTINGS}
+
+
+@pytest.mark.parametrize("service", ROLES)
+def test_every_setting_reaches_its_container(service: str) -> None:
+    environment = SERVICES[service]["environment"]
+    wanted = set(settings(ROLES[service])) - NOT_SET
+    expected = {name: f"${{{name}:-}}" for name in wanted - OF_ONE_CLAW}
+    expected |= {name: f"${{{service.replace('-', '_').upper()}_{name[5:]}:-}}" for name in wanted & OF_ONE_CLAW}
+    assert {name: value for name, value in environment.items() if name in wanted} == expected
+
+
+@pytest.mark.parametrize("role", ["spine", "claw", "head"])
+def test_the_example_has_every_setting_with_its_default(role: str) -> None:
+    wanted = {name: default for name, default in settings(role).items() if name not in NOT_SET | OF_ONE_CLAW}
+    assert {name: EXAMPLE.get(name) for name in wanted} == wanted
+
+
+def test_the_example_has_nothing_else() -> None:
+    known = settings("spine") | settings("claw") | settings("head")
+    one = {f"{side}_{name}": "" for side in ("LEFT", "RIGHT") for name in OF_ONE_CLAW}
+    others = {name: value for name, value in EXAMPLE.items() if name not in known}
+    assert others == OF_THE_PROJECT | one
+    assert set(EXAMPLE) & NOT_SET == set()
+
+
+def test_the_example_and_the_project_name_the_same_variables_with_the_same_defaults() -> None:
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE))
+    assert used.pop("SPINAL_CORD_VERSION") == VERSION
+    assert set(used) == set(EXAMPLE)
+    # An empty value is the program's own default.
+    assert {name: value for name, value in used.items() if value} == OF_THE_PROJECT
+
+
+@pytest.mark.parametrize("service", ROLES)
+def test_limits_of_a_service(service: str) -> None:
+    found = SERVICES[service]
+    assert set(SERVICES) == set(ROLES)
+    assert found["image"] == f"spinal-cord/{ROLES[service]}:${{SPINAL_CORD_VERSION:-{VERSION}}}"
+    assert found["build"] == {"context": "..", "dockerfile": "images/Dockerfile", "target": ROLES[service]}
+    assert found["restart"] == "unless-stopped"
+    assert (found["init"], found["read_only"]) == (True, True)
+    assert (found["cap_drop"], found["security_opt"]) == (["ALL"], ["no-new-privileges:true"])
+    assert found["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
+    assert found["mem_limit"]
+    assert found["pids_limit"]
+    assert [entry.split(":")[0] for entry in found["tmpfs"]] == ["/tmp"]
+    assert "healthcheck" not in found, "the image's own"
+    assert not {"privileged", "cap_add", "devices", "network_mode", "pid", "ipc", "user", "extra_hosts"} & found.keys()
+    assert found.get("depends_on", {}) == ({} if service == "spine" else {"spine": {"condition": "service_healthy"}})
+
+
+def test_a_stop_leaves_time_to_drain() -> None:
+    def seconds(service: str) -> int:
+        return int(re.search(r"(\d+)s\}?$", SERVICES[service]["stop_grace_period"]).group(1))
+
+    claw = settings("claw")
+    assert seconds("spine") > int(settings("spine")["SPINE_DRAIN_SECONDS"])
+    for service in ("left-claw", "right-claw"):
+        # Beside the drain: asking the worker to end, which has its grace for the job and 10 s to report.
+        assert seconds(service) > int(claw["CLAW_DRAIN_SECONDS"]) + int(claw["CLAW_KILL_GRACE_SECONDS"]) + 10
+    assert seconds("head") >= 15
+
+
+def test_each_service_gets_its_own_token_only() -> None:
+    mounted = {
+        service: [(s["source"], s.get("target")) if isinstance(s, dict) else (s, None) for s in found["secrets"]]
+        for service, found in SERVICES.items()
+    }
+    assert mounted == OWN_TOKENS
+    assert PROJECT["secrets"] == {name: {"file": f"secrets/{name}"} for name, _ in OWN_TOKENS["spine"]}
+    for service, found in SERVICES.items():
+        named = {name: value for name, value in found["environment"].items() if "TOKEN" in name}
+        roles = ("head", "left-claw", "right-claw")
+        of_the_spine = {f"{role.replace('-', '_').upper()}_TOKEN_FILE": f"/run/secrets/{role}.token" for role in roles}
+        assert named == (of_the_spine if service == "spine" else {"SPINE_TOKEN_FILE": "/run/secrets/token"})
+
+
+def test_only_the_spine_is_published_and_only_on_loopback() -> None:
+    assert {service: found["ports"] for service, found in SERVICES.items() if "ports" in found} == {
+        "spine": ["${SPINE_PUBLISH:-127.0.0.1:36725}:36725"]
+    }
+    assert PROJECT["networks"] == {"inner": {"internal": True}, "edge": {}, "outside": {}}
+    joined = {service: found["networks"] for service, found in SERVICES.items()}
+    claw = ["inner", "outside"]
+    assert joined == {"spine": ["inner", "edge"], "head": ["inner"], "left-claw": claw, "right-claw": claw}
+
+
+def test_what_must_stay_is_in_volumes() -> None:
+    mounted = {service: found["volumes"] for service, found in SERVICES.items()}
+    assert mounted == {
+        "spine": ["spine-data:/data", "spine-backups:/backups"],
+        "head": ["head-state:/state"],
+        "left-claw": ["left-claw-state:/state"],
+        "right-claw": ["right-claw-state:/state"],
+    }
+    assert set(PROJECT["volumes"]) == {v.split(":")[0] for volumes in mounted.values() for v in volumes}
+
+
+def test_nothing_but_what_an_image_is_made_of_goes_to_the_engine() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    taken = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert taken == {"LICENSE", "README.md", "images/healthcheck.py", "pyproject.toml", "requirements", "services"}
+
+
+def test_secrets_and_env_files_are_never_committed() -> None:
+    for path in ("compose/.env", "compose/secrets/head.token", "backups/spine.tar"):
+        assert subprocess.run(["git", "check-ignore", "-q", path], cwd=ROOT).returncode == 0, path
+
+
+def test_make_help_names_the_targets() -> None:
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30).stdout
+    targets = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", said, re.MULTILINE))
+    wanted = {"images", "tokens", "up", "down", "ps", "logs", "backup", "restore", "soak"}
+    assert wanted <= targets.keys()

@@ -1,0 +1,51 @@
+"""What tests leave on a Docker Engine: all of it labelled with its session, and swept once that session is gone."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import docker
+from docker.errors import APIError
+
+LABEL = "spine.test"
+OWNER = "spine.test.pid"
+
+
+def labels() -> dict[str, str]:
+    """Return the labels of whatever this session makes."""
+    return {LABEL: "1", OWNER: str(os.getpid())}
+
+
+@contextmanager
+def opened() -> Iterator[docker.DockerClient]:
+    """Give a client of the engine, after a sweep."""
+    client = docker.from_env(timeout=120)
+    try:
+        sweep(client)
+        yield client
+    finally:
+        client.close()
+
+
+def sweep(client: docker.DockerClient) -> None:
+    """Remove what killed sessions have left; a session that still runs keeps its own."""
+    marked = {"label": f"{LABEL}=1"}
+    for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
+        if _abandoned(container.labels):
+            with contextlib.suppress(APIError):  # another session may be sweeping too
+                container.remove(force=True, v=True)
+    for network in client.networks.list(filters=marked):
+        if _abandoned(network.attrs["Labels"]):
+            with contextlib.suppress(APIError):
+                network.remove()
+    for volume in client.volumes.list(filters=marked):
+        if _abandoned(volume.attrs["Labels"]):
+            with contextlib.suppress(APIError):
+                volume.remove(force=True)
+
+
+def _abandoned(found: Mapping[str, str]) -> bool:
+    owner = found.get(OWNER, "")
+    return not owner or not Path("/proc", owner).exists()
