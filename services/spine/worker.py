@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from typing import Any, ClassVar
 from gunicorn.workers.gasgi import ASGIWorker
 
 _PR_SET_PDEATHSIG = 1
+_SIGN_OF_LIFE_SECONDS = 5.0
 
 
 class SpineWorker(ASGIWorker):  # type: ignore[misc]
@@ -31,6 +33,25 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
             if os.getppid() != self.ppid:
                 os._exit(0)  # it had died before we asked
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Build the application; tell the arbiter meanwhile that this process lives.
+
+        To migrate a large store may take longer than the arbiter is patient with a worker that says nothing.
+        """
+        built = threading.Event()
+
+        def tell() -> None:
+            while not built.wait(_SIGN_OF_LIFE_SECONDS):
+                self.notify()
+
+        telling = threading.Thread(target=tell, name="sign-of-life", daemon=True)
+        telling.start()
+        try:
+            super().load_wsgi()
+        finally:
+            built.set()
+            telling.join()
 
     def init_signals(self) -> None:
         """Set up signals; the loop is there by now and has no server yet."""
