@@ -20,7 +20,7 @@ from contract.wire import Job
 pytestmark = pytest.mark.acceptance
 
 SEED = 20_240_601
-JOBS = 60
+JOBS = 36
 KILLS = 3
 
 

@@ -40,7 +40,9 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, 
     shutil.copy(ROOT / "tests" / "conftest.py", folder)
     shutil.copy(ROOT / "pyproject.toml", folder)
     environ = {k: v for k, v in os.environ.items() if k not in ("CI", "SOAK", "PYTEST_ADDOPTS")} | environment
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments, str(folder)]
+    environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
+    plugins = ["-p", "pytest_timeout", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *plugins, *arguments, str(folder)]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout
 

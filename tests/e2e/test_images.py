@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
@@ -51,7 +52,8 @@ def inside(engine: docker.DockerClient, image_tag: str) -> dict[str, dict[str, A
         found: dict[str, Any] = json.loads(said)
         return found
 
-    return {role: look(role) for role in ROLES}
+    with ThreadPoolExecutor(len(ROLES)) as pool:
+        return dict(zip(ROLES, pool.map(look, ROLES), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +138,20 @@ def test_a_setting_that_cannot_be_used_ends_a_container_with_78(engine: docker.D
         ),
         "head": ({"SPINE_BASE_URL": "spine"}, "SPINE_BASE_URL: 'spine' is not an http or https address"),
     }
-    for role, (environment, fault) in said.items():
+
+    def end(role: str) -> docker.errors.ContainerError:
         with pytest.raises(docker.errors.ContainerError) as ended:
             engine.containers.run(
                 f"spinal-cord/{role}:{image_tag}",
-                environment=environment,
+                environment=said[role][0],
                 network_mode="none",
                 remove=True,
                 labels=labels(),
             )
-        assert ended.value.exit_status == 78
-        assert fault in ended.value.stderr.decode()
+        return ended.value
+
+    with ThreadPoolExecutor(len(said)) as pool:
+        ended = dict(zip(said, pool.map(end, said), strict=True))
+    for role, (_, fault) in said.items():
+        assert ended[role].exit_status == 78
+        assert fault in ended[role].stderr.decode()

@@ -6,7 +6,7 @@ import uuid
 import docker
 import pytest
 from docker.models.containers import Container
-from tests.support.engine import LABEL, OWNER, labels, sweep
+from tests.support.engine import LABEL, OWNER, START, labels, sweep
 
 pytestmark = pytest.mark.docker
 
@@ -16,7 +16,14 @@ def test_only_what_the_dead_have_left_is_swept(engine: docker.DockerClient, imag
     ended.wait(10)
     name = f"spine-test-{uuid.uuid4().hex[:8]}"
     found = {}
-    owners = {"dead": {LABEL: "1", OWNER: str(ended.pid)}, "nobody": {LABEL: "1"}, "living": labels(), "other": {}}
+    mine = labels()
+    owners = {
+        "dead": mine | {OWNER: str(ended.pid)},
+        "earlier": mine | {START: "an earlier process of this number"},
+        "nobody": {LABEL: "1"},
+        "living": mine,
+        "other": {},
+    }
     try:
         for owner, marks in owners.items():
             engine.volumes.create(f"{name}-{owner}", labels=marks)

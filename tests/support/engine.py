@@ -4,18 +4,21 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import docker
 from docker.errors import APIError
 
+from claw.process.identity import start_mark
+
 LABEL = "spine.test"
 OWNER = "spine.test.pid"
+# A pid is soon given to another process.
+START = "spine.test.start"
 
 
 def labels() -> dict[str, str]:
     """Return the labels of whatever this session makes."""
-    return {LABEL: "1", OWNER: str(os.getpid())}
+    return {LABEL: "1", OWNER: str(os.getpid()), START: start_mark(os.getpid()) or ""}
 
 
 @contextmanager
@@ -48,4 +51,4 @@ def sweep(client: docker.DockerClient) -> None:
 
 def _abandoned(found: Mapping[str, str]) -> bool:
     owner = found.get(OWNER, "")
-    return not owner or not Path("/proc", owner).exists()
+    return not owner.isdecimal() or start_mark(int(owner)) != found.get(START)

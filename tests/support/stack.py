@@ -20,7 +20,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
-from tests.support.engine import labels
+from tests.support.engine import OWNER, START, labels
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.spine_process import FAULTS, REPO, free_port
@@ -41,6 +41,7 @@ LEASE_SECONDS = 6
 # An attempt ends soon, but no outage that a test makes without meaning to ends a lease.
 QUICK = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
+    "SPINE_ACCEPT_LEASE_SECONDS": "8",
     "REAPER_INTERVAL_MS": "200",
     "CLAW_HEARTBEAT_SECONDS": "1",
     "CLAW_TICK_SECONDS": "1",
@@ -100,6 +101,7 @@ class Stack:
         shutil.copytree(REPO / "compose", self.folder, ignore=shutil.ignore_patterns("secrets", ".env"))
         shutil.copy(OVERLAY, self.folder)
         self._settings: dict[str, str] = {}
+        owner = labels()
         self.configure(
             QUICK
             | {
@@ -107,7 +109,8 @@ class Stack:
                 "COMPOSE_FILE": f"{self.folder}/compose.yaml:{self.folder}/{OVERLAY.name}",
                 "SPINAL_CORD_VERSION": image_tag,
                 "SPINE_PUBLISH": f"127.0.0.1:{self.port}",
-                "TEST_OWNER": labels()["spine.test.pid"],
+                "TEST_OWNER": owner[OWNER],
+                "TEST_START": owner[START],
                 "TEST_NET": self.net,
                 "TEST_LEDGER": str(ledger),
             }

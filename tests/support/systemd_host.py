@@ -22,8 +22,6 @@ from docker.types import IPAMConfig, IPAMPool
 from tests.support.engine import labels
 from tests.support.eventually import eventually
 
-from claw.process.identity import start_mark
-
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
 BOOT_SECONDS = 60.0
 # What systemd needs inside a container, less than --privileged.
@@ -110,7 +108,7 @@ class Hosts:
 
     def __init__(self, client: docker.DockerClient, folder: Path) -> None:
         self._client, self._folder = client, folder
-        self._labels = labels() | {"spine.test.start": start_mark(os.getpid()) or ""}
+        self._labels = labels()
         self.machines: dict[str, Host] = {}
         self._network: Network | None = None
         self._prefix = ""

@@ -26,7 +26,7 @@ NAMES = [f"claw-{n}" for n in range(200)]
 LEASE_SECONDS = 6
 
 
-def until(look: Callable[[], Any], seconds: float = 15.0) -> Any:
+def until(look: Callable[[], Any], seconds: float = 15.0, every: float = 0.02) -> Any:
     """Return what `look` answers as soon as that is true; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
@@ -34,7 +34,7 @@ def until(look: Callable[[], Any], seconds: float = 15.0) -> Any:
         if seen:
             return seen
         assert time.monotonic() < deadline, f"not seen within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def base_env(**more: str) -> dict[str, str]:
@@ -169,7 +169,7 @@ class Claw:
                 return job if job.status in statuses else None
             return None
 
-        return until(look, seconds)
+        return until(look, seconds, every=0.05)
 
 
 @pytest.fixture(scope="session")
