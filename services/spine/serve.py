@@ -23,7 +23,7 @@ from spine.watchdog import Watchdog
 from spine.worker import SpineWorker
 
 _log = structlog.get_logger()
-_COLLECT_AFTER = 20_000  # objects that were made and not freed since the last time; Python's own is 700
+_COLLECT_AFTER = 10_000  # objects that were made and not freed since the last time; Python's own is 700
 EXIT_CONFIG = 78  # sysexits' EX_CONFIG: starting again will not help
 EXIT_BUSY = 75  # EX_TEMPFAIL: the port or the directory is taken
 FIRST_HANDED = 3  # where a service manager puts the sockets that it hands over
@@ -122,11 +122,11 @@ def serve(settings: Settings, notifier: Notifier, handed: int = 0) -> int:
 def _rarely_collect() -> None:
     """Keep the garbage collector from going over what lives as long as the server, and over every other request.
 
-    Almost everything is freed by its count of references; a request makes hundreds of objects, and cycles are rare.
+    A request makes hundreds of objects and leaves no cycle: their count of references frees them.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
 
 
 def _tell_addresses(arbiter: Any) -> None:

@@ -5,6 +5,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ _PR_SET_PDEATHSIG = 1
 # often is told in an answer that its connection closes; one whose bytes are under way is not turned away.
 LAME_DUCK_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
+_SIGN_OF_LIFE_SECONDS = 5.0
 
 
 class Connection(ASGIProtocol):  # type: ignore[misc]
@@ -62,6 +64,25 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
                 os._exit(0)  # it had died before we asked
         super().init_process()
 
+    def load_wsgi(self) -> None:
+        """Build the application; tell the arbiter meanwhile that this process lives.
+
+        To migrate a large store may take longer than the arbiter is patient with a worker that says nothing.
+        """
+        built = threading.Event()
+
+        def tell() -> None:
+            while not built.wait(_SIGN_OF_LIFE_SECONDS):
+                self.notify()
+
+        telling = threading.Thread(target=tell, name="sign-of-life", daemon=True)
+        telling.start()
+        try:
+            super().load_wsgi()
+        finally:
+            built.set()
+            telling.join()
+
     def init_signals(self) -> None:
         """Set up signals; the loop is there by now and has no server yet."""
         super().init_signals()
@@ -87,9 +108,10 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
             self.loop = _BacklogLoop(self.loop, create_server)
 
     def notify(self) -> None:
-        """Tell the arbiter that the loop turns. Gunicorn calls this from its main task, once all servers listen."""
+        """Tell the arbiter that this process lives. Gunicorn's main task calls it from when all servers listen."""
         super().notify()
-        if self._main is None:
+        # Before, while the application is built, it is called from a thread of its own.
+        if self._main is None and threading.current_thread() is threading.main_thread():
             self._main = asyncio.current_task()
             SpineWorker.on_serving()
 

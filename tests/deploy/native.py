@@ -34,7 +34,8 @@ def install(host: Host) -> None:
     host.run(INSTALL, seconds=240)
     digests = "".join(f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in TOKENS.items())
     address = f"SPINE_BASE_URL=http://{host.address}:36725\n"
-    quick = "CLAW_HEARTBEAT_SECONDS=1\nCLAW_TICK_SECONDS=2\nCLAW_WAIT_SECONDS=2\nCLAW_KILL_GRACE_SECONDS=1\n"
+    times = {"HEARTBEAT": 1, "TICK": 2, "WAIT": 2, "KILL_GRACE": 1, "DRAIN": 2}
+    quick = "".join(f"CLAW_{name}_SECONDS={seconds}\n" for name, seconds in times.items())
     host.put(
         {
             "/etc/spinal-cord/spine.env": SPINE_ENV,

@@ -41,6 +41,7 @@ LEASE_SECONDS = 6
 # An attempt ends soon, but no outage that a test makes without meaning to ends a lease.
 QUICK = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
+    "SPINE_ACCEPT_LEASE_SECONDS": "8",
     "REAPER_INTERVAL_MS": "200",
     "CLAW_HEARTBEAT_SECONDS": "1",
     "CLAW_TICK_SECONDS": "1",

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import falcon.asgi
 
-from contract.errors import IdempotencyBusy, InvalidField
+from contract.errors import InvalidField
 from contract.wire import Request
 from spine.api import body, problems
 from spine.api.auth import Auth
@@ -16,7 +16,7 @@ from spine.blobs.disk import DiskBlobs
 from spine.queue.access import Caller
 from spine.queue.once import Answer, Key, key_of, once
 from spine.queue.rules import Rules
-from spine.queue.wake import Hub
+from spine.queue.wake import Hub, Waiter
 from spine.settings import Settings
 from spine.store.engine import Engine, Operation, Refusal, Tx
 
@@ -107,21 +107,18 @@ class Pending:
     """Waiting claims by their idempotency key: a repeat takes over the wait of the first."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, asyncio.Future[None]] = {}
+        self._waiting: dict[Key, Waiter] = {}
 
-    def take_over(self, key: Key | None) -> "asyncio.Future[None] | None":
+    def take_over(self, key: Key | None, waiter: Waiter) -> None:
         """Register a waiting claim; the one before it with the same key is told to stop."""
         if key is None:
-            return None
+            return
         before = self._waiting.get(key)
-        if before is not None and not before.done():
-            before.set_exception(IdempotencyBusy("a repeat of this request took over"))
-        mine = self._waiting[key] = asyncio.get_running_loop().create_future()
-        return mine
+        if before is not None:
+            before.supersede()
+        self._waiting[key] = waiter
 
-    def done(self, key: Key | None, mine: "asyncio.Future[None] | None") -> None:
+    def done(self, key: Key | None, waiter: Waiter) -> None:
         """Forget a waiting claim."""
-        if key is not None and self._waiting.get(key) is mine:
+        if key is not None and self._waiting.get(key) is waiter:
             del self._waiting[key]
-        if mine is not None and not mine.done():
-            mine.cancel()

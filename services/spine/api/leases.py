@@ -1,13 +1,12 @@
 """Holding a job: claim, heartbeat, complete, fail, release."""
 
 import asyncio
-from typing import Any
 
 import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.errors import InvalidField, RateLimited
+from contract.errors import IdempotencyBusy, InvalidField, RateLimited
 from contract.killpoints import reach
 from spine.api.body import fence_of, text_of
 from spine.api.core import Core, Pending
@@ -73,7 +72,7 @@ class Leases:
                 reach("spine.claim-committed")
             return None if isinstance(first, Answer) and first.status == 204 else first
         waiter = core.hub.enter(targets, capabilities)
-        superseded = self._pending.take_over(key)
+        self._pending.take_over(key, waiter)
         deadline = asyncio.get_running_loop().time() + request.wait
         try:
             while True:
@@ -86,11 +85,11 @@ class Leases:
                     core.hub.found(waiter, lanes_taken)
                     return answer
                 core.hub.nothing(waiter)
-                if core.hub.draining or not await _turn(waiter, superseded, deadline) or core.hub.draining:
+                if core.hub.draining or not await _turn(waiter, deadline) or core.hub.draining:
                     return None
         finally:
             core.hub.leave(waiter)
-            self._pending.done(key, superseded)
+            self._pending.done(key, waiter)
 
     async def on_post_claim(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/claim."""
@@ -183,21 +182,20 @@ def _observe(core: Core, row: JobRow) -> None:
         core.metrics.job_run.observe((row.finished_at - row.started_at) / 1000)
 
 
-async def _turn(waiter: Waiter, superseded: "asyncio.Future[None] | None", deadline: float) -> bool:
+async def _turn(waiter: Waiter, deadline: float) -> bool:
     """Wait for the waiter's turn; False when the time is over.
 
     Raises:
         IdempotencyBusy: a repeat of the request took over.
     """
-    left = deadline - asyncio.get_running_loop().time()
-    if left <= 0:
-        return False
-    turn = asyncio.ensure_future(waiter.turn.wait())
-    awaited: set[asyncio.Future[Any]] = {turn} if superseded is None else {turn, superseded}
-    try:
-        await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        turn.cancel()
-    if superseded is not None and superseded.done():
-        superseded.result()
-    return waiter.turn.is_set()
+    if not waiter.superseded:  # it may have been while it tried
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        try:
+            async with asyncio.timeout_at(deadline):
+                await waiter.turn.wait()
+        except TimeoutError:
+            return False
+    if waiter.superseded:
+        raise IdempotencyBusy("a repeat of this request took over")
+    return True

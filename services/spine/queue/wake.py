@@ -1,7 +1,8 @@
 """Waking those who wait: claims that wait for a job, streams that wait for events. Lives on the event loop alone.
 
-Waiters queue per class (targets, capabilities). A commit that makes jobs of a lane claimable wakes as many of the
-oldest fitting waiters as there are jobs. One that could not use its turn passes it on: a claim that took from another
+Waiters queue by target and capabilities: a lane's jobs concern the queues of its target alone, and these are few even
+where every claw has a name of its own. A commit that makes jobs of a lane claimable wakes as many of the oldest fitting
+waiters as there are jobs. One that could not use its turn passes it on: a claim that took from another
 lane, failed or went away; or that found nothing and may not have fitted. One that fits and found nothing has seen that
 the job is gone: its turn is spent. No herd, and no database connection is held while waiting.
 """
@@ -16,7 +17,8 @@ from spine.store.engine import Signals
 from spine.store.lanes import LaneRow, fits
 
 WaiterClass = tuple[frozenset[str], frozenset[str]]
-# Lane id → the classes that have found nothing there since the commit that gave the turn.
+# What waiters have in common is their class: targets and capabilities. Lane id → the classes that have found nothing
+# there since the commit that gave the turn.
 Turns = dict[int, frozenset[WaiterClass]]
 
 
@@ -26,20 +28,30 @@ class Waiter:
 
     order: int
     kind: WaiterClass
-    queue: "_Queue"
+    queues: tuple["_Queue", ...]  # one for each of its targets
     turn: asyncio.Event = field(default_factory=asyncio.Event)
     turns: Turns = field(default_factory=dict)
     trying: Turns = field(default_factory=dict)
+    superseded: bool = False
+
+    def supersede(self) -> None:
+        """Tell it that a repeat of its request waits in its place."""
+        self.superseded = True
+        self.turn.set()
 
     def take_turn(self) -> None:
         """Begin a try; what wakes it from now on asks for another one. Tell the hub how it went."""
         self.trying, self.turns = self.turns, {}
         self.turn.clear()
-        self.queue.push(self)
+        for queue in self.queues:
+            queue.push(self)
 
 
 class _Queue:
-    """The waiters of one class, oldest first. Those that have been woken or have left are dropped as they surface."""
+    """The waiters with one target and the same capabilities, oldest first.
+
+    Those that have been woken or have left are dropped as they surface.
+    """
 
     def __init__(self) -> None:
         self.waiters: set[Waiter] = set()
@@ -81,9 +93,9 @@ class Hub:
 
     def __init__(self, lane_of: Callable[[int], LaneRow | None], most_waiters: int, most_streams: int) -> None:
         self._lane_of = lane_of
-        self._classes: dict[WaiterClass, _Queue] = {}
+        self._waiters: set[Waiter] = set()
+        self._queues: dict[str, dict[frozenset[str], _Queue]] = {}  # by target, then by capabilities
         self._order = itertools.count()
-        self.waiting = 0
         self.streams = 0
         self.most_waiters, self.most_streams = most_waiters, most_streams
         self.draining = False
@@ -93,25 +105,37 @@ class Hub:
 
     # --- waiting claims --------------------------------------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        """How many claims wait."""
+        return len(self._waiters)
+
     def enter(self, targets: frozenset[str], capabilities: frozenset[str]) -> Waiter:
         """Queue a waiter, before its first try: nothing that is committed after that try is missed."""
-        kind = (targets, capabilities)
-        queue = self._classes.setdefault(kind, _Queue())
-        waiter = Waiter(next(self._order), kind, queue)
-        queue.waiters.add(waiter)
-        queue.push(waiter)
-        self.waiting += 1
+        queues = tuple(
+            self._queues.setdefault(target, {}).setdefault(capabilities, _Queue()) for target in sorted(targets)
+        )
+        waiter = Waiter(next(self._order), (targets, capabilities), queues)
+        self._waiters.add(waiter)
+        for queue in queues:
+            queue.waiters.add(waiter)
+            queue.push(waiter)
         if self.draining:
             waiter.turn.set()
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Take a waiter out; a turn that it had and did not use goes to the next one."""
-        if waiter in waiter.queue.waiters:
-            waiter.queue.drop(waiter)
-            self.waiting -= 1
-            if not waiter.queue.waiters:
-                del self._classes[waiter.kind]
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+            targets, capabilities = waiter.kind
+            for target, queue in zip(sorted(targets), waiter.queues, strict=True):
+                queue.drop(waiter)
+                if not queue.waiters:
+                    del self._queues[target][capabilities]
+                    if not self._queues[target]:
+                        del self._queues[target]
+            waiter.queues = ()  # their heaps may still hold it: no circle for the garbage collector
         self._pass_on(waiter.trying | waiter.turns)
         waiter.trying, waiter.turns = {}, {}
 
@@ -137,26 +161,30 @@ class Hub:
     def _wake(self, lane_id: int, count: int, tried: frozenset[WaiterClass] = frozenset()) -> None:
         lane = self._lane_of(lane_id)
         for _ in range(count):
-            oldest: Waiter | None = None
-            for kind, queue in self._classes.items():
-                if kind in tried or (lane is not None and not fits(lane, *kind)):
-                    continue
-                idle = queue.oldest()
-                if idle is not None and (oldest is None or idle.order < oldest.order):
-                    oldest = idle
+            oldest = self._oldest_of_all(tried) if lane is None else self._oldest_for(lane)
             if oldest is None:
                 return  # everyone who fits has a turn before them, and will see this job too
             oldest.turns[lane_id] = tried
             oldest.turn.set()
+
+    def _oldest_for(self, lane: LaneRow) -> Waiter | None:
+        """Return the oldest waiter without a turn that fits the lane."""
+        queues = self._queues.get(lane.target, {}).items()
+        idle = [queue.oldest() for capabilities, queue in queues if lane.requires <= capabilities]
+        return min((waiter for waiter in idle if waiter is not None), key=_age, default=None)
+
+    def _oldest_of_all(self, tried: frozenset[WaiterClass]) -> Waiter | None:
+        """Return the oldest waiter without a turn, of classes that have not tried: of a lane that is not known yet."""
+        idle = (waiter for waiter in self._waiters if not waiter.turn.is_set() and waiter.kind not in tried)
+        return min(idle, key=_age, default=None)
 
     # --- after a commit --------------------------------------------------------------------------------------------
 
     def committed(self, signals: Signals) -> None:
         """Act on what a commit told; runs on the event loop."""
         if signals.everything:  # rare, and a person's doing: everyone looks once
-            for queue in self._classes.values():
-                for waiter in queue.waiters:
-                    waiter.turn.set()
+            for waiter in self._waiters:
+                waiter.turn.set()
         for lane, count in signals.lanes.items():
             self._wake(lane, count)
         if signals.deadline is not None:
@@ -190,10 +218,13 @@ class Hub:
     def drain(self) -> None:
         """Answer everyone who waits: the server stops."""
         self.draining = True
-        for queue in self._classes.values():
-            for waiter in queue.waiters:
-                waiter.turn.set()
+        for waiter in self._waiters:
+            waiter.turn.set()
         self._news.set()
         for watchers in self._log_news.values():
             for event in watchers:
                 event.set()
+
+
+def _age(waiter: Waiter) -> int:
+    return waiter.order

@@ -216,10 +216,24 @@ def test_waiters_that_left_are_forgotten_even_when_nothing_is_ever_woken() -> No
     for _ in range(5000):
         waiter = idle(hub)
         hub.leave(waiter)
-    assert len(stays.queue._heap) < 200
-    assert stays.queue.waiters == {stays}
+    assert [len(queue._heap) < 200 for queue in stays.queues] == [True, True]
+    assert [queue.waiters for queue in stays.queues] == [{stays}, {stays}]
     commit(hub, l1=1)
     assert woken(stays) == [True]
+
+
+def test_nothing_is_left_of_a_machine_that_went() -> None:
+    hub = new_hub()
+    hub.leave(idle(hub, LEFT, GIT))
+    assert hub._queues == {}
+
+
+def test_a_thousand_machines_with_names_of_their_own_are_as_many_queues_as_capabilities() -> None:
+    hub = new_hub()
+    waiters = [idle(hub, frozenset({f"c{n}", "any"}), GIT if n % 2 else NONE) for n in range(1000)]
+    assert len(hub._queues["any"]) == 2
+    commit(hub, l3=3)
+    assert woken(*waiters[:4]) == [True, True, True, False]
 
 
 def test_drain_wakes_all() -> None:
@@ -356,7 +370,7 @@ def test_no_job_lies_beside_one_who_waits_for_it(part: int) -> None:
         game = Play(seed)
         waiting = await game.run()
         try:
-            for kind in list(game.hub._classes):
+            for kind in {waiter.kind for waiter in game.hub._waiters}:
                 left = [
                     lane
                     for lane, row in LANES.items()
