@@ -13,7 +13,8 @@ INSERT INTO jobs (id, lane, target, status, created_at, updated_at, created_by, 
                   ready, concurrency_key, concurrency_limit)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
 SELECT printf('%08d', i) || lower(hex(randomblob(6))), :lane, 'left-claw', :status, :now, :now, 'head', 5,
-       '{"run":"make test"}', '{}', :requires, :holder, :worker, :holder, :until, :fence, :fence, :started, :ready, :key, :limit
+       '{"run":"make test"}', '{}', :requires, :holder, :worker, :holder, :until, :fence, :fence, :started,
+       :ready, :key, :limit
 FROM n
 """
 _EVENTS = """
