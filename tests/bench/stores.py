@@ -1,5 +1,6 @@
 """Stores with many jobs, filled by SQL in the project's own schema: a million submits would take minutes."""
 
+import os
 import sqlite3
 import time
 from pathlib import Path
@@ -11,8 +12,9 @@ INSERT INTO jobs (id, lane, target, status, created_at, updated_at, created_by, 
                   claimed_by, worker_id, machine, lease_until, attempts, fence, started_at,
                   ready, concurrency_key, concurrency_limit)
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)
-SELECT lower(hex(randomblob(10))), :lane, 'left-claw', :status, :now, :now, 'head', 5, '{"run":"make test"}', '{}',
-       :requires, :holder, :worker, :holder, :until, :fence, :fence, :started, :ready, :key, :limit
+SELECT printf('%08d', i) || lower(hex(randomblob(6))), :lane, 'left-claw', :status, :now, :now, 'head', 5,
+       '{"run":"make test"}', '{}', :requires, :holder, :worker, :holder, :until, :fence, :fence, :started,
+       :ready, :key, :limit
 FROM n
 """
 _EVENTS = """
@@ -29,6 +31,7 @@ class Filling:
     """A store file that is being filled; `close` makes it durable and whole."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = off")
         self._db.execute("PRAGMA synchronous = off")
@@ -83,10 +86,9 @@ class Filling:
         for _, sql in self._indices:
             self._db.execute(sql)
         self._db.execute("COMMIT")
-        self._db.execute("PRAGMA synchronous = full")
-        self._db.execute("PRAGMA journal_mode = wal")
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
+        with self._path.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def filled(path: Path, few: int, many: int, requires: str = "[]", key: str | None = None) -> Path:

@@ -27,7 +27,8 @@ def test_a_short_run_writes_every_row(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     rows = {row["figure"]: row for found in tables(page.read_text()) for row in found}
     assert [name for name in ROWS if name not in rows] == []
-    assert [name for name in ROWS if not rows[name]["gate"] and not name.startswith("take and")] == []
+    ungated = [name for name in ROWS if not rows[name]["gate"]]
+    assert [name for name in ungated if not name.startswith("take and") and "ask anew" not in name] == []
     empty = [name for name, row in rows.items() if not row["median"]]
     assert [name for name in empty if "not taken" not in rows[name]["verdict"]] == []
 

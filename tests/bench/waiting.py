@@ -22,7 +22,8 @@ LATENCY = """{claws} claws, each a machine with a token and a name of its own, w
 until the claim's answer is back at a claw, the job running and on disk. That claw waits again at once. {seconds:g} s a
 round."""
 IDLE = """{idle} claws wait, and no job comes. Memory and CPU time of the serving process while nothing happens
-({seconds:g} s a value); and over the {wait} s in which each of them asks once more, because its wait is over."""
+({seconds:g} s a value). Beside it, without a gate, the {wait} s in which each of them asks once more, because its wait
+is over: that is what such a fleet costs as long as it has nothing to do."""
 
 
 class Fleet:
@@ -180,10 +181,9 @@ async def idle(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:
                 say(f"{claws.renewed - seen:,} claims renewed: {renewing[-1]:.2f} % of a core, {memory[-1]:.0f} MiB")
         claws.check()
     text = IDLE.format(idle=f"{plan.idle:,}", seconds=plan.idle_seconds, wait=WAIT)
-    core = Gate("at most", 2)
     figures = [
         Figure(f"{plan.idle:,} idle claws, memory", memory, "MiB", Gate("at most", 200)),
-        Figure(f"{plan.idle:,} idle claws, share of a core", share, "%", core),
-        Figure(f"{plan.idle:,} idle claws that ask anew, share of a core", renewing, "%", core, "a short run"),
+        Figure(f"{plan.idle:,} idle claws, share of a core", share, "%", Gate("at most", 2)),
+        Figure(f"{plan.idle:,} idle claws that ask anew, share of a core", renewing, "%", missing="a short run"),
     ]
     return Part("Idle claws", text, figures)

@@ -120,7 +120,7 @@ def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
         limit = request.concurrency_limit
     return JobRow(
         seq=0,
-        id=new_job_id(),
+        id=new_job_id(tx.now),
         lane=rules.lanes.take(tx, target, requires),
         target=target,
         status=Status.QUEUED,

@@ -8,11 +8,19 @@ from contract.ids import new_blob_id, new_job_id, new_token, new_worker_id, toke
 
 
 def test_job_ids() -> None:
-    made = {new_job_id() for _ in range(2000)}
+    made = {new_job_id(1_800_000_000_000) for _ in range(2000)}
     assert len(made) == 2000
     assert all(re.fullmatch("[0-9a-z]{20}", job_id) for job_id in made)
-    for place in range(20):
+    assert {job_id[:8] for job_id in made} == {"mywpiww0"}
+    for place in range(8, 20):
         assert len({job_id[place] for job_id in made}) > 20, f"character {place} hardly varies"
+
+
+def test_job_ids_are_in_the_order_of_time() -> None:
+    moments = [0, 1, 35, 36, 1_799_999_999_999, 1_800_000_000_000, 2_821_109_907_455]
+    made = [new_job_id(now) for now in moments]
+    assert made == sorted(made)
+    assert [job_id[:8] for job_id in made[:4]] == ["00000000", "00000001", "0000000z", "00000010"]
 
 
 def test_blob_ids_and_worker_ids() -> None:
