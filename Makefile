@@ -112,8 +112,8 @@ test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tes
 	@$(PY) -m pytest $(or $(T),$(error say which: make test-one T=tests/unit))
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Run the long tests and write docs/reference/soak.md
-	@SOAK=1 $(PY) -m pytest -m soak --timeout=0
+soak: $(VENV)/.dev ## Run the long tests, or those in T, for at most an hour, and write docs/reference/soak.md
+	@SOAK=1 $(PY) -m pytest -m soak --timeout=0 --verbose --capture=no $(T)
 
 .PHONY: bench
 bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) and write docs/reference/speed.md

@@ -13,7 +13,9 @@ from tests.support.server import Server
 
 Call = Callable[[], Answer]
 # More rounds in a soak, as many as there are claws with names of their own for; no two meet in just the same way.
-ROUNDS = range(25 if os.environ.get("SOAK") == "1" else 3)
+SOAK = os.environ.get("SOAK") == "1"
+ROUNDS = range(25 if SOAK else 3)
+pytestmark = [pytest.mark.soak] if SOAK else []
 rounds = pytest.mark.parametrize("round_", ROUNDS)
 
 
