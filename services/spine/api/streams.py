@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from falcon.asgi import Response, SSEvent
 
-from contract.errors import RateLimited
+from contract.errors import RateLimited, Unavailable
 from spine.queue.wake import Hub
 
 PING_SECONDS = 15.0
@@ -43,7 +43,12 @@ async def follow(
     """Yield what `read` finds, again after each news, with a ping in silence, until it says that it is the end."""
     while True:
         changed = news()
-        found, over = await read()
+        try:
+            found, over = await read()
+        except Unavailable:
+            if hub.draining:
+                return  # its client had gone, so that nobody waited for it, and the store is closed by now
+            raise
         for event in found:
             yield event
         if over or hub.draining:
