@@ -57,7 +57,7 @@ SETTINGS: tuple[Setting, ...] = (
 # A token may be refused a moment before `claw rotate` has written its successor; or, to a worker, before the claw that
 # takes it up with another token has started.
 _ROTATE_SECONDS = (0.0, 1.0)
-_HAND_SECONDS = (0.0, 1.0, 2.0, 3.0, 4.0)
+_HAND_SECONDS = (0.0, *[1.0] * 10)
 _SECRETIVE = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
 
 

@@ -1,14 +1,16 @@
-"""Laying a native installation on a machine by hand, as docs/howto/systemd.md tells it."""
+"""Laying a native installation on a machine by hand."""
 
 import hashlib
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 from tests.support.eventually import eventually
 from tests.support.raw_http import Api
 from tests.support.systemd_host import Host
 
+ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "/opt/spinal-cord/releases/0.1.0-test"
 BIN = "/opt/spinal-cord/current/venv/bin"
 TOKENS = {name: f"token-of-{name}-0123456789" for name in ("head", "left-claw", "right-claw")}
@@ -18,7 +20,7 @@ mkdir -p {RELEASE}
 python3 -m venv {RELEASE}/venv
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
 {RELEASE}/venv/bin/pip install -qq --require-hashes -r /checkout/requirements/run.txt
-{RELEASE}/venv/bin/pip install -qq --no-index --no-deps /dist/*.whl
+{RELEASE}/venv/bin/pip install -qq --no-deps /dist/*.whl
 ln -sfnT releases/{RELEASE.rpartition("/")[2]} /opt/spinal-cord/current
 install -d -m 0700 /etc/spinal-cord/secrets
 id claw >/dev/null 2>&1 || useradd --system --user-group --create-home --home-dir /var/lib/claw --shell /bin/bash claw
@@ -26,23 +28,27 @@ cp /checkout/systemd/spinal-* /etc/systemd/system/
 """
 SPINE_ENV = "SPINE_TOKEN_DIGESTS=/etc/spinal-cord/tokens.digests\nREAPER_INTERVAL_MS=200\n"
 LISTEN = "[Socket]\nListenStream=\nListenStream=0.0.0.0:36725\n"
+_TIMES = {"HEARTBEAT": 1, "TICK": 2, "WAIT": 2, "KILL_GRACE": 1, "DRAIN": 2}
+QUICK = "".join(f"CLAW_{name}_SECONDS={seconds}\n" for name, seconds in _TIMES.items())
 POLICY = 'maxRounds = 3\n[[rules]]\nlabel = "accept-*"\naccept = true\n'
+
+
+def digests() -> str:
+    """Return the file of token digests."""
+    return "".join(f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in TOKENS.items())
 
 
 def install(host: Host) -> None:
     """Lay everything, start nothing."""
     host.run(INSTALL, seconds=240)
-    digests = "".join(f"{name} {hashlib.sha256(token.encode()).hexdigest()}\n" for name, token in TOKENS.items())
     address = f"SPINE_BASE_URL=http://{host.address}:36725\n"
-    times = {"HEARTBEAT": 1, "TICK": 2, "WAIT": 2, "KILL_GRACE": 1, "DRAIN": 2}
-    quick = "".join(f"CLAW_{name}_SECONDS={seconds}\n" for name, seconds in times.items())
     host.put(
         {
             "/etc/spinal-cord/spine.env": SPINE_ENV,
-            "/etc/spinal-cord/tokens.digests": digests,
+            "/etc/spinal-cord/tokens.digests": digests(),
             "/etc/spinal-cord/policy.toml": POLICY,
             "/etc/spinal-cord/head.env": address,
-            **{f"/etc/spinal-cord/claw-{name}.env": address + quick for name in ("left-claw", "right-claw")},
+            **{f"/etc/spinal-cord/claw-{name}.env": address + QUICK for name in ("left-claw", "right-claw")},
             "/etc/systemd/system/spinal-spine.socket.d/listen.conf": LISTEN,
         }
     )
@@ -51,10 +57,10 @@ def install(host: Host) -> None:
 
 
 class Calls:
-    """What a head sees of the machine's spine, from outside."""
+    """What a head sees of a machine's spine, from outside."""
 
-    def __init__(self, host: Host) -> None:
-        self._api = Api(36725, TOKENS["head"], host=host.address)
+    def __init__(self, address: str, port: int = 36725) -> None:
+        self._api = Api(port, TOKENS["head"], host=address)
 
     def submit(self, **fields: Any) -> str:
         """Submit a job; return its id."""

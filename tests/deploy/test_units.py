@@ -35,7 +35,7 @@ def host(machine: Host) -> Iterator[Host]:
 def calls(host: Host) -> Iterator[Calls]:
     """A head's calls, an empty ledger, a closed gate; after the test the gate is open."""
     host.run(f"rm -f {LEDGER} {GATE}")
-    made = Calls(host)
+    made = Calls(host.address)
     eventually(made.ready, 20, what="the spine")
     yield made
     host.run(f"touch {GATE}")

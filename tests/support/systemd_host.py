@@ -131,16 +131,25 @@ class Hosts:
         path.write_text("".join(lines))
         return path
 
-    def start(self, name: str, engine: bool = False, read_only: Mapping[str, Path] | None = None) -> Host:
+    def start(
+        self,
+        name: str,
+        engine: bool = False,
+        read_only: Mapping[str, Path] | None = None,
+        shared: Path | None = None,
+    ) -> Host:
         """Start a machine and wait until it is up.
 
-        With `engine` it may use the engine that it runs on; `read_only` maps paths of its own to folders of this one.
+        With `engine` it may use the engine that it runs on. `read_only` maps paths of its own to folders of this one;
+        `shared` is a folder that both have under one path, so that the engine finds there what the machine names.
         """
         if self._network is None:
             self._network = self._make_network()
         address = f"{self._prefix}.{11 + len(self.machines)}"
         volumes = {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}}
         volumes |= {str(path): {"bind": place, "mode": "ro"} for place, path in (read_only or {}).items()}
+        if shared is not None:
+            volumes[str(shared)] = {"bind": str(shared), "mode": "rw"}
         if engine:
             client = shutil.which("docker")
             assert client is not None, "the engine has a client"

@@ -1,0 +1,183 @@
+"""The units of container mode, on a machine that has been handed the engine: the same promises, save the hand-over."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from tests.deploy import native
+from tests.deploy.native import TOKENS, Calls
+from tests.support.engine import labels
+from tests.support.eventually import eventually
+from tests.support.spine_process import free_port
+from tests.support.stack import build_images
+from tests.support.systemd_host import Host, Hosts
+
+from claw.settings import SETTINGS as CLAW_SETTINGS
+from head.settings import SETTINGS as HEAD_SETTINGS
+from spine.settings import SETTINGS as SPINE_SETTINGS
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]  # the first one builds the images
+
+UNITS = Path(__file__).resolve().parents[2] / "systemd" / "container"
+SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
+# On the test's machine the engine is not a service.
+DOCKER = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
+
+
+class Containers:
+    """The machine, and its containers on the engine."""
+
+    def __init__(self, host: Host, calls: Calls, client: docker.DockerClient, prefix: str) -> None:
+        self.host, self.calls, self._client, self._prefix = host, calls, client, prefix
+
+    def id(self, name: str) -> str:
+        """Return the id of a container that runs, else nothing."""
+        found = self._client.containers.list(filters={"name": f"^{self._prefix}-{name}$"})
+        return str(found[0].id) if found else ""
+
+    def until_another(self, name: str, before: str) -> str:
+        """Wait until another container of this name runs."""
+        return eventually(lambda: (found := self.id(name)) != before and found, 60, every=0.2, what=f"{name} anew")
+
+
+@pytest.fixture(scope="module")
+def containers(
+    hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Containers]:
+    shared, prefix, port = tmp_path_factory.mktemp("shared"), f"spine-test-{os.getpid()}", free_port()
+    tag = build_images(engine)
+    host = hosts.start("container-mode", engine=True, shared=shared, read_only={"/checkout": native.ROOT})
+    network = host.container.attrs["HostConfig"]["NetworkMode"]
+    owner = " ".join(f"--label={name}={value}" for name, value in labels().items())
+    host.run(f"ln -s {shared}/etc /etc/spinal-cord && mkdir -p {shared}/etc/secrets && chmod 700 {shared}/etc/secrets")
+    address = f"SPINE_BASE_URL=http://{prefix}-spine:36725\n"
+    host.put(
+        {
+            "/etc/systemd/system/docker.service": DOCKER,
+            f"{shared}/etc/spine.env": native.SPINE_ENV,
+            f"{shared}/etc/tokens.digests": native.digests(),
+            f"{shared}/etc/policy.toml": native.POLICY,
+            f"{shared}/etc/head.env": address,
+            f"{shared}/etc/claw-left-claw.env": address + native.QUICK,
+            f"{shared}/etc/images.env": (
+                "".join(f"{role.upper()}_IMAGE=spinal-cord/{role}:{tag}\n" for role in ("spine", "claw", "head"))
+                + f"SPINAL_VAR={shared}/var\nSPINAL_ETC={shared}/etc\nSPINAL_RUN={shared}/run\nSPINAL_PREFIX={prefix}\n"
+                + f'SPINE_DOCKER_ARGS="--publish=127.0.0.1:{port}:36725 --network={network} {owner}"\n'
+                + f'CLAW_DOCKER_ARGS="--network={network} {owner}"\nHEAD_DOCKER_ARGS="--network={network} {owner}"\n'
+            ),
+        }
+    )
+    host.put({f"{shared}/etc/secrets/{name}.token": f"{token}\n" for name, token in TOKENS.items()}, mode=0o600)
+    host.run("cp /checkout/systemd/container/*.service /checkout/systemd/container/*.timer /etc/systemd/system/")
+    host.run(f"systemctl daemon-reload && systemctl start {SPINE} {HEAD} {LEFT}")
+    calls = Calls("127.0.0.1", port)
+    eventually(calls.ready, 60, every=0.2, what="the spine")
+    yield Containers(host, calls, engine, prefix)
+    host.run(f"systemctl stop {SPINE} {HEAD} {LEFT}", seconds=120)
+
+
+def words(unit: str) -> list[str]:
+    text = (UNITS / unit).read_text().replace("\\\n", " ")
+    return shlex.split(next(line for line in text.splitlines() if line.startswith("ExecStart=")))
+
+
+@pytest.mark.parametrize(
+    ("unit", "settings", "own"),
+    [
+        # What the image sets itself, and tokens: a spine has the digests only.
+        ("spinal-spine.service", SPINE_SETTINGS, {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH"}),
+        ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", "SPINE_TOKEN"}),
+        ("spinal-claw@.service", CLAW_SETTINGS, {"CLAW_STATE_DIR", "CLAW_WORK_DIR", "SPINE_TOKEN"}),
+    ],
+)
+def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, str], ...], own: set[str]) -> None:
+    said = words(unit)
+    passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
+    tokens = {name for name, *_ in settings if unit.startswith("spinal-spine") and name.endswith(("_TOKEN", "_TOKENS"))}
+    kill_points = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
+    assert passed == {name for name, *_ in settings} - own - tokens - kill_points
+
+
+@pytest.mark.parametrize("unit", ["spinal-spine.service", "spinal-head.service", "spinal-claw@.service"])
+def test_containers_are_as_shut_in_as_those_of_compose(unit: str) -> None:
+    said = " ".join(words(unit))
+    for flag in (
+        "--rm",
+        "--init",
+        "--read-only",
+        "--cap-drop ALL",
+        "--security-opt no-new-privileges:true",
+        "--pull never",
+        "--memory ",
+        "--pids-limit ",
+    ):
+        assert flag in said, flag
+
+
+def test_every_key_of_the_units_is_known(containers: Containers) -> None:
+    host = containers.host
+    host.run("ln -s spinal-claw@.service /etc/systemd/system/spinal-claw@x.service")
+    units = "spinal-spine.service spinal-head.service spinal-claw@x.service spinal-health.service spinal-health.timer"
+    try:
+        assert host.run(f"cd /etc/systemd/system && systemd-analyze verify --recursive-errors=one {units}").text == ""
+    finally:
+        host.run("rm /etc/systemd/system/spinal-claw@x.service")
+
+
+def test_a_job_is_done_and_reviewed_and_no_container_has_what_is_not_its_own(containers: Containers) -> None:
+    calls, host = containers.calls, containers.host
+    job_id = calls.submit(target="left-claw", spec={"run": "id -u; env"}, needsReview=True, label="accept-me")
+    calls.until(job_id, "done", seconds=60)
+    eventually(lambda: (calls.job(job_id)["review"] or {}).get("state") == "accepted", 30, what="the head's review")
+    own = {"spine": "", "head": TOKENS["head"], "claw-left-claw": TOKENS["left-claw"]}
+    for name, token in own.items():
+        look = "cat /proc/[0-9]*/environ; cat /run/secrets/token /etc/spinal-cord/secrets/* /etc/spinal-cord/*"
+        said = host.run(f"docker exec {containers.id(name)} sh -c {shlex.quote(look)} 2>/dev/null", check=False).text
+        assert [found for found in TOKENS.values() if found in said] == [token] * bool(token), name
+
+
+def test_a_client_that_is_killed_is_started_again_with_a_fresh_container(containers: Containers) -> None:
+    before = containers.id("spine")
+    job_id = containers.calls.submit(spec="kept", target="right-claw")
+    containers.host.run(f"kill -9 {containers.host.main_pid(SPINE)}")
+    containers.until_another("spine", before)
+    eventually(containers.calls.ready, 60, every=0.2, what="the spine")
+    assert containers.calls.job(job_id)["status"] == "queued"
+
+
+def test_one_that_hangs_is_restarted(containers: Containers) -> None:
+    host, before = containers.host, containers.id("head")
+    # It cannot hear that it is to stop: no need to wait for that as long as the unit does.
+    impatient = "[Service]\nExecStop=\nExecStop=/usr/bin/docker stop --time 1 ${SPINAL_PREFIX}-head\n"
+    host.put({f"/etc/systemd/system/{HEAD}.d/impatient.conf": impatient})
+    host.run("systemctl daemon-reload")
+    # Docker's init is the first process of the container, the head its child.
+    host.run(f"docker exec {before} sh -c 'kill -STOP $(cut -d\" \" -f1 /proc/1/task/1/children)'")
+    health = f"docker inspect --format '{{{{.State.Health.Status}}}}' {before}"
+    eventually(lambda: host.run(health).text.strip() == "unhealthy", 90, every=0.5, what="a bad health")
+    host.run("systemctl start spinal-health.service")
+    containers.until_another("head", before)
+    host.run(f"rm -r /etc/systemd/system/{HEAD}.d; systemctl daemon-reload")
+
+
+def test_settings_that_cannot_be_used_end_in_a_failed_unit(containers: Containers) -> None:
+    host = containers.host
+    file = "/etc/spinal-cord/head.env"
+    host.run(f"cp -p {file} {file}.kept; echo SPINE_BASE_URL=nowhere >> {file}")
+    host.run(f"systemctl restart {HEAD}", check=False)
+    eventually(
+        lambda: host.unit(HEAD, "ActiveState", "ExecMainStatus") == {"ActiveState": "failed", "ExecMainStatus": "78"},
+        30,
+    )
+    host.run(f"mv {file}.kept {file}; systemctl reset-failed; systemctl start {HEAD}")
+
+
+def test_a_claw_that_is_stopped_gives_its_job_back(containers: Containers) -> None:
+    job_id = containers.calls.submit(target="left-claw", spec={"run": "sleep 60"})
+    containers.calls.until(job_id, "running", seconds=60)
+    containers.host.run(f"systemctl stop {LEFT}", seconds=100)
+    job = containers.calls.job(job_id)
+    assert (job["status"], job["attempts"]) == ("queued", 0)
