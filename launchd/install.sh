@@ -1,6 +1,6 @@
 #!/bin/sh
 # install.sh claw|claw-tick|head: make launchd run it as an agent of this user. The programs, settings and token must be there
-# (../install.sh lays them, and calls this). Run again after a change: it takes the place of what was there.
+# already. Run again after a change: it takes the place of what was there.
 #   --prefix DIR   where current/venv and current/launchd are   (~/.local/share/spinal-cord)
 #   --config DIR   where claw.env, head.env are                 (~/.config/spinal-cord)
 #   --state DIR    folders of the services                      (~/.local/state/spinal-cord)
