@@ -28,7 +28,6 @@ from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
-from spine.queue.access import Principal
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
@@ -70,17 +69,13 @@ class Server:
         )
         digests = None
         if settings.token_digests is not None:
-            digests = DigestsFile(settings.token_digests, self._list_tokens)
+            digests = DigestsFile(settings.token_digests, self.core.list_tokens)
             digests.turn()
         self.store.read(self.core.auth.load).result(timeout=30)
-        rules.targets.update(self.core.auth.names())
+        self.core.name_targets()
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests)
-
-    def _list_tokens(self, principals: dict[str, Principal]) -> None:
-        self.core.auth.list_anew(principals)
-        self.core.rules.targets.update(self.core.auth.names())
 
     # --- middleware (Falcon calls these by name) ---------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """Feeding the service manager's watchdog: only while all that a call needs goes on, the writer among it."""
 
 import asyncio
-from pathlib import Path
 
 from contract.errors import SpineError
+from contract.procfs import stat_fields
 from contract.sdnotify import Notifier
 from spine.store.engine import Engine
 
@@ -31,10 +31,5 @@ class Watchdog:
 
 def goes_on(pid: int) -> bool:
     """Tell whether a process is there and not stopped. Where that cannot be known, it is taken for granted."""
-    try:
-        # "pid (name) state …", and a name may hold anything, also a parenthesis
-        return Path("/proc", str(pid), "stat").read_text("ascii", "replace").rpartition(")")[2].split()[0] not in "TtZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return not Path("/proc/self/stat").exists()
-    except (OSError, IndexError):
-        return True
+    fields = stat_fields(pid)
+    return fields is None or (bool(fields) and fields[0] not in "TtZX")

@@ -8,10 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from contract.procfs import stat_fields
+
 
 def start_mark(pid: int) -> str | None:
     """Return a text that only this very process has (boot, start time); None when there is none or it is a zombie."""
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     if fields is not None:
         if not fields or fields[0] in ("Z", "X"):
             return None
@@ -61,7 +63,7 @@ def hidden_by(mountinfo: str, groups: set[int]) -> bool:
 
 def stopped(pid: int) -> bool:
     """Tell whether the process is frozen (SIGSTOP); always False where /proc is missing."""
-    fields = _stat(pid)
+    fields = stat_fields(pid)
     return bool(fields) and fields is not None and fields[0] in ("T", "t")
 
 
@@ -121,14 +123,6 @@ def kill_marked(names: dict[str, str], seconds: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Return the fields of /proc/<pid>/stat after the name; [] for no such process, None where /proc is missing."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    except OSError:
-        return [] if Path("/proc/self/stat").exists() else None
 
 
 def _pidfd(pid: int) -> int | None:

@@ -13,7 +13,7 @@ from spine.api import body, problems
 from spine.api.auth import Auth
 from spine.api.metrics import Metrics
 from spine.blobs.disk import DiskBlobs
-from spine.queue.access import Caller
+from spine.queue.access import Caller, Principal
 from spine.queue.once import Answer, Key, key_of, once
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub, Waiter
@@ -50,6 +50,15 @@ class Core:
     async def reload_tokens(self) -> None:
         """Read machines' tokens again, after a change."""
         await self.read(self.auth.load)
+        self.name_targets()
+
+    def list_tokens(self, principals: dict[str, Principal]) -> None:
+        """Take what the file of digests says now. From any thread."""
+        self.auth.list_anew(principals)
+        self.name_targets()
+
+    def name_targets(self) -> None:
+        """Let jobs be for every claw that has a token."""
         self.rules.targets.update(self.auth.names())
 
     async def body(self, req: falcon.asgi.Request) -> bytes:
