@@ -1,19 +1,17 @@
 """Real processes on loopback for every test: a spine that may be killed, machines with claws, a ledger, a remote."""
 
-import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.support import eventually
 from tests.support.claw_process import Machine
-from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.client import SpineClient
-from contract.errors import SpineError
 from contract.retry import ONCE
 from contract.wire import Job
 
@@ -97,18 +95,4 @@ def remote(tmp_path: Path) -> Remote:
 def until_status(head: SpineClient) -> Callable[..., Job]:
     """Wait until a job has one of some statuses; a server that is away meanwhile is waited for."""
 
-    def until(job_id: str, *statuses: str, seconds: float = 30.0) -> Job:
-        seen: list[Any] = [None]
-
-        def look() -> Job | None:
-            with contextlib.suppress(SpineError):
-                seen[0] = job = head.job(job_id)
-                return job if job.status in statuses else None
-            return None
-
-        try:
-            return eventually(look, seconds, every=0.05, what=f"{job_id} {' or '.join(statuses)}")
-        except AssertionError as e:
-            raise AssertionError(f"{e}\nthe job: {seen[0]}") from None
-
-    return until
+    return partial(eventually.until_status, head)

@@ -3,10 +3,10 @@
 import shutil
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 from tests.bench.load import Clients, Connection, Round
+from tests.support.eventually import eventually
 from tests.support.spine_process import free_port
 
 MISSING = "beanstalkd is not installed: `apt-get install beanstalkd` (as root on Debian)"
@@ -39,14 +39,15 @@ class Beanstalk:
         self._process = subprocess.Popen(
             ["beanstalkd", "-l", "127.0.0.1", "-p", str(self.port), "-b", str(folder), "-f", "0"]
         )
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        self.close()
-        raise RuntimeError("beanstalkd did not listen within 10 s")
+        try:
+            eventually(self._listens, 10, what="beanstalkd")
+        except AssertionError:
+            self.close()
+            raise
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def close(self) -> None:
         """Stop it."""

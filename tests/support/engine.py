@@ -1,6 +1,7 @@
 """What tests leave on a Docker Engine: all of it labelled with its session, and swept once that session is gone."""
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ LABEL = "spine.test"
 OWNER = "spine.test.pid"
 # A pid is soon given to another process.
 START = "spine.test.start"
+# Reserved for tests of networks, so that no real one is hidden.
+NETS = [f"198.18.{n}" for n in range(1, 255)]
 
 
 def labels() -> dict[str, str]:
@@ -47,6 +50,19 @@ def sweep(client: docker.DockerClient) -> None:
         if _abandoned(volume.attrs["Labels"]):
             with contextlib.suppress(APIError):
                 volume.remove(force=True)
+
+
+def free_net(client: docker.DockerClient) -> str:
+    """Return the first three numbers of a /24 that no network of this engine uses, another one for each process."""
+    taken = []
+    for network in client.networks.list():
+        for config in (network.attrs["IPAM"] or {}).get("Config") or []:
+            taken.append(ipaddress.ip_network(config["Subnet"]))
+    start = os.getpid() % len(NETS)
+    for net in NETS[start:] + NETS[:start]:
+        if not any(ipaddress.ip_network(f"{net}.0/24").overlaps(other) for other in taken):
+            return net
+    raise AssertionError("no free network is left")
 
 
 def _abandoned(found: Mapping[str, str]) -> bool:

@@ -1,9 +1,13 @@
 """Holding what a spine says of jobs against what the world shows: the strict count of a round under kills."""
 
+import contextlib
+import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 
 from contract.client import SpineClient
@@ -11,6 +15,8 @@ from contract.wire import Job
 
 PHASES = ("first", "last")
 ENDED = ("done", "failed", "dead")
+DONE_SECONDS = 90.0
+REACH_SECONDS = 20.0
 
 
 @dataclass
@@ -48,6 +54,40 @@ def submit(head: SpineClient, ledger: Ledger, repo: str, jobs: int, first_for: s
 
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(one, range(jobs)))
+
+
+def let_begin(ledger: Ledger, chance: random.Random) -> None:
+    """Let some of the work begin, and then a little time pass, so that a blow comes at no particular moment."""
+    before, more = len(ledger.entries()), chance.randint(1, 4)
+    with contextlib.suppress(AssertionError):
+        eventually(lambda: len(ledger.entries()) >= before + more, REACH_SECONDS)
+    time.sleep(chance.uniform(0.0, 0.4))
+
+
+def passed_on(head: SpineClient, job_id: str, fence: int) -> bool:
+    """Tell whether a job has gone from the holder of this fence."""
+    job = head.job(job_id)
+    return job.fence > fence or job.status != "running"
+
+
+def await_ends(head: SpineClient, ids: Iterable[str], at_rest: Callable[[], bool], count: Count) -> list[Job]:
+    """Wait until every job has ended, and then until nobody holds one; note in `stuck` the jobs that do not end.
+
+    `head` asks until it is answered.
+    """
+    open_ = list(ids)
+
+    def ended() -> bool:
+        while open_ and head.job(open_[-1]).status in ENDED:
+            open_.pop()
+        return not open_
+
+    with contextlib.suppress(AssertionError):
+        eventually(ended, DONE_SECONDS, every=0.1)
+        eventually(at_rest, DONE_SECONDS, every=0.1)
+    jobs = [head.job(job_id) for job_id in ids]
+    count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ENDED]
+    return jobs
 
 
 def examine(

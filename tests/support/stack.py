@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import ipaddress
 import json
 import os
 import shutil
@@ -20,12 +19,11 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
-from tests.support.engine import OWNER, START, labels
-from tests.support.eventually import eventually
+from tests.support.engine import OWNER, START, free_net, labels
+from tests.support.eventually import eventually, until_status
 from tests.support.ledger import Ledger
 from tests.support.spine_process import FAULTS, REPO, free_port
 
-from contract.errors import SpineError
 from contract.head_client import HeadClient
 from contract.retry import ONCE, RetryPolicy
 from contract.wire import Job
@@ -35,8 +33,6 @@ CLAWS = ("left-claw", "right-claw")
 ROLES = ("head", "left-claw", "right-claw")
 HOSTS = {"spine": 10, "head": 11, "left-claw": 12, "right-claw": 13}
 OVERLAY = REPO / "tests" / "e2e" / "compose.test.yaml"
-# Reserved for tests of networks, so that no real one is hidden.
-NETS = [f"198.18.{n}" for n in range(1, 255)]
 LEASE_SECONDS = 6
 # An attempt ends soon, but no outage that a test makes without meaning to ends a lease.
 QUICK = {
@@ -92,7 +88,7 @@ class Stack:
         self.client, self.folder, self.image_tag = client, folder / "compose", image_tag
         self.project = f"spine-test-{os.getpid()}-{folder.name}".lower()
         self.port = free_port()
-        self.net = _free_net(client)
+        self.net = free_net(client)
         ledger = folder / "ledger"
         ledger.mkdir(parents=True)
         ledger.chmod(0o777)  # jobs run as the claw's user
@@ -208,18 +204,7 @@ class Stack:
 
     def until_status(self, job_id: str, *statuses: str, seconds: float = 30.0) -> Job:
         """Wait until a job has one of some statuses; a spine that is away meanwhile is waited for."""
-        seen: list[Job | None] = [None]
-
-        def look() -> Job | None:
-            with contextlib.suppress(SpineError):
-                seen[0] = job = self.head.job(job_id)
-                return job if job.status in statuses else None
-            return None
-
-        try:
-            return eventually(look, seconds, every=0.05, what=f"{job_id} {' or '.join(statuses)}")
-        except AssertionError as e:
-            raise AssertionError(f"{e}\nthe job: {seen[0]}") from None
+        return until_status(self.head, job_id, *statuses, seconds=seconds)
 
     def logs(self, service: str) -> str:
         """Return all that the container of a service has written."""
@@ -315,19 +300,6 @@ class Stack:
 def _environ() -> dict[str, str]:
     """Return what commands need to find the engine, and nothing that would win over the project's .env."""
     return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
-
-
-def _free_net(client: docker.DockerClient) -> str:
-    """Return the first three numbers of a /24 that no network of this engine uses, another one for each process."""
-    taken = []
-    for network in client.networks.list():
-        for config in (network.attrs["IPAM"] or {}).get("Config") or []:
-            taken.append(ipaddress.ip_network(config["Subnet"]))
-    start = os.getpid() % len(NETS)
-    for net in NETS[start:] + NETS[:start]:
-        if not any(ipaddress.ip_network(f"{net}.0/24").overlaps(other) for other in taken):
-            return net
-    raise AssertionError("no free network is left")
 
 
 def build_images(client: docker.DockerClient) -> str:

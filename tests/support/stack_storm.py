@@ -14,10 +14,9 @@ from contextlib import contextmanager
 
 from docker.errors import APIError
 from tests.support.eventually import eventually
-from tests.support.reckoning import ENDED, Count, examine, submit
+from tests.support.reckoning import REACH_SECONDS, Count, await_ends, examine, let_begin, passed_on, submit
 from tests.support.stack import CLAWS, LEASE_SECONDS, MAIN, SERVICES, Stack
 
-from contract.errors import SpineError
 from contract.wire import Job
 
 BLOWS = (
@@ -33,8 +32,6 @@ BLOWS = (
 JOBS = 9
 SUBMITTERS = 4
 SUBMITS_MOST = 200  # of each
-DONE_SECONDS = 90.0
-REACH_SECONDS = 20.0
 UP_SECONDS = 60.0
 REMOTE = "/ledger/app.git"
 MAKE_REMOTE = f"""set -e
@@ -72,7 +69,7 @@ class StackStorm:
         label = f"kept-{self._rounds}"
         with self._submitting(label) as acknowledged:
             ids = submit(self.stack.stubborn, self.stack.ledger, REMOTE, jobs, victim)
-            self._moment()
+            let_begin(self.stack.ledger, self.random)
             count.reached = self._strike(blow, victim)
             eventually(self.stack.serving, UP_SECONDS, every=0.1, what="the spine after a blow")
         count.jobs = jobs + len(acknowledged)
@@ -123,17 +120,7 @@ class StackStorm:
 
     def _settle(self, ids: list[str], count: Count) -> list[Job]:
         """Wait until every job has ended and nobody holds one; note what does not come to that."""
-
-        def ended() -> bool:
-            with contextlib.suppress(SpineError):
-                return all(self.stack.head.job(job_id).status in ENDED for job_id in ids)
-            return False
-
-        with contextlib.suppress(AssertionError):
-            eventually(ended, DONE_SECONDS, every=0.1)
-            eventually(lambda: not any(map(self._held, CLAWS)), DONE_SECONDS, every=0.2)
-        jobs = [self.stack.stubborn.job(job_id) for job_id in ids]
-        count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ENDED]
+        jobs = await_ends(self.stack.stubborn, ids, lambda: not any(map(self._held, CLAWS)), count)
         count.stuck += [f"{claw} holds {held}" for claw in CLAWS if (held := self._held(claw))]
         for service in SERVICES:
             state = self.stack.container(service).attrs["State"]
@@ -217,20 +204,9 @@ class StackStorm:
             return False
         self.stack.cut(victim)
         try:
-            eventually(lambda: self._passed_on(job), 4 * LEASE_SECONDS, every=0.1)
+            eventually(lambda: passed_on(self.stack.stubborn, job.id, job.fence), 4 * LEASE_SECONDS, every=0.1)
         except AssertionError:
             return False
         finally:
             self.stack.join(victim)
         return True
-
-    def _passed_on(self, job: Job) -> bool:
-        now = self.stack.stubborn.job(job.id)
-        return now.fence > job.fence or now.status != "running"
-
-    def _moment(self) -> None:
-        """Let some of the work begin, and then a little time pass."""
-        before, more = len(self.stack.ledger.entries()), self.random.randint(1, 4)
-        with contextlib.suppress(AssertionError):
-            eventually(lambda: len(self.stack.ledger.entries()) >= before + more, REACH_SECONDS)
-        time.sleep(self.random.uniform(0.0, 0.4))

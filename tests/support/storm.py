@@ -17,12 +17,11 @@ from pathlib import Path
 from tests.support.claw_process import Machine, processes_of_job
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
-from tests.support.reckoning import ENDED, Count, examine, submit
+from tests.support.reckoning import REACH_SECONDS, Count, await_ends, examine, let_begin, passed_on, submit
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.client import SpineClient
-from contract.errors import SpineError
 from contract.retry import ONCE, RetryPolicy
 from contract.wire import Job
 
@@ -46,8 +45,6 @@ BLOWS = (*SPINE_BLOWS, *CLAW_BLOWS, STOPPED)
 
 # Long enough that an outage of a second or two costs no lease on a slow machine; short enough to wait for.
 LEASE_SECONDS = 6
-DONE_SECONDS = 90.0
-REACH_SECONDS = 20.0
 STUBBORN = RetryPolicy(attempts=40, base_seconds=0.1, cap_seconds=1.0, total_seconds=60.0)
 
 
@@ -86,20 +83,7 @@ class Storm:
 
     def settle(self, ids: list[str], count: Count) -> list[Job]:
         """Wait until every job has ended and nobody holds one; note what does not come to that."""
-
-        open_ = list(ids)
-
-        def ended() -> bool:
-            with contextlib.suppress(SpineError):
-                while open_ and self.head.job(open_[-1]).status in ENDED:
-                    open_.pop()
-            return not open_
-
-        with contextlib.suppress(AssertionError):
-            eventually(ended, DONE_SECONDS, every=0.1)
-            eventually(lambda: all(machine.at_rest() for machine in self.machines), DONE_SECONDS, every=0.05)
-        jobs = [self._stubborn.job(job_id) for job_id in ids]
-        count.stuck += [f"{job.id} is {job.status}" for job in jobs if job.status not in ENDED]
+        jobs = await_ends(self._stubborn, ids, lambda: all(machine.at_rest() for machine in self.machines), count)
         count.stuck += [f"{machine.name} holds {machine.held()}" for machine in self.machines if not machine.at_rest()]
         count.stuck += [f"{job_id} left {left}" for job_id in ids if (left := processes_of_job(job_id))]
         return jobs
@@ -157,7 +141,7 @@ class Storm:
             victim.crash()
             victim.run()
         else:
-            self._moment()
+            let_begin(self.ledger, self.random)
             count.reached = True
             if blow.startswith("spine"):
                 self.spine.kill9()
@@ -187,7 +171,7 @@ class Storm:
         try:
             if not job_id:
                 return False
-            eventually(lambda: self._passed_on(job_id, fence), 4 * LEASE_SECONDS, every=0.1)
+            eventually(lambda: passed_on(self._stubborn, job_id, fence), 4 * LEASE_SECONDS, every=0.1)
         except AssertionError:
             return False
         finally:
@@ -196,22 +180,11 @@ class Storm:
                     os.kill(pid, signal.SIGCONT)
         return True
 
-    def _passed_on(self, job_id: str, fence: int) -> bool:
-        job = self._stubborn.job(job_id)
-        return job.fence > fence or job.status != "running"
-
     def _spine_reached(self, point: str) -> bool:
         with contextlib.suppress(Exception):
             self.spine.await_point(point, REACH_SECONDS)
             return True
         return False
-
-    def _moment(self) -> None:
-        """Let some of the work begin, and then a little time pass."""
-        before, more = len(self.ledger.entries()), self.random.randint(1, 4)
-        with contextlib.suppress(AssertionError):
-            eventually(lambda: len(self.ledger.entries()) >= before + more, REACH_SECONDS)
-        time.sleep(self.random.uniform(0.0, 0.4))
 
 
 @dataclass

@@ -3,7 +3,6 @@
 `Hosts` is one network with machines in it.
 """
 
-import contextlib
 import hashlib
 import io
 import os
@@ -19,7 +18,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import labels
+from tests.support.engine import free_net, labels
 from tests.support.eventually import eventually
 
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
@@ -197,17 +196,11 @@ class Hosts:
             self._network.remove()
 
     def _make_network(self) -> Network:
-        """Make a network whose addresses nobody else uses: several sessions may share an engine."""
-        for n in range(256):
-            third = (os.getpid() + n) % 256
-            pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"172.28.{third}.0/24")])
-            with contextlib.suppress(docker.errors.APIError):
-                made = self._client.networks.create(
-                    f"spine-test-{os.getpid()}", driver="bridge", ipam=pool, labels=self._labels
-                )
-                self._prefix = f"172.28.{third}"
-                return made
-        raise AssertionError("no address range is free for the machines")
+        self._prefix = free_net(self._client)
+        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{self._prefix}.0/24")])
+        return self._client.networks.create(
+            f"spine-test-{os.getpid()}", driver="bridge", ipam=pool, labels=self._labels
+        )
 
 
 def image(client: docker.DockerClient) -> str:

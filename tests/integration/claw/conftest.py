@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.eventually import eventually
 
 from contract.errors import SpineError
 from contract.head_client import HeadClient
@@ -28,13 +28,7 @@ LEASE_SECONDS = 6
 
 def until(look: Callable[[], Any], seconds: float = 15.0, every: float = 0.02) -> Any:
     """Return what `look` answers as soon as that is true; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, f"not seen within {seconds} s"
-        time.sleep(every)
+    return eventually(look, seconds, every)
 
 
 def base_env(**more: str) -> dict[str, str]:
