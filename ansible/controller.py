@@ -29,6 +29,7 @@ PLATFORMS = {
     "darwin-arm64": ["macosx_12_0_arm64"],
     "darwin-x86_64": ["macosx_12_0_x86_64"],
 }
+PLAYBOOKS = ("site", "rollback", "rotate", "uninstall")
 PYTHONS = ("3.11", "3.12", "3.13")
 SOURCES = ("LICENSE", "README.md", "launchd", "pyproject.toml", "services", "systemd")
 LOCKS = ("build.txt", "claw.txt", "head.txt", "spine.txt")
@@ -49,7 +50,7 @@ def main() -> int:
     release.add_argument("--python", action="append", choices=PYTHONS, help="all of them without it")
     play = commands.add_parser("play", help="run a playbook; no other may run meanwhile")
     play.add_argument("--inventory", type=Path, required=True)
-    play.add_argument("playbook", choices=sorted(path.stem for path in HERE.glob("*.yml")))
+    play.add_argument("playbook", choices=PLAYBOOKS)
     play.add_argument("rest", nargs=argparse.REMAINDER, metavar="…", help="handed to ansible-playbook")
     doctor = commands.add_parser("doctor", help="ask every machine how it does; exit 1 when something is wrong")
     doctor.add_argument("--inventory", type=Path, required=True)
@@ -58,8 +59,7 @@ def main() -> int:
     if given.command == "doctor":
         return examine(given.inventory, given.json)
     if given.command == "release":
-        build(given.platform or list(PLATFORMS), given.python or list(PYTHONS))
-        print(name())
+        print(build(given.platform or list(PLATFORMS), given.python or list(PYTHONS)))
         return 0
     return run(given.playbook, given.inventory, given.rest)
 
@@ -87,8 +87,8 @@ def files() -> Iterator[Path]:
     yield from (ROOT / "requirements" / lock for lock in LOCKS)
 
 
-def build(platforms: list[str], pythons: list[str]) -> None:
-    """Make the files of this release that are not there yet."""
+def build(platforms: list[str], pythons: list[str]) -> str:
+    """Make the files of this release that are not there yet; return its name."""
     release = name()
     RELEASES.mkdir(parents=True, exist_ok=True)
     for platform in platforms:
@@ -105,6 +105,7 @@ def build(platforms: list[str], pythons: list[str]) -> None:
         fresh.symlink_to(path.name)
         fresh.replace(link)
     forget(release)
+    return release
 
 
 def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
