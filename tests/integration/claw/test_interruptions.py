@@ -173,7 +173,7 @@ def test_a_job_ended_by_the_head_is_killed_with_all_it_started(claw: Claw, scene
     job_id = claw.submit(scene.spec() | spec)
     claw.start()
     scene.begun()
-    assert len(until(lambda: running_of(job_id))) >= 3
+    until(lambda: len(running_of(job_id)) >= 3)
     claw.spine.head.fail(job_id, None, "not wanted", requeue=False)  # type: ignore[arg-type]
     until(lambda: not running_of(job_id))
     until(lambda: not (claw.held() or {}).get("jobId"))
