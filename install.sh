@@ -1,0 +1,69 @@
+#!/bin/sh
+# One host, without Ansible. From a checkout:
+#   ./install.sh spine                                    the server, with a token for head, left-claw and right-claw
+#   ./install.sh claw --name NAME --token-file FILE       a worker (--tick: once a minute, not resident)
+#   ./install.sh head --token-file FILE                   the review loop, and spine-head
+#   ./install.sh remove spine|claw|head|all               stop it and take it off; settings, tokens and data stay
+# Options: --url URL (where the spine is), --claw NAME (spine: a token for a further claw; may come again),
+#          --no-start (lay everything, start nothing).
+# As root where systemd runs: units, as in systemd/. As any other user, also in WSL and containers: in that user's home, with a
+# start script and a line for crontab; on a Mac as launchd agents. Run again it upgrades; a running job goes on.
+# PYTHON names another Python. Without a registry: PIP_NO_INDEX=1 PIP_FIND_LINKS=folder-of-wheels.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/install/lay.sh"
+. "$here/install/tokens.sh"
+. "$here/install/run.sh"
+
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$here/install.sh" >&2; exit 2; }
+
+verb=install role=${1:-} name='' url='' token_file='' tick='' start=yes claws=''
+[ $# -gt 0 ] && shift
+if [ "$role" = remove ]; then
+  verb=remove role=${1:-}
+  [ $# -gt 0 ] && shift
+fi
+while [ $# -gt 0 ]; do
+  case $1 in
+    --tick) tick=yes && shift && continue ;;
+    --no-start) start='' && shift && continue ;;
+    --name | --url | --token-file | --claw) [ $# -ge 2 ] || usage ;;
+    *) usage ;;
+  esac
+  case $1 in
+    --name) name=$2 ;;
+    --url) url=$2 ;;
+    --token-file) token_file=$2 ;;
+    --claw) claws="$claws $2" ;;
+  esac
+  shift 2
+done
+case $verb-$role in
+  install-spine | install-claw | install-head | remove-spine | remove-claw | remove-head | remove-all) ;;
+  *) usage ;;
+esac
+
+choose_places # sets mode, prefix, config, state
+[ -n "$name" ] || [ "$role" != claw ] || name=$(uname -n | cut -d. -f1 | tr A-Z a-z)
+for one in $name $claws; do
+  case $one in
+    *[!a-z0-9._-]* | [!a-z0-9]* | head | any | viewer) die "$one cannot be a claw's name: a-z, 0-9, dot, hyphen, underscore" ;;
+  esac
+done
+
+if [ "$verb" = remove ]; then
+  take_off "$role"
+  exit 0
+fi
+find_python
+enough_room
+lay_release "$role"
+lay_settings "$role"
+case $role in
+  spine) make_tokens head left-claw right-claw $claws ;;
+  claw) take_token "$name" ;;
+  head) take_token head ;;
+esac
+check_settings "$role"
+switch_release
+run_it "$role"
