@@ -46,20 +46,25 @@ lay_release() {
   (
     umask 022
     mkdir -p "$folder"
-    rm -rf "$folder/source" "$folder/systemd" "$folder/launchd"
-    cp -R "$here/systemd" "$here/launchd" "$folder/"
-    [ -x "$folder/venv/bin/pip" ] || { rm -rf "$folder/venv" && "$python" -m venv "$folder/venv"; }
-    pip="$folder/venv/bin/pip --disable-pip-version-check -qq"
-    PIP_ROOT_USER_ACTION=ignore && export PIP_ROOT_USER_ACTION
-    $pip install --require-hashes -r "$here/requirements/$1.txt"
-    $pip install --require-hashes -r "$here/requirements/build.txt"
-    # From a copy: setuptools leaves things behind where it builds.
-    mkdir "$folder/source"
-    (cd "$here" && tar -cf - pyproject.toml README.md LICENSE services) | tar -xf - -C "$folder/source"
-    $pip install --no-deps --no-index --no-build-isolation --force-reinstall "$folder/source"
-    $pip uninstall --yes setuptools
-    rm -rf "$folder/source"
-    : >"$folder/.complete-$1"
+    cd "$folder"
+    [ -x venv/bin/pip ] || { rm -rf venv && "$python" -m venv venv; }
+    pip() { "$folder/venv/bin/pip" --disable-pip-version-check -qq "$@"; }
+    export PIP_ROOT_USER_ACTION=ignore
+    if [ ! -e .complete-project ]; then
+      rm -rf source wheel systemd launchd
+      cp -R "$here/systemd" "$here/launchd" .
+      # From a copy: setuptools leaves things behind where it builds.
+      mkdir source
+      (cd "$here" && tar -cf - pyproject.toml README.md LICENSE services) | tar -xf - -C source
+      pip install --require-hashes -r "$here/requirements/build.txt"
+      pip wheel --no-deps --no-index --no-build-isolation --wheel-dir wheel ./source
+      pip uninstall --yes setuptools
+      rm -rf source
+      : >.complete-project
+    fi
+    pip install --require-hashes -r "$here/requirements/$1.txt"
+    pip install --no-deps --no-index wheel/*.whl
+    : >".complete-$1"
   ) || die "release $release could not be installed; what runs goes on running"
 }
 

@@ -59,8 +59,8 @@ def install(host: Host) -> None:
 class Calls:
     """What a head sees of a machine's spine, from outside."""
 
-    def __init__(self, address: str, port: int = 36725) -> None:
-        self._api = Api(port, TOKENS["head"], host=address)
+    def __init__(self, address: str, port: int = 36725, token: str = TOKENS["head"]) -> None:
+        self._api = Api(port, token, host=address)
 
     def submit(self, **fields: Any) -> str:
         """Submit a job; return its id."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
+from tests.deploy import native
 from tests.support.eventually import eventually
 from tests.support.systemd_host import Host, Hosts, Output
 
@@ -164,58 +165,54 @@ def test_root_without_systemd_is_sent_away(shell: Shell) -> None:
 
 @pytest.fixture(scope="module")
 def host(hosts: Hosts, wheelhouse: Path) -> Host:
-    """A machine with systemd on which root has installed everything."""
+    """A machine with systemd on which root has installed a spine and a claw."""
     made = hosts.start("one-host", read_only={"/wheels": wheelhouse, "/checkout": ROOT})
+    made.put({"/etc/systemd/system/spinal-spine.socket.d/listen.conf": native.LISTEN})
     given = " ".join(f"{name}={value}" for name, value in PIP.items())
     made.run(f"{given} /checkout/install.sh spine --claw third-claw", seconds=200)
-    made.run(f"{given} /checkout/install.sh head", seconds=200)
     made.run(f"{given} /checkout/install.sh claw --name third-claw", seconds=200)
     return made
 
 
-UNITS = ("spinal-spine.socket", "spinal-spine.service", "spinal-head.service", "spinal-claw@third-claw.service")
-ROOTS_HEAD = (
-    "set -a; . /etc/spinal-cord/head.env; SPINE_TOKEN_FILE=/etc/spinal-cord/secrets/head.token; set +a; "
-    "/opt/spinal-cord/current/venv/bin/spine-head"
-)
+@pytest.fixture
+def calls(host: Host) -> native.Calls:
+    """A head's calls, with the token that was made there."""
+    return native.Calls(host.address, token=host.run("cat /etc/spinal-cord/secrets/head.token").text.strip())
+
+
+UNITS = ("spinal-spine.socket", "spinal-spine.service", "spinal-claw@third-claw.service")
 
 
 @pytest.mark.docker
-def test_units_run_and_do_a_job(host: Host) -> None:
+def test_units_run_and_do_a_job(host: Host, calls: native.Calls) -> None:
     assert [unit for unit in UNITS if not host.active(unit)] == []
     said = host.run(f"systemctl is-enabled {' '.join(map(shlex.quote, UNITS))}").text.split()
-    assert said == ["enabled"] * 4
-    assert "hello" in host.run(f"{ROOTS_HEAD} submit --target third-claw --run 'echo hello' --wait").text
-    assert host.run("stat -c %a /etc/spinal-cord/secrets /etc/spinal-cord/secrets/head.token").text.split() == [
-        "700",
-        "600",
-    ]
+    assert said == ["enabled"] * 3
+    calls.until(calls.submit(target="third-claw", spec={"run": "true"}), "done")
+    modes = host.run("cd /etc/spinal-cord; stat -c %a secrets secrets/head.token claw-third-claw.env").text.split()
+    assert modes == ["700", "600", "644"]
 
 
 @pytest.mark.docker
-def test_another_installation_hands_the_job_over(host: Host) -> None:
+def test_another_installation_hands_the_job_over(host: Host, calls: native.Calls) -> None:
     run = "echo begun >> ~/marks; while [ ! -e ~/gate ]; do sleep 0.1; done; echo ended >> ~/marks"
-    job = host.run(f"{ROOTS_HEAD} submit --target third-claw --run {shlex.quote(run)}").text.split()[-1]
+    job = calls.submit(target="third-claw", spec={"run": run})
     eventually(lambda: host.run("cat /var/lib/claw/marks", check=False).text == "begun\n", 20, what="the job's begin")
     before = {unit: host.main_pid(unit) for unit in UNITS[1:]}
-    for words in ("claw --name third-claw", "spine", "head"):
+    for words in ("claw --name third-claw", "spine"):
         host.run(f"/checkout/install.sh {words}", seconds=200)
     for unit, pid in before.items():
         eventually(lambda unit=unit, pid=pid: host.main_pid(unit) not in (0, pid), 20, what=unit)  # type: ignore[misc]
     host.run("touch /var/lib/claw/gate")
-    host.run(f"{ROOTS_HEAD} watch {job}")
+    assert calls.until(job, "done")["attempts"] == 1
     assert host.run("cat /var/lib/claw/marks").text == "begun\nended\n"
 
 
 @pytest.mark.docker
 def test_removed_units_are_gone_and_data_stays(host: Host) -> None:
     host.run("/checkout/install.sh remove all", seconds=100)
-    assert (
-        host.run(
-            "systemctl list-units --all --no-legend 'spinal-*'; ls /etc/systemd/system | grep spinal", check=False
-        ).text
-        == ""
-    )
+    left = host.run("systemctl list-units --all --no-legend 'spinal-*'; ls /etc/systemd/system | grep spinal").text
+    assert left == "spinal-spine.socket.d\n"  # what a person has added
     host.run(
         "test ! -e /opt/spinal-cord && test -s /var/lib/spinal-spine/spine.db && test -s /etc/spinal-cord/spine.env"
     )
