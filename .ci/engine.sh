@@ -52,6 +52,7 @@ install_tools() {
   local missing=()
   for tool in curl jq; do command -v "$tool" >/dev/null || missing+=("$tool"); done
   command -v ss >/dev/null || missing+=(iproute2) # a test reads the listen backlog with ss
+  command -v ssh-keygen >/dev/null || missing+=(openssh-client) # machines of the deployment tests let in by key
   [ "${#missing[@]}" = 0 ] && return
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     say "installing ${missing[*]} …"
