@@ -225,9 +225,9 @@ class Poll:
         self._socket.close()
 
 
-def connect(port: int) -> socket.socket:
+def connect(port: int, host: str = "127.0.0.1") -> socket.socket:
     """Open a raw connection."""
-    return socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    return socket.create_connection((host, port), TIMEOUT)
 
 
 def read_answer(connection: socket.socket, method: str = "POST") -> Answer:
