@@ -48,13 +48,18 @@ class Load:
             elif status not in good:
                 self.failed.append(f"{status} {body[:200]!r}")
 
-    def one_call_per_connection(self) -> None:
-        """A connection for each call."""
-        connection = self._connection()
-        connection.request("POST", "/jobs", self.body(), self._headers)
-        response = connection.getresponse()
-        self.note(response.status, response.read())
-        connection.close()
+    def caller(self, pause: float) -> Turn:
+        """Return the turn of a client that makes a connection for each call."""
+
+        def turn() -> None:
+            connection = self._connection()
+            connection.request("POST", "/jobs", self.body(), self._headers)
+            response = connection.getresponse()
+            self.note(response.status, response.read())
+            connection.close()
+            time.sleep(random.uniform(0, pause))
+
+        return turn
 
     def late_speaker(self) -> None:
         """Connects, and says nothing for a while: a far client, or a slow one."""

@@ -29,7 +29,7 @@ def test_no_call_fails_while_the_server_is_replaced(tmp_path: Path) -> None:
         spine = manager.spine().start()
         head = Server(spine).head
         load, stops = Load(head, job), []
-        turns = [load.one_call_per_connection] * 3 + [load.late_speaker] * 6
+        turns = [load.caller(0)] * 3 + [load.late_speaker] * 6
         turns += [load.keeper(0) for _ in range(3)] + [load.keeper(0.6) for _ in range(6)]
         turns += [load.claimer(Server(spine).left.by("w1"), "left-claw") for _ in range(2)]
         try:

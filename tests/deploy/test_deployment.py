@@ -1,0 +1,450 @@
+"""Three bare machines become a fleet over SSH, and stay one: bad machines, rotation, upgrades, kills, restarts, the end.
+
+A story: each test goes on where the one before it has left the fleet.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.deploy.fleet import HEAD, LEFT, RIGHT, SPINE, Controller, Fleet, kill_group
+from tests.support.eventually import eventually
+from tests.support.impatient import Load
+from tests.support.systemd_host import Host, Hosts
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+
+SERVICES = (SPINE, HEAD, LEFT, RIGHT)
+MACHINES = ["head-box", "left-claw", "right-claw"]
+NAMES = ("head", "left-claw", "right-claw")
+UNCHANGED = dict.fromkeys(["localhost", *MACHINES], 0)
+# Calls the spine over and over, each time with the token that its file has at this moment, and tries nothing again.
+KNOCK = """
+import json, sys, time, urllib.request
+url, file = sys.argv[1:]
+calls, failed = 0, []
+while True:
+    try:
+        token = open(file).read().strip()
+        call = urllib.request.Request(url + "/jobs?limit=1", headers={"Authorization": "Bearer " + token})
+        urllib.request.urlopen(call, timeout=20).read()
+    except Exception as e:
+        failed.append(repr(e))
+    calls += 1
+    try:
+        open("/root/enough").close()
+        break
+    except FileNotFoundError:
+        time.sleep(0.05)
+print(json.dumps([calls, failed]))
+"""
+
+
+@pytest.fixture(scope="module")
+def fleet(hosts: Hosts, wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three bare machines, and a controller with a release to bring to them."""
+    folder = tmp_path_factory.mktemp("fleet")
+    controller = Controller(folder / "checkout", wheelhouse)
+    try:
+        controller.release()
+        yield Fleet(hosts, controller, folder / "inventory")
+    finally:
+        controller.close()
+
+
+# --- from bare machines -----------------------------------------------------------------------------------------------
+
+
+def test_a_check_of_bare_machines_changes_nothing(fleet: Fleet) -> None:
+    played = fleet.play("site", "--check", "--diff")
+    assert "failed=1" not in played.text
+    for host in fleet.all:
+        left = host.run("ls -d /opt/spinal-cord /etc/spinal-cord /etc/systemd/system/spinal-* 2>/dev/null", check=False)
+        assert left.text == ""
+    assert not fleet.secrets.exists()
+
+
+def test_they_become_a_fleet(fleet: Fleet) -> None:
+    played = fleet.play("site")
+    assert [name for name in MACHINES if not played.changed[name]] == []
+    left = fleet.submit("--target", "left-claw", "--run", "hostname")
+    assert (left["status"], left["claimedBy"], left["attempts"]) == ("done", "left-claw", 1)
+    assert left["result"]["notes"].splitlines()[-1] == "left-claw"
+    either = fleet.submit("--target", "any", "--run", "hostname")
+    assert either["status"] == "done"
+    assert either["claimedBy"] in ("left-claw", "right-claw")
+    code, told = fleet.doctor()
+    assert (code, sorted(told), [told[name]["faults"] for name in MACHINES]) == (0, MACHINES, [[], [], []])
+    assert told["head-box"]["units"] == "3 of 3 active"
+    assert {told[name]["release"] for name in MACHINES} == set(fleet.releases().values())
+
+
+def test_a_second_run_changes_nothing_and_no_output_has_a_secret(fleet: Fleet) -> None:
+    pids = fleet.units()
+    checked = fleet.play("site", "--check", "--diff")
+    assert checked.changed == UNCHANGED
+    played = fleet.play("site", "-v", "--diff")
+    assert played.changed == UNCHANGED
+    assert [name for name in NAMES if fleet.token(name) in checked.text + played.text] == []
+    assert fleet.units() == pids
+
+
+def where_is(host: Host, token: str) -> list[str]:
+    """Return where a token is: files, the environment and command line of processes, the journal, what systemd tells."""
+    half = len(token) // 2
+    script = f"""
+    what() {{ printf %s%s {token[:half]} {token[half:]}; }}
+    cd /
+    grep -rlaF -f <(what) --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev . 2>/dev/null | sed s/^.//
+    for file in /proc/[0-9]*/environ /proc/[0-9]*/cmdline; do grep -qaF -f <(what) $file 2>/dev/null && echo $file; done
+    journalctl --no-pager --output=export | grep -qaF -f <(what) && echo journal
+    systemctl show '*' | grep -qaF -f <(what) && echo systemctl
+    exit 0
+    """
+    return sorted(host.run(script, seconds=120).text.split())
+
+
+def test_a_machine_has_its_own_token_and_no_other(fleet: Fleet) -> None:
+    found = {
+        (host.name, name): where_is(host, fleet.token(name))
+        for host in (fleet.box, fleet.right)
+        for name in NAMES
+    }
+    none: list[str] = []
+    assert found == {
+        ("head-box", "head"): ["/etc/spinal-cord/secrets/head.token", f"/run/credentials/{HEAD}/token"],
+        ("head-box", "left-claw"): none,
+        ("head-box", "right-claw"): none,
+        ("right-claw", "head"): none,
+        ("right-claw", "left-claw"): none,
+        ("right-claw", "right-claw"): [
+            "/etc/spinal-cord/secrets/right-claw.token",
+            f"/run/credentials/{RIGHT}/token",
+        ],
+    }
+    modes = fleet.right.run("stat -c '%a %U:%G' /etc/spinal-cord/secrets /etc/spinal-cord/secrets/*").text.splitlines()
+    assert modes == ["700 root:root", "600 root:root"]
+    assert {path.stat().st_mode & 0o777 for path in fleet.secrets.iterdir()} == {0o600}
+
+
+def test_services_are_shut_in_and_their_units_without_fault(fleet: Fleet) -> None:
+    for unit, most in ((SPINE, 2.0), (HEAD, 2.0), (LEFT, 3.0), (RIGHT, 3.0)):
+        host = fleet.host_of(unit)
+        level = re.search(r"exposure level for \S+: (\d+\.\d)", host.run(f"systemd-analyze security {unit}").text)
+        assert level is not None
+        assert float(level[1]) <= most, (unit, level[0])
+        said = host.run(f"systemd-analyze verify --recursive-errors=one /etc/systemd/system/{unit.replace('@left-claw', '@').replace('@right-claw', '@')}", check=False)
+        assert [line for line in said.text.splitlines() if "spinal" in line] == []
+
+
+# --- machines that are not fit ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def clock_ahead(fleet: Fleet) -> Iterator[list[str]]:
+    """A machine whose `date` is ten minutes ahead; its kernel's clock is the one of all containers."""
+    fleet.right.put({"/usr/local/bin/date": '#!/bin/sh\nexec /bin/date -d "+10 minutes" "$@"\n'}, mode=0o755)
+    yield []
+    fleet.right.run("rm /usr/local/bin/date")
+
+
+@contextmanager
+def no_python(fleet: Fleet) -> Iterator[list[str]]:
+    yield ["--extra-vars", json.dumps({"host_pythons": ["python3.9", "python2"]})]
+
+
+@contextmanager
+def no_room(fleet: Fleet) -> Iterator[list[str]]:
+    fleet.right.run("mkdir -p /small && mount -t tmpfs -o size=40m none /small")
+    yield ["--extra-vars", "host_root=/small/spinal-cord"]
+    fleet.right.run("umount /small")
+
+
+@contextmanager
+def edited(fleet: Fleet) -> Iterator[list[str]]:
+    unit = "/etc/systemd/system/spinal-claw@.service"
+    fleet.right.run(f"cp -p {unit} /root/kept; echo '# mine' >> {unit}")
+    yield []
+    fleet.right.run(f"mv /root/kept {unit}")
+
+
+@contextmanager
+def down(fleet: Fleet) -> Iterator[list[str]]:
+    fleet.hosts.cut("right-claw")
+    try:
+        yield []
+    finally:
+        fleet.hosts.join("right-claw")
+
+
+BAD = {
+    "a clock that is off": (clock_ahead, r"right-claw: its clock is (599|60[0-9]) s off the controller's, more than 60 s"),
+    "no Python that will do": (no_python, "right-claw: no Python 3.11, 3.12 or 3.13 with venv and pip"),
+    "no room": (no_room, r"right-claw: \d+ MB are free, 500 MB are needed in /small/spinal-cord and /var/lib"),
+    "a unit edited by hand": (edited, r"right-claw: spinal-claw@.service in /etc/systemd/system was edited by hand"),
+    "a machine that is down": (down, r"right-claw +: ok=\d+ +changed=0 +unreachable=1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_machine_that_is_not_fit_stops_it_before_anything_is_changed(fleet: Fleet, case: str) -> None:
+    make, told = BAD[case]
+    pids = fleet.units()
+    with make(fleet) as words:
+        played = fleet.play("site", *words, code=None)
+    assert played.code in (2, 4), played.text
+    assert re.search(told, " ".join(played.text.split())), played.text
+    assert set(played.changed.values()) == {0}, played.text
+    assert fleet.units() == pids
+    assert fleet.submit("--target", "any", "--run", "true")["status"] == "done"
+
+
+# --- work in flight ---------------------------------------------------------------------------------------------------
+
+
+class Work:
+    """Calls that are tried once, jobs that claws do meanwhile, and one on left-claw that lasts until it is let go."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet, self.head = fleet, fleet.head()
+        self.load = Load(self.head, self._job)
+        self.before = set(self.load.all_jobs())
+        self.label = f"work-{len(self.before)}"
+        self._ledger = f"/var/lib/claw/{self.label}"
+        self._note = f'echo "$SPINE_JOB_ID $SPINE_FENCE" >> {self._ledger}'
+        gated = f"{self._note}; while [ ! -e {self._ledger}.gate ]; do sleep 0.1; done"
+        self.long = self.head.submit(target="left-claw", spec={"run": gated}, maxAttempts=3, label=self.label)["id"]
+        eventually(lambda: self.lines(), 30, what="the begin of the long job")
+
+    def _job(self, number: int) -> dict[str, Any]:
+        # A few are work; the others wait for tomorrow.
+        if number % 30 == 0:
+            return {"target": "any", "spec": {"run": self._note}, "label": self.label}
+        return {"target": "any", "spec": {"run": "true"}, "delaySeconds": 86_400}
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Call and work until the block ends."""
+        turns = [self.load.caller(0.1), self.load.keeper(0.1), self.load.keeper(0.6)]
+        with self.load.running([*turns, self.load.late_speaker, self.load.late_speaker]):
+            yield
+
+    def work(self) -> list[dict[str, Any]]:
+        """Return the jobs that claws are to do."""
+        jobs: list[dict[str, Any]] = self.head.get(f"/jobs?label={self.label}&limit=1000").json["jobs"]
+        return jobs
+
+    def lines(self) -> list[list[str]]:
+        """Return what the claws have noted: job and fence of each run."""
+        said = [host.run(f"cat {self._ledger} 2>/dev/null", check=False).text for host in (self.fleet.left, self.fleet.right)]
+        return [line.split() for line in "".join(said).splitlines()]
+
+    def let_go(self) -> None:
+        """Let the long job end."""
+        self.fleet.left.run(f"touch {self._ledger}.gate")
+
+    def end(self) -> None:
+        """Let the long job go, wait for the end of all, and count: nothing refused, lost, or done twice."""
+        assert self.load.failed == []
+        assert self.load.calls > 100
+        self.let_go()
+        there = set(self.load.all_jobs()) - self.before
+        assert there == {*self.load.acknowledged, self.long}
+
+        def unfinished() -> list[str]:
+            return [job["id"] for job in self.work() if job["status"] != "done"]
+
+        eventually(lambda: not unfinished(), 60, every=0.2, what="the end of all jobs")
+        work = self.work()
+        assert len(work) > 3
+        assert sorted(job for job, _ in self.lines()) == sorted(job["id"] for job in work)
+        long = self.head.job(self.long)
+        assert (long["status"], long["attempts"], long["fence"]) == ("done", 1, 1)
+
+
+def knocking(host: Host, url: str, name: str) -> tuple[int, list[str]]:
+    """Call with a token from its file until /root/enough is there; return how often, and what failed."""
+    host.run("rm -f /root/enough")
+    host.put({"/root/knock.py": KNOCK})
+    said = host.run(f"python3 /root/knock.py {url} /etc/spinal-cord/secrets/{name}.token", seconds=120)
+    calls, failed = json.loads(said.text)
+    return calls, failed
+
+
+@pytest.mark.parametrize("name", ["left-claw", "head"])
+def test_a_token_is_changed_and_no_call_is_refused(fleet: Fleet, name: str) -> None:
+    host, url = (fleet.left if name == "left-claw" else fleet.box), f"http://{fleet.box.address}:36725"
+    old, work = fleet.token(name), Work(fleet)
+    with ThreadPoolExecutor(1) as pool:
+        knocks = pool.submit(knocking, host, url, name)
+        try:
+            if name == "head":  # whose calls are the load itself
+                fleet.play("rotate", "--extra-vars", f"rotate_name={name}")
+            else:
+                with work.going_on():
+                    fleet.play("rotate", "--extra-vars", f"rotate_name={name}")
+        finally:
+            host.run("touch /root/enough")
+        calls, failed = knocks.result()
+    assert failed == []
+    assert calls > 20
+    new = fleet.token(name)
+    assert new != old
+    gone = fleet.head()
+    eventually(lambda: type(gone)(gone.port, old, host=gone.host).get("/jobs").status == 401, 10, what="the old one's end")
+    assert where_is(host, old) == []
+    if name == "left-claw":
+        work.end()
+        assert "401" not in host.journal(LEFT)
+    else:
+        work.let_go()
+    assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
+
+
+def bump(fleet: Fleet, version: str) -> str:
+    """Make the checkout another version, and its release."""
+    project = fleet.controller.folder / "pyproject.toml"
+    project.write_text(re.sub(r'^version = ".*"', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
+    return fleet.controller.release()
+
+
+def test_a_deployment_that_was_cut_off_is_taken_up_and_an_upgrade_loses_nothing(fleet: Fleet) -> None:
+    before, pids = fleet.releases(), fleet.units()
+    release = bump(fleet, "9.0.1")
+    assert release.startswith("9.0.1-")
+    work = Work(fleet)
+    with work.going_on():
+        first = fleet.controller.begin(fleet.inventory, "site")
+        try:
+            laying = f"ls -d /opt/spinal-cord/releases/{release}*"
+            eventually(lambda: fleet.right.run(laying, check=False).code == 0, 120, every=0.05, what="the half of it")
+        finally:
+            kill_group(first)
+        assert (fleet.releases(), fleet.units()) == (before, pids)
+        fleet.play("site")
+    work.end()
+    assert fleet.releases() == dict.fromkeys(MACHINES, release)
+    for unit in SERVICES:
+        assert f"/releases/{release}/" in fleet.host_of(unit).run(f"tr '\\0' ' ' < /proc/{fleet.units()[unit]}/cmdline").text
+    assert fleet.box.run("ls /var/backups/spinal-cord").text.split() == [f"before-{release}"]
+    assert fleet.play("site", "--check").changed == UNCHANGED
+
+
+def test_back_to_the_release_before(fleet: Fleet) -> None:
+    work, newer = Work(fleet), fleet.releases()["head-box"]
+    with work.going_on():
+        fleet.play("rollback")
+    work.end()
+    assert {release.partition("-")[0] for release in fleet.releases().values()} == {"0.1.0"}
+    assert newer.startswith("9.0.1-")
+    assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
+    assert fleet.doctor()[0] == 0
+
+
+def test_a_store_of_a_newer_release_is_not_given_to_an_older_one(fleet: Fleet) -> None:
+    migrations = fleet.controller.folder / "services/spine/store/migrations/sqlite"
+    (migrations / "9000_more.sql").write_text("CREATE TABLE more_of_it (n INTEGER);\n")
+    release = bump(fleet, "9.0.2")
+    fleet.play("site")
+    assert fleet.releases() == dict.fromkeys(MACHINES, release)
+    pids = fleet.units()
+    played = fleet.play("rollback", code=2)
+    assert "A newer release has changed the store" in " ".join(played.text.split())
+    assert set(played.changed.values()) == {0}
+    assert (fleet.releases(), fleet.units()) == (dict.fromkeys(MACHINES, release), pids)
+    # The release before it on disk refuses the store by itself, too.
+    older = fleet.box.run("readlink -f /opt/spinal-cord/previous").text.strip()
+    said = fleet.box.run(f"cd / && SPINE_DATA_DIR=/var/lib/spinal-spine {older}/venv/bin/spine doctor", check=False)
+    assert said.code == 1
+    assert "newer" in said.text
+
+
+# --- kills and restarts -----------------------------------------------------------------------------------------------
+
+
+def until_all_run(fleet: Fleet, but: dict[str, int]) -> None:
+    """Wait until every service runs, in another process than before."""
+
+    def look() -> bool:
+        return all(
+            fleet.host_of(unit).active(unit) and fleet.host_of(unit).main_pid(unit) not in (0, but.get(unit))
+            for unit in SERVICES
+        )
+
+    eventually(look, 60, every=0.2, what="all services")
+
+
+def test_kill_9_of_every_service_and_the_job_goes_on(fleet: Fleet) -> None:
+    work, pids = Work(fleet), fleet.units()
+    for unit, pid in pids.items():
+        fleet.host_of(unit).run(f"kill -9 {pid}")
+    until_all_run(fleet, but=pids)
+    work.let_go()
+    job = eventually(lambda: (job := work.head.job(work.long))["status"] == "done" and job, 40, every=0.1)
+    assert (job["attempts"], work.lines()) == (1, [[work.long, "1"]])
+
+
+@pytest.mark.parametrize("blow", ["left-claw restarts", "head-box loses its power", "all lose their power"])
+def test_machines_come_back_in_any_order_and_the_job_is_done(fleet: Fleet, blow: str) -> None:
+    work = Work(fleet)
+    if blow == "left-claw restarts":
+        fleet.left.reboot()
+    elif blow == "head-box loses its power":
+        fleet.box.crash()
+    else:
+        threads = [threading.Thread(target=host.crash) for host in (fleet.left, fleet.box, fleet.right)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    until_all_run(fleet, but={})
+    work.let_go()
+
+    def ended() -> dict[str, Any] | None:
+        try:
+            job = work.head.job(work.long)
+        except OSError:
+            return None
+        return job if job["status"] == "done" else None
+
+    job = eventually(ended, 90, every=0.2, what="the job's end")
+    # Whose claw went down with its machine began anew, under a fence of its own.
+    assert [[work.long, str(n + 1)] for n in range(job["fence"])] == work.lines()
+    assert job["fence"] == (1 if blow == "head-box loses its power" else 2)
+    assert fleet.submit("--target", "any", "--run", "true")["status"] == "done"
+
+
+# --- how they do, and the end -----------------------------------------------------------------------------------------
+
+
+def test_the_doctor_tells_what_is_wrong(fleet: Fleet) -> None:
+    fleet.left.run(f"systemctl stop {LEFT}")
+    fleet.hosts.cut("right-claw")
+    try:
+        code, told = fleet.doctor()
+    finally:
+        fleet.hosts.join("right-claw")
+        fleet.left.run(f"systemctl start {LEFT}")
+    assert code == 1
+    assert told["head-box"]["faults"] == []
+    assert told["left-claw"]["faults"] == [f"{LEFT} is inactive: journalctl -u {LEFT}"]
+    assert [fault.startswith("does not answer (") for fault in told["right-claw"]["faults"]] == [True]
+
+
+def test_it_is_taken_off_again_and_what_was_kept_stays(fleet: Fleet) -> None:
+    jobs = len(fleet.head().get("/jobs?limit=1000").json["jobs"])
+    assert jobs > 10
+    fleet.play("uninstall")
+    for host in fleet.all:
+        said = host.run("ls -d /opt/spinal-cord /etc/spinal-cord /etc/systemd/system/*/spinal-* 2>/dev/null", check=False)
+        assert said.text == ""
+        assert host.run("systemctl list-units --all --no-legend 'spinal-*'").text == ""
+    assert "spine.db" in fleet.box.run("ls /var/lib/private/spinal-spine").text
+    assert fleet.secrets.is_dir()
+    assert set(fleet.play("uninstall").changed.values()) == {0}
