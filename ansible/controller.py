@@ -189,7 +189,9 @@ def run(playbook: str, inventory: Path, rest: list[str]) -> int:
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
-        return ansible(playbook, inventory, ["--extra-vars", f"host_release={name()}", *rest]).returncode
+        # A rollback finds out by itself which release was before.
+        release = [] if playbook == "rollback" else ["--extra-vars", f"host_release={name()}"]
+        return ansible(playbook, inventory, [*release, *rest]).returncode
 
 
 def ansible(

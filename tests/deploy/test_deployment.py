@@ -6,6 +6,7 @@ A story: each test goes on where the one before it has left the fleet.
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -214,6 +215,7 @@ class Work:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet, self.head = fleet, fleet.head()
         self.load = Load(self.head, self._job)
+        self._next_work = 0.0
         self.before = set(self.load.all_jobs())
         self.label = f"work-{len(self.before)}"
         self._ledger = f"/var/lib/claw/{self.label}"
@@ -222,9 +224,10 @@ class Work:
         self.long = self.head.submit(target="left-claw", spec={"run": gated}, maxAttempts=3, label=self.label)["id"]
         eventually(lambda: self.lines(), 30, what="the begin of the long job")
 
-    def _job(self, number: int) -> dict[str, Any]:
-        # A few are work; the others wait for tomorrow.
-        if number % 30 == 0:
+    def _job(self, _number: int) -> dict[str, Any]:
+        # One every other second is work; the others wait for tomorrow.
+        if time.monotonic() > self._next_work:
+            self._next_work = time.monotonic() + 2.0
             return {"target": "any", "spec": {"run": self._note}, "label": self.label}
         return {"target": "any", "spec": {"run": "true"}, "delaySeconds": 86_400}
 
@@ -262,7 +265,7 @@ class Work:
 
         eventually(lambda: not unfinished(), 60, every=0.2, what="the end of all jobs")
         work = self.work()
-        assert len(work) > 3
+        assert len(work) > 2
         assert sorted(job for job, _ in self.lines()) == sorted(job["id"] for job in work)
         long = self.head.job(self.long)
         assert (long["status"], long["attempts"], long["fence"]) == ("done", 1, 1)
@@ -301,7 +304,8 @@ def test_a_token_is_changed_and_no_call_is_refused(fleet: Fleet, name: str) -> N
     assert where_is(host, old) == []
     if name == "left-claw":
         work.end()
-        assert "401" not in host.journal(LEFT)
+        # The claw itself was never refused, nor had it any other trouble.
+        assert [line for line in host.journal(LEFT).splitlines() if '"level": "' in line and "info" not in line] == []
     else:
         work.let_go()
     assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
@@ -358,11 +362,6 @@ def test_a_store_of_a_newer_release_is_not_given_to_an_older_one(fleet: Fleet) -
     assert "A newer release has changed the store" in " ".join(played.text.split())
     assert set(played.changed.values()) == {0}
     assert (fleet.releases(), fleet.units()) == (dict.fromkeys(MACHINES, release), pids)
-    # The release before it on disk refuses the store by itself, too.
-    older = fleet.box.run("readlink -f /opt/spinal-cord/previous").text.strip()
-    said = fleet.box.run(f"cd / && SPINE_DATA_DIR=/var/lib/spinal-spine {older}/venv/bin/spine doctor", check=False)
-    assert said.code == 1
-    assert "newer" in said.text
 
 
 # --- kills and restarts -----------------------------------------------------------------------------------------------
