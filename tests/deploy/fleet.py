@@ -8,16 +8,25 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from tests.support.eventually import eventually
 from tests.support.raw_http import Api
 from tests.support.systemd_host import Host, Hosts
 
 ROOT = Path(__file__).resolve().parents[2]
-SPINE, HEAD, LEFT, RIGHT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service", "spinal-claw@right-claw.service"
+SPINE, HEAD, LEFT, RIGHT = (
+    "spinal-spine.service",
+    "spinal-head.service",
+    "spinal-claw@left-claw.service",
+    "spinal-claw@right-claw.service",
+)
+SERVICES = (SPINE, HEAD, LEFT, RIGHT)
+MACHINES = ["head-box", "left-claw", "right-claw"]
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "tests", "docs", "__pycache__", "*.egg-info")
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -53,6 +62,13 @@ class Controller:
         assert said.code == 0, said.text
         return said.text.split()[-1]
 
+    def bump(self, version: str) -> str:
+        """Make this checkout another version, and build its release; return its name."""
+        project = self.folder / "pyproject.toml"
+        text = re.sub(r'^version = ".*"', f'version = "{version}"', project.read_text(), flags=re.MULTILINE)
+        project.write_text(text)
+        return self.release()
+
     def play(self, inventory: Path, playbook: str, *words: str, code: int | None = 0) -> Played:
         """Run a playbook; one that ends with another code is an AssertionError with all that it printed."""
         played = self._run("play", "--inventory", str(inventory), playbook, *words)
@@ -70,7 +86,9 @@ class Controller:
         """Return how `make doctor` ends, and what it tells of each machine."""
         said = self._run("doctor", "--inventory", str(inventory), "--json")
         assert said.code in (0, 1), said.text
-        return said.code, {machine["machine"]: machine for machine in json.loads(said.text.splitlines()[-1])["machines"]}
+        return said.code, {
+            machine["machine"]: machine for machine in json.loads(said.text.splitlines()[-1])["machines"]
+        }
 
     def close(self) -> None:
         """End the connections that are kept open."""
@@ -98,16 +116,17 @@ class Fleet:
 
     def __init__(self, hosts: Hosts, controller: Controller, folder: Path) -> None:
         self.hosts, self.controller = hosts, controller
-        self.box, self.left, self.right = (hosts.start(name) for name in ("head-box", "left-claw", "right-claw"))
+        self.box, self.left, self.right = (hosts.start(name) for name in MACHINES)
         self.all = (self.box, self.left, self.right)
         self.secrets = folder / "secrets"
         self.inventory = folder / "hosts.yml"
+        self.url = f"http://{self.box.address}:36725"
         folder.mkdir()
         address = self.box.address
-        claw = {"claw_settings": {"CLAW_HEARTBEAT_SECONDS": 1, "CLAW_WAIT_SECONDS": 5}}
+        claw = {"claw_settings": {"CLAW_HEARTBEAT_SECONDS": 1, "CLAW_WAIT_SECONDS": 5, "CLAW_DRAIN_SECONDS": 3}}
         spine = {
             "spine_listen": ["127.0.0.1:36725", f"{address}:36725"],
-            "spine_url": f"http://{address}:36725",
+            "spine_url": self.url,
             "spine_settings": {"LEASE_SECONDS": 20, "REAPER_INTERVAL_MS": 500},
         }
         known = hosts.known_hosts()
@@ -157,9 +176,33 @@ class Fleet:
         look = "basename $(readlink /opt/spinal-cord/current) 2>/dev/null"
         return {host.name: host.run(look, check=False).text.strip() for host in self.all}
 
-    def units(self, names: Sequence[str] = (SPINE, HEAD, LEFT, RIGHT)) -> dict[str, int]:
+    def units(self) -> dict[str, int]:
         """Return the main processes of the fleet's services, 0 for one that does not run."""
-        return {name: self.host_of(name).main_pid(name) for name in names}
+        return {name: self.host_of(name).main_pid(name) for name in SERVICES}
+
+    def until_all_run(self, but: Mapping[str, int] | None = None) -> None:
+        """Wait until every service runs, in another process than before."""
+        before = but or {}
+
+        def look() -> bool:
+            pids = self.units()
+            return all(
+                pid not in (0, before.get(unit)) and self.host_of(unit).active(unit) for unit, pid in pids.items()
+            )
+
+        eventually(look, 90, every=0.2, what="all services")
+
+    def kill_all(self) -> dict[str, int]:
+        """Kill -9 the main process of every service; return which they were."""
+        pids = self.units()
+        for unit, pid in pids.items():
+            self.host_of(unit).run(f"kill -9 {pid}")
+        return pids
+
+    def crash_all(self) -> None:
+        """Cut the power of all machines at once."""
+        with ThreadPoolExecutor(len(self.all)) as pool:
+            list(pool.map(Host.crash, self.all))
 
     def host_of(self, unit: str) -> Host:
         """Return the machine of a unit."""

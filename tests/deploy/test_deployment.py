@@ -1,50 +1,25 @@
-"""Three bare machines become a fleet over SSH, and stay one: bad machines, rotation, upgrades, kills, restarts, the end.
+"""Three bare machines become a fleet over SSH, and stay one: bad machines, other tokens, upgrades, kills, restarts.
 
 A story: each test goes on where the one before it has left the fleet.
 """
 
 import json
 import re
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.deploy.fleet import HEAD, LEFT, RIGHT, SPINE, Controller, Fleet, kill_group
+from tests.deploy.fleet import HEAD, LEFT, MACHINES, RIGHT, SPINE, Controller, Fleet, kill_group
+from tests.deploy.work import Work, knocking
 from tests.support.eventually import eventually
-from tests.support.impatient import Load
 from tests.support.systemd_host import Host, Hosts
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
 
-SERVICES = (SPINE, HEAD, LEFT, RIGHT)
-MACHINES = ["head-box", "left-claw", "right-claw"]
 NAMES = ("head", "left-claw", "right-claw")
 UNCHANGED = dict.fromkeys(["localhost", *MACHINES], 0)
-# Calls the spine over and over, each time with the token that its file has at this moment, and tries nothing again.
-KNOCK = """
-import json, sys, time, urllib.request
-url, file = sys.argv[1:]
-calls, failed = 0, []
-while True:
-    try:
-        token = open(file).read().strip()
-        call = urllib.request.Request(url + "/jobs?limit=1", headers={"Authorization": "Bearer " + token})
-        urllib.request.urlopen(call, timeout=20).read()
-    except Exception as e:
-        failed.append(repr(e))
-    calls += 1
-    try:
-        open("/root/enough").close()
-        break
-    except FileNotFoundError:
-        time.sleep(0.05)
-print(json.dumps([calls, failed]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +72,7 @@ def test_a_second_run_changes_nothing_and_no_output_has_a_secret(fleet: Fleet) -
 
 
 def where_is(host: Host, token: str) -> list[str]:
-    """Return where a token is: files, the environment and command line of processes, the journal, what systemd tells."""
+    """Return where a token is: files, environments and command lines of processes, the journal, what systemd tells."""
     half = len(token) // 2
     script = f"""
     what() {{ printf %s%s {token[:half]} {token[half:]}; }}
@@ -113,9 +88,7 @@ def where_is(host: Host, token: str) -> list[str]:
 
 def test_a_machine_has_its_own_token_and_no_other(fleet: Fleet) -> None:
     found = {
-        (host.name, name): where_is(host, fleet.token(name))
-        for host in (fleet.box, fleet.right)
-        for name in NAMES
+        (host.name, name): where_is(host, fleet.token(name)) for host in (fleet.box, fleet.right) for name in NAMES
     }
     none: list[str] = []
     assert found == {
@@ -136,11 +109,11 @@ def test_a_machine_has_its_own_token_and_no_other(fleet: Fleet) -> None:
 
 def test_services_are_shut_in_and_their_units_without_fault(fleet: Fleet) -> None:
     for unit, most in ((SPINE, 2.0), (HEAD, 2.0), (LEFT, 3.0), (RIGHT, 3.0)):
-        host = fleet.host_of(unit)
+        host, file = fleet.host_of(unit), re.sub("@.*", "@.service", unit)
         level = re.search(r"exposure level for \S+: (\d+\.\d)", host.run(f"systemd-analyze security {unit}").text)
         assert level is not None
         assert float(level[1]) <= most, (unit, level[0])
-        said = host.run(f"systemd-analyze verify --recursive-errors=one /etc/systemd/system/{unit.replace('@left-claw', '@').replace('@right-claw', '@')}", check=False)
+        said = host.run(f"systemd-analyze verify --recursive-errors=one /etc/systemd/system/{file}", check=False)
         assert [line for line in said.text.splitlines() if "spinal" in line] == []
 
 
@@ -185,7 +158,10 @@ def down(fleet: Fleet) -> Iterator[list[str]]:
 
 
 BAD = {
-    "a clock that is off": (clock_ahead, r"right-claw: its clock is (599|60[0-9]) s off the controller's, more than 60 s"),
+    "a clock that is off": (
+        clock_ahead,
+        r"right-claw: its clock is (599|60[0-9]) s off the controller's, more than 60 s",
+    ),
     "no Python that will do": (no_python, "right-claw: no Python 3.11, 3.12 or 3.13 with venv and pip"),
     "no room": (no_room, r"right-claw: \d+ MB are free, 500 MB are needed in /small/spinal-cord and /var/lib"),
     "a unit edited by hand": (edited, r"right-claw: spinal-claw@.service in /etc/systemd/system was edited by hand"),
@@ -209,118 +185,37 @@ def test_a_machine_that_is_not_fit_stops_it_before_anything_is_changed(fleet: Fl
 # --- work in flight ---------------------------------------------------------------------------------------------------
 
 
-class Work:
-    """Calls that are tried once, jobs that claws do meanwhile, and one on left-claw that lasts until it is let go."""
-
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet, self.head = fleet, fleet.head()
-        self.load = Load(self.head, self._job)
-        self._next_work = 0.0
-        self.before = set(self.load.all_jobs())
-        self.label = f"work-{len(self.before)}"
-        self._ledger = f"/var/lib/claw/{self.label}"
-        self._note = f'echo "$SPINE_JOB_ID $SPINE_FENCE" >> {self._ledger}'
-        gated = f"{self._note}; while [ ! -e {self._ledger}.gate ]; do sleep 0.1; done"
-        self.long = self.head.submit(target="left-claw", spec={"run": gated}, maxAttempts=3, label=self.label)["id"]
-        eventually(lambda: self.lines(), 30, what="the begin of the long job")
-
-    def _job(self, _number: int) -> dict[str, Any]:
-        # One every other second is work; the others wait for tomorrow.
-        if time.monotonic() > self._next_work:
-            self._next_work = time.monotonic() + 2.0
-            return {"target": "any", "spec": {"run": self._note}, "label": self.label}
-        return {"target": "any", "spec": {"run": "true"}, "delaySeconds": 86_400}
-
-    @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Call and work until the block ends."""
-        turns = [self.load.caller(0.1), self.load.keeper(0.1), self.load.keeper(0.6)]
-        with self.load.running([*turns, self.load.late_speaker, self.load.late_speaker]):
-            yield
-
-    def work(self) -> list[dict[str, Any]]:
-        """Return the jobs that claws are to do."""
-        jobs: list[dict[str, Any]] = self.head.get(f"/jobs?label={self.label}&limit=1000").json["jobs"]
-        return jobs
-
-    def lines(self) -> list[list[str]]:
-        """Return what the claws have noted: job and fence of each run."""
-        said = [host.run(f"cat {self._ledger} 2>/dev/null", check=False).text for host in (self.fleet.left, self.fleet.right)]
-        return [line.split() for line in "".join(said).splitlines()]
-
-    def let_go(self) -> None:
-        """Let the long job end."""
-        self.fleet.left.run(f"touch {self._ledger}.gate")
-
-    def end(self) -> None:
-        """Let the long job go, wait for the end of all, and count: nothing refused, lost, or done twice."""
-        assert self.load.failed == []
-        assert self.load.calls > 100
-        self.let_go()
-        there = set(self.load.all_jobs()) - self.before
-        assert there == {*self.load.acknowledged, self.long}
-
-        def unfinished() -> list[str]:
-            return [job["id"] for job in self.work() if job["status"] != "done"]
-
-        eventually(lambda: not unfinished(), 60, every=0.2, what="the end of all jobs")
-        work = self.work()
-        assert len(work) > 2
-        assert sorted(job for job, _ in self.lines()) == sorted(job["id"] for job in work)
-        long = self.head.job(self.long)
-        assert (long["status"], long["attempts"], long["fence"]) == ("done", 1, 1)
-
-
-def knocking(host: Host, url: str, name: str) -> tuple[int, list[str]]:
-    """Call with a token from its file until /root/enough is there; return how often, and what failed."""
-    host.run("rm -f /root/enough")
-    host.put({"/root/knock.py": KNOCK})
-    said = host.run(f"python3 /root/knock.py {url} /etc/spinal-cord/secrets/{name}.token", seconds=120)
-    calls, failed = json.loads(said.text)
-    return calls, failed
-
-
-@pytest.mark.parametrize("name", ["left-claw", "head"])
-def test_a_token_is_changed_and_no_call_is_refused(fleet: Fleet, name: str) -> None:
-    host, url = (fleet.left if name == "left-claw" else fleet.box), f"http://{fleet.box.address}:36725"
-    old, work = fleet.token(name), Work(fleet)
-    with ThreadPoolExecutor(1) as pool:
-        knocks = pool.submit(knocking, host, url, name)
-        try:
-            if name == "head":  # whose calls are the load itself
-                fleet.play("rotate", "--extra-vars", f"rotate_name={name}")
-            else:
-                with work.going_on():
-                    fleet.play("rotate", "--extra-vars", f"rotate_name={name}")
-        finally:
-            host.run("touch /root/enough")
-        calls, failed = knocks.result()
-    assert failed == []
-    assert calls > 20
-    new = fleet.token(name)
-    assert new != old
-    gone = fleet.head()
-    eventually(lambda: type(gone)(gone.port, old, host=gone.host).get("/jobs").status == 401, 10, what="the old one's end")
+def rotate(fleet: Fleet, host: Host, name: str) -> None:
+    """Change a token while its owner's machine calls all the time; the old one ends, and is nowhere on it."""
+    old = fleet.token(name)
+    with knocking(host, fleet.url, name) as knocks:
+        fleet.play("rotate", "--extra-vars", f"rotate_name={name}")
+    assert knocks.failed == []
+    assert knocks.calls > 20
+    assert fleet.token(name) != old
+    gone = replace(fleet.head(), token=old)
+    eventually(lambda: gone.get("/jobs").status == 401, 10, what="the old token's end")
     assert where_is(host, old) == []
-    if name == "left-claw":
-        work.end()
-        # The claw itself was never refused, nor had it any other trouble.
-        assert [line for line in host.journal(LEFT).splitlines() if '"level": "' in line and "info" not in line] == []
-    else:
-        work.let_go()
+
+
+def test_a_claw_s_token_is_changed_and_no_call_is_refused(fleet: Fleet) -> None:
+    work = Work(fleet)
+    with work.going_on():
+        rotate(fleet, fleet.left, "left-claw")
+    assert work.reckon() == []
+    assert work.long_job()["attempts"] == 1
+    # The claw itself was never refused, nor had it any other trouble.
+    assert [line for line in fleet.left.journal(LEFT).splitlines() if '"level": "' in line and "info" not in line] == []
+
+
+def test_the_head_s_token_is_changed_and_no_call_is_refused(fleet: Fleet) -> None:
+    rotate(fleet, fleet.box, "head")
     assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
-
-
-def bump(fleet: Fleet, version: str) -> str:
-    """Make the checkout another version, and its release."""
-    project = fleet.controller.folder / "pyproject.toml"
-    project.write_text(re.sub(r'^version = ".*"', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
-    return fleet.controller.release()
 
 
 def test_a_deployment_that_was_cut_off_is_taken_up_and_an_upgrade_loses_nothing(fleet: Fleet) -> None:
     before, pids = fleet.releases(), fleet.units()
-    release = bump(fleet, "9.0.1")
+    release = fleet.controller.bump("9.0.1")
     assert release.startswith("9.0.1-")
     work = Work(fleet)
     with work.going_on():
@@ -332,19 +227,18 @@ def test_a_deployment_that_was_cut_off_is_taken_up_and_an_upgrade_loses_nothing(
             kill_group(first)
         assert (fleet.releases(), fleet.units()) == (before, pids)
         fleet.play("site")
-    work.end()
+    assert work.reckon() == []
     assert fleet.releases() == dict.fromkeys(MACHINES, release)
-    for unit in SERVICES:
-        assert f"/releases/{release}/" in fleet.host_of(unit).run(f"tr '\\0' ' ' < /proc/{fleet.units()[unit]}/cmdline").text
+    for unit, pid in fleet.units().items():
+        assert f"/releases/{release}/" in fleet.host_of(unit).run(f"tr '\\0' ' ' < /proc/{pid}/cmdline").text
     assert fleet.box.run("ls /var/backups/spinal-cord").text.split() == [f"before-{release}"]
-    assert fleet.play("site", "--check").changed == UNCHANGED
 
 
 def test_back_to_the_release_before(fleet: Fleet) -> None:
     work, newer = Work(fleet), fleet.releases()["head-box"]
     with work.going_on():
         fleet.play("rollback")
-    work.end()
+    assert work.reckon() == []
     assert {release.partition("-")[0] for release in fleet.releases().values()} == {"0.1.0"}
     assert newer.startswith("9.0.1-")
     assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
@@ -354,7 +248,7 @@ def test_back_to_the_release_before(fleet: Fleet) -> None:
 def test_a_store_of_a_newer_release_is_not_given_to_an_older_one(fleet: Fleet) -> None:
     migrations = fleet.controller.folder / "services/spine/store/migrations/sqlite"
     (migrations / "9000_more.sql").write_text("CREATE TABLE more_of_it (n INTEGER);\n")
-    release = bump(fleet, "9.0.2")
+    release = fleet.controller.bump("9.0.2")
     fleet.play("site")
     assert fleet.releases() == dict.fromkeys(MACHINES, release)
     pids = fleet.units()
@@ -367,26 +261,12 @@ def test_a_store_of_a_newer_release_is_not_given_to_an_older_one(fleet: Fleet) -
 # --- kills and restarts -----------------------------------------------------------------------------------------------
 
 
-def until_all_run(fleet: Fleet, but: dict[str, int]) -> None:
-    """Wait until every service runs, in another process than before."""
-
-    def look() -> bool:
-        return all(
-            fleet.host_of(unit).active(unit) and fleet.host_of(unit).main_pid(unit) not in (0, but.get(unit))
-            for unit in SERVICES
-        )
-
-    eventually(look, 60, every=0.2, what="all services")
-
-
 def test_kill_9_of_every_service_and_the_job_goes_on(fleet: Fleet) -> None:
-    work, pids = Work(fleet), fleet.units()
-    for unit, pid in pids.items():
-        fleet.host_of(unit).run(f"kill -9 {pid}")
-    until_all_run(fleet, but=pids)
-    work.let_go()
-    job = eventually(lambda: (job := work.head.job(work.long))["status"] == "done" and job, 40, every=0.1)
-    assert (job["attempts"], work.lines()) == (1, [[work.long, "1"]])
+    work = Work(fleet)
+    pids = fleet.kill_all()
+    fleet.until_all_run(but=pids)
+    assert work.reckon() == []
+    assert work.long_job()["attempts"] == 1
 
 
 @pytest.mark.parametrize("blow", ["left-claw restarts", "head-box loses its power", "all lose their power"])
@@ -397,25 +277,11 @@ def test_machines_come_back_in_any_order_and_the_job_is_done(fleet: Fleet, blow:
     elif blow == "head-box loses its power":
         fleet.box.crash()
     else:
-        threads = [threading.Thread(target=host.crash) for host in (fleet.left, fleet.box, fleet.right)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    until_all_run(fleet, but={})
-    work.let_go()
-
-    def ended() -> dict[str, Any] | None:
-        try:
-            job = work.head.job(work.long)
-        except OSError:
-            return None
-        return job if job["status"] == "done" else None
-
-    job = eventually(ended, 90, every=0.2, what="the job's end")
+        fleet.crash_all()
+    fleet.until_all_run()
+    assert work.reckon() == []
     # Whose claw went down with its machine began anew, under a fence of its own.
-    assert [[work.long, str(n + 1)] for n in range(job["fence"])] == work.lines()
-    assert job["fence"] == (1 if blow == "head-box loses its power" else 2)
+    assert work.long_job()["fence"] == (1 if blow == "head-box loses its power" else 2)
     assert fleet.submit("--target", "any", "--run", "true")["status"] == "done"
 
 
@@ -441,8 +307,8 @@ def test_it_is_taken_off_again_and_what_was_kept_stays(fleet: Fleet) -> None:
     assert jobs > 10
     fleet.play("uninstall")
     for host in fleet.all:
-        said = host.run("ls -d /opt/spinal-cord /etc/spinal-cord /etc/systemd/system/*/spinal-* 2>/dev/null", check=False)
-        assert said.text == ""
+        gone = "/opt/spinal-cord /etc/spinal-cord /etc/systemd/system/spinal-* /etc/systemd/system/*/spinal-*"
+        assert host.run(f"ls -d {gone} 2>/dev/null", check=False).text == ""
         assert host.run("systemctl list-units --all --no-legend 'spinal-*'").text == ""
     assert "spine.db" in fleet.box.run("ls /var/lib/private/spinal-spine").text
     assert fleet.secrets.is_dir()
