@@ -42,7 +42,7 @@ class Played(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """A spine's machine, which is a claw too, and the one that says that it is a Mac."""
+    """A machine with spine, head and a claw, and the one that says that it is a Mac."""
 
     box: Host
     mac: Host
@@ -55,6 +55,7 @@ class Fleet(NamedTuple):
         url = f"http://{self.box.address}:36725"
         box = {"ansible_host": self.box.address, "spine_listen": ["0.0.0.0:36725"], "spine_url": url}
         groups = {"spine": {"hosts": {"box": box | {"claw_user": user, "claw_settings": QUICK}}}}
+        groups["head"] = {"hosts": {"box": {"head_skill_users": ["alice"]}}}
         groups["claws"] = {"hosts": {"box": None, "mac": {"ansible_host": self.mac.address, "claw_settings": QUICK}}}
         for group, variables in more.items():
             groups[group] = {"hosts": {"mac": variables}}
@@ -85,7 +86,7 @@ class Fleet(NamedTuple):
         head = HeadClient(f"http://{self.box.address}:36725", self.token("head"))
         job_id = head.submit({"target": target, "spec": {"run": command}}).id
         until_status(head, job_id, "done", seconds=60)
-        return head.read_log(job_id).decode().strip()
+        return head.read_log(job_id).decode().partition("\n")[2].strip()  # the first line is the claw's
 
     def notes(self) -> list[str]:
         """Return what launchctl was told since it was asked last, without questions."""
@@ -161,14 +162,20 @@ def test_jobs_of_a_claw_on_linux_use_the_tools_of_a_person(fleet: Fleet) -> None
 
 
 def test_their_agents_have_the_skill(fleet: Fleet) -> None:
-    for host, user, name in ((fleet.box, "alice", "box"), (fleet.mac, "deploy", "mac")):
+    # Alice's has the head's: an agent has one of them, and that machine is a head too.
+    for host, user, told in (
+        (fleet.box, "alice", "You are a **head**"),
+        (fleet.mac, "deploy", "You are the claw `mac`"),
+    ):
         assert host.run(f"stat -c '%U %a' /home/{user}/{SKILL}").text == f"{user} 644\n"
         skill = host.run(f"cat /home/{user}/{SKILL}").text
-        assert name in skill
-        assert fleet.token(name) not in skill
+        assert told in skill
+        assert [name for name in ("head", "box", "mac") if fleet.token(name) in skill] == []
 
 
 def test_a_second_deployment_changes_nothing(fleet: Fleet) -> None:
+    head = HeadClient(f"http://{fleet.box.address}:36725", fleet.token("head"))
+    head.submit({"target": "box", "spec": {"run": "true"}, "delaySeconds": 3600})  # a skill tells of jobs that wait
     assert fleet.play("site").changed == {"box": 0, "localhost": 0, "mac": 0}
     assert fleet.notes() == []
 
