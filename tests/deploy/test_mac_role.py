@@ -162,14 +162,12 @@ def test_jobs_of_a_claw_on_linux_use_the_tools_of_a_person(fleet: Fleet) -> None
 
 
 def test_their_agents_have_the_skill(fleet: Fleet) -> None:
-    # Alice's has the head's: an agent has one of them, and that machine is a head too.
-    for host, user, told in (
-        (fleet.box, "alice", "You are a **head**"),
-        (fleet.mac, "deploy", "You are the claw `mac`"),
-    ):
+    # On a machine that is a head too an agent gets the head's, which tells of no claw.
+    for host, user, of_a_claw in ((fleet.box, "alice", False), (fleet.mac, "deploy", True)):
         assert host.run(f"stat -c '%U %a' /home/{user}/{SKILL}").text == f"{user} 644\n"
         skill = host.run(f"cat /home/{user}/{SKILL}").text
-        assert told in skill
+        assert "name: spinal-cord" in skill
+        assert ("You are the claw" in skill) is of_a_claw
         assert [name for name in ("head", "box", "mac") if fleet.token(name) in skill] == []
 
 
