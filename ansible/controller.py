@@ -248,7 +248,8 @@ def verdict(host: str, told: dict[str, Any]) -> dict[str, Any]:
     release = said["release"][0][0] or "none"
     faults = [] if release != "none" else ["no release is installed: make deploy"]
     for unit, state in said.get("unit", []):
-        faults += [] if state == "active" else [f"{unit} is {state or 'not there'}: journalctl -u {unit}"]
+        more = "docs/howto/mac.md" if unit.startswith("org.") else f"journalctl -u {unit}"
+        faults += [] if state == "active" else [f"{unit} is {state or 'not there'}: {more}"]
     for unit, runs in said.get("runs", []):
         faults += [] if runs in ("", release) else [f"{unit} runs {runs}, not {release}: make deploy"]
     skew = round(float(said["clock"][0][0]) - float(said["clock"][0][1]))

@@ -5,6 +5,7 @@ safe. A client may be shared between threads; each thread gets an HTTP session o
 """
 
 import io
+import ssl
 import threading
 import time
 import uuid
@@ -248,6 +249,8 @@ class SpineClient:
         if session is None:
             session = self._local.session = requests.Session()
             session.trust_env = False  # no .netrc: it would replace our bearer token
+            # SSL_CERT_FILE, as other programs have it and requests does not: an authority of one's own can be named.
+            session.verify = ssl.get_default_verify_paths().cafile or True
             session.headers.update(self._headers)
         return session
 

@@ -1,4 +1,4 @@
-"""launchd/ by the rules that launchd has and no tool on Linux knows; its scripts with a launchctl that only notes down.
+"""launchd/ by the rules that launchd has and no tool on Linux knows; its scripts with what stands in for a Mac.
 
 Nothing of this has run on a Mac.
 """
@@ -10,11 +10,13 @@ import stat
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.support.mac import install
 
 from claw import cron
 
@@ -224,33 +226,28 @@ def test_a_file_that_is_missing_and_too_few_words(settings: Path) -> None:
 
 # --- install and uninstall --------------------------------------------------------------------------------------------
 
-LAUNCHCTL = """#!/bin/sh
-echo "$@" >> "$NOTES"
-case $1 in
-  print) [ "$2" = "$RUNNING" ] && echo "state = running"; true ;;
-  bootout) exit "${BOOTOUT:-3}" ;;
-esac
-"""
-
 
 @pytest.fixture
-def mac(tmp_path: Path) -> dict[str, str]:
-    """What a script sees of a Mac: its commands note down how they were called."""
-    tools, home = tmp_path / "tools", tmp_path / "home"
+def mac(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What a script sees of a Mac, with a claw that only waits. What launchd was told is noted in LAUNCHD."""
+    home, room = tmp_path / "home", tmp_path / "launchd"
     current = home / ".local/share/spinal-cord/current"
-    for folder in (tools, current / "venv/bin", home / ".config/spinal-cord"):
+    for folder in (room, current / "venv/bin", home / ".config/spinal-cord"):
         folder.mkdir(parents=True)
+    install(tmp_path / "tools", sys.executable)
     (current / "launchd").symlink_to(FOLDER)
-    for name, text in {
-        "uname": "#!/bin/sh\necho Darwin\n",
-        "plutil": "#!/bin/sh\nexit 0\n",
-        "launchctl": LAUNCHCTL,
-    }.items():
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
+    (current / "venv/bin/claw").write_text("#!/bin/sh\nexec sleep 60\n")
+    (current / "venv/bin/claw").chmod(0o755)
     for name in ("claw.env", "head.env"):
-        (home / ".config/spinal-cord" / name).touch()
-    return {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(home), "NOTES": str(tmp_path / "notes"), "RUNNING": ""}
+        (home / ".config/spinal-cord" / name).touch(mode=0o600)
+    env = {"PATH": f"{tmp_path}/tools:/usr/bin:/bin", "HOME": str(home), "LAUNCHD": str(room)}
+    yield env
+    for role in ROLES:
+        run("uninstall.sh", role, **env)
+
+
+def notes(mac: dict[str, str]) -> list[str]:
+    return (Path(mac["LAUNCHD"]) / "notes").read_text().splitlines()
 
 
 def run(script: str, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -262,8 +259,8 @@ def test_install_lays_everything_and_hands_it_to_launchd(mac: dict[str, str]) ->
     home, uid = Path(mac["HOME"]), os.getuid()
     assert (done.returncode, done.stderr) == (0, "")
     agent = home / "Library/LaunchAgents/org.spinal-cord.claw.plist"
-    assert agent.read_text() == render("claw", Path(mac["NOTES"]).parent, mac["HOME"])
-    assert Path(mac["NOTES"]).read_text().splitlines() == [
+    assert agent.read_text() == render("claw", Path(mac["LAUNCHD"]), mac["HOME"])
+    assert notes(mac) == [
         f"print gui/{uid}",
         f"print gui/{uid}/org.spinal-cord.claw",
         f"bootout gui/{uid}/org.spinal-cord.claw",
@@ -275,13 +272,12 @@ def test_install_lays_everything_and_hands_it_to_launchd(mac: dict[str, str]) ->
 
 
 def test_install_hands_a_running_claw_over_before_it_takes_its_place(mac: dict[str, str]) -> None:
-    # The one that runs is gone once it has been told.
-    tool = Path(mac["PATH"].split(":")[0]) / "launchctl"
-    tool.write_text(LAUNCHCTL.replace('[ "$2" = "$RUNNING" ]', '[ "$2" = "$RUNNING" ] && ! grep -q ^kill "$NOTES"'))
+    assert run("install.sh", "claw", **mac).returncode == 0
+    before = len(notes(mac))
+    assert run("install.sh", "claw", **mac).returncode == 0
     label = f"gui/{os.getuid()}/org.spinal-cord.claw"
-    assert run("install.sh", "claw", **(mac | {"RUNNING": label})).returncode == 0
-    notes = [line for line in Path(mac["NOTES"]).read_text().splitlines() if not line.startswith("print")]
-    assert notes[:2] == [f"kill SIGHUP {label}", f"bootout {label}"]
+    told = [line for line in notes(mac)[before:] if not line.startswith("print")]
+    assert told[:2] == [f"kill SIGHUP {label}", f"bootout {label}"]
 
 
 def test_a_tick_takes_the_place_of_a_claw_that_stays(mac: dict[str, str]) -> None:
@@ -289,7 +285,7 @@ def test_a_tick_takes_the_place_of_a_claw_that_stays(mac: dict[str, str]) -> Non
     assert run("install.sh", "claw", **mac).returncode == 0
     assert run("install.sh", "claw-tick", **mac).returncode == 0
     assert [path.name for path in agents.glob("*.plist")] == ["org.spinal-cord.claw-tick.plist"]
-    assert f"bootout gui/{os.getuid()}/org.spinal-cord.claw\n" in Path(mac["NOTES"]).read_text()
+    assert f"bootout gui/{os.getuid()}/org.spinal-cord.claw" in notes(mac)
 
 
 def test_uninstall_keeps_settings_and_state(mac: dict[str, str]) -> None:
@@ -307,7 +303,7 @@ def test_install_says_what_is_missing(mac: dict[str, str]) -> None:
     done = run("install.sh", "claw", **mac)
     assert done.returncode == 1
     assert "claw.env is not there: write the settings first" in done.stderr
-    assert not Path(mac["NOTES"]).exists()
+    assert not (Path(mac["LAUNCHD"]) / "notes").exists()
     assert run("install.sh", "spine", **mac).returncode == 2
     assert run("install.sh", "claw", "--prefix", **mac).returncode == 2
     (Path(mac["PATH"].split(":")[0]) / "uname").write_text("#!/bin/sh\necho Linux\n")

@@ -49,7 +49,9 @@ class Machines:
         core = self._core
         caller = core.auth.head(req)
         request = core.decode(resp, await core.body(req), wire.NewJoinCode, v0=False)
-        base = f"{req.scheme}://{req.netloc}"
+        # A proxy's word is enough here: the line is shown to the head that asked, and to nobody else.
+        scheme = "https" if req.forwarded_scheme == "https" else req.scheme
+        base = f"{scheme}://{req.netloc}"
 
         def verb(tx: Tx) -> Answer:
             code, ends = fleet.new_code(tx, caller, request.name, request.ttl_seconds)

@@ -57,6 +57,8 @@ def test_a_second_machine_joins_with_one_line_and_does_a_job(server: Server, hea
     answer = head.post("/machines/join-codes", {"name": "mini"})
     code = answer.json["code"]
     assert answer.json["command"] == f"claw join http://127.0.0.1:{server.port} {code}"
+    proxied = head.post("/machines/join-codes", {"name": "mini"}, X_Forwarded_Proto="https").json
+    assert proxied["command"] == f"claw join https://127.0.0.1:{server.port} {proxied['code']}"
     refused(head.post("/jobs", {"target": "mini"}), 422, "invalid_field")
     told = {"capabilities": ["git", "os:darwin"], "facts": {"arch": "arm64", "diskFreeBytes": 10, "ok": True}}
     token = server.nobody.post("/join", {"code": code.lower(), **told}).json["token"]
