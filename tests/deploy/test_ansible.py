@@ -72,7 +72,7 @@ def test_every_task_uses_a_module_of_ansible_itself() -> None:
 
 WORDS = frozenset(
     {"become", "block", "changed_when", "check_mode", "delegate_to", "environment", "failed_when", "listen", "loop"}
-    | {"loop_control", "name", "no_log", "notify", "register", "retries", "delay", "until", "vars", "when"}
+    | {"loop_control", "name", "no_log", "notify", "register", "retries", "delay", "run_once", "until", "vars", "when"}
 )
 
 
