@@ -1,8 +1,8 @@
 """What the machine does from which a fleet is deployed: builds releases, and runs one playbook at a time.
 
 A release is one file per platform: the wheels of all roles for several Pythons, their locks, units and plists. Its name
-has a digest of what it is made from, so the same sources are the same release and are built once. Its images are one more
-file per platform, built when a machine is to run them, and tagged with the release's name.
+has a digest of what it is made from, so the same sources are the same release and are built once. Its images are one
+more file per platform, built when a machine is to run them, and tagged with the release's name.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -212,8 +213,8 @@ def bake(release: str, platform: str, path: Path) -> None:
             "install it, or set spine_mode, head_mode and claw_mode to native"
         )
     own = said.strip()
-    known = next((line for line in builder.splitlines() if line.startswith("Platforms:")), "")
-    if platform != own and platform not in known.removeprefix("Platforms:").replace("*", "").replace(" ", "").split(","):
+    known = [line for line in builder.splitlines() if line.startswith("Platforms:")]
+    if platform not in [own, *re.findall(r"[a-z]+/[a-z0-9/]+", "".join(known))]:
         sys.exit(
             f"images: Docker builds {own} here, and cannot build {platform}, which a machine needs to run containers; "
             "install qemu-user-static and binfmt-support, or set spine_mode, head_mode and claw_mode to native there"
@@ -231,12 +232,11 @@ def bake(release: str, platform: str, path: Path) -> None:
     RELEASES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=RELEASES) as folder:
         part = Path(folder, path.name)
-        with subprocess.Popen(["docker", "save", *tags], stdout=subprocess.PIPE) as saving:
-            assert saving.stdout is not None
-            with gzip.open(part, "wb", compresslevel=1) as packed:
-                shutil.copyfileobj(saving.stdout, packed, 1 << 20)
-        if saving.returncode:
-            sys.exit(f"images: docker save failed (exit code {saving.returncode})")
+        plain = part.with_suffix("")
+        if asked("docker", "save", "--output", str(plain), *tags) is None:
+            sys.exit("images: docker save failed; is there room for 300 MB?")
+        with plain.open("rb") as saved, gzip.open(part, "wb", compresslevel=1) as packed:
+            shutil.copyfileobj(saved, packed, 1 << 20)
         part.replace(path)
     # What is kept is the file; the engine here keeps only what it had, and its cache.
     for tag in fresh:

@@ -1,10 +1,11 @@
-"""Container mode by the real playbooks over SSH: spine, head and a claw from images that are carried over, beside a native claw."""
+"""Container mode by the real playbooks: spine, head and a claw from images that are carried over, and a native claw."""
 
 import os
 import platform
+import re
+import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ import yaml
 from tests.deploy import native
 from tests.deploy.native import ROOT
 from tests.support.engine import labels
-from tests.support.eventually import eventually
 from tests.support.spine_process import free_port
 from tests.support.systemd_host import Host, Hosts
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # the first one builds the release and its images
 
+RELEASES = ROOT / "build" / "releases"
 CONTROLLER = ROOT / "ansible" / "controller.py"
 PLATFORM = f"linux-{platform.machine()}"
 SPINE, HEAD, BOX_CLAW, FAR_CLAW = (
@@ -96,7 +97,8 @@ def fleet(hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.Te
     assert built.returncode == 0, built.stderr
     release = built.stdout.strip()
     images = [f"spinal-cord/{role}:{release}" for role in ("spine", "head", "claw")]
-    assert controller("images", "--platform", PLATFORM, seconds=900).returncode == 0
+    images_built = controller("images", "--platform", PLATFORM, seconds=900)
+    assert images_built.returncode == 0, images_built.stderr
     # The machine's engine and the controller's are one here; it is to get them from the file.
     forget(engine, images)
     box, far = hosts.start("box", engine=True, shared=shared), hosts.start("far-claw")
@@ -135,7 +137,14 @@ def fleet(hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.Te
     }
     yield Fleet(box, far, folder, release, settings)
     box.run(f"systemctl stop 'spinal-*.timer' {SPINE} {HEAD} {BOX_CLAW}", seconds=120, check=False)
-    forget(engine, images)
+    forget(engine, images + again(images))
+    for path in RELEASES.glob(f"{again([release])[0]}-*"):
+        path.unlink()
+
+
+def again(names: list[str]) -> list[str]:
+    """Return the names of the same release, as if it were the next one."""
+    return [re.sub("[0-9a-f]{12}$", "e" * 12, name) for name in names]
 
 
 def forget(engine: docker.DockerClient, images: list[str]) -> None:
@@ -180,3 +189,28 @@ def test_the_doctor_knows_what_runs_in_containers(fleet: Fleet, deployed: str) -
         ["box", fleet.release, "4", "of", "4"],
         ["far-claw", fleet.release, "1", "of", "1"],
     ]
+
+
+def test_a_spine_that_leaves_its_container_with_a_new_release_and_goes_back_keeps_its_jobs(
+    fleet: Fleet, deployed: str, engine: docker.DockerClient
+) -> None:
+    old, new = fleet.release, again([fleet.release])[0]
+    shutil.copy(RELEASES / f"{old}-{PLATFORM}.tar.gz", RELEASES / f"{new}-{PLATFORM}.tar.gz")
+    for role in ("spine", "head", "claw"):
+        engine.images.get(f"spinal-cord/{role}:{old}").tag(f"spinal-cord/{role}", new)
+    job_id = fleet.submit("box", "echo kept").split()[1]
+
+    address = fleet.box.address
+    fleet.write({"spine_mode": "native", "spine_listen": ["36725"], "spine_url": f"http://{address}:36725"})
+    fleet.play("site", "--extra-vars", f"host_release={new}")
+    assert fleet.laid() == [*CONTAINED, "spinal-spine.socket", "spinal-spine.socket.d"]
+    assert (fleet.image(SPINE), fleet.image(HEAD)) == ("", f"spinal-cord/head:{new}")
+    assert "kept" in fleet.box.run(f"spine-head logs {job_id}").text
+    assert "done" in fleet.submit("far-claw", "true")
+
+    fleet.write({})
+    fleet.play("rollback")
+    assert fleet.laid() == [*CONTAINED, "spinal-spine.socket.d"]
+    assert (fleet.image(SPINE), fleet.image(HEAD)) == (f"spinal-cord/spine:{old}", f"spinal-cord/head:{old}")
+    assert "kept" in fleet.box.run(f"spine-head logs {job_id}").text
+    assert "done" in fleet.submit("far-claw", "true")
