@@ -55,17 +55,17 @@ class Fleet:
         self._settings = settings
         self.write({})
 
-    def write(self, over: dict[str, Any]) -> None:
-        """Write the inventory, with settings of `box` over those that it has."""
-        box, far = self._settings["box"] | over, self._settings["far"]
+    def write(self, over: dict[str, Any], far_over: dict[str, Any] | None = None) -> None:
+        """Write the inventory, with settings of `box` and of `far-claw` over those that they have."""
+        box, far = self._settings["box"] | over, self._settings["far"] | (far_over or {})
         children = {"spine": {"box": box}, "head": {"box": None}, "claws": {"box": None, "far-claw": far}}
         groups = {group: {"hosts": hosts} for group, hosts in children.items()}
         self.inventory.write_text(yaml.safe_dump({"all": {"vars": self._settings["all"], "children": groups}}))
 
-    def play(self, playbook: str, *words: str) -> str:
-        """Run a playbook; one that fails is an AssertionError with all that it printed."""
+    def play(self, playbook: str, *words: str, code: int = 0) -> str:
+        """Run a playbook; one that ends otherwise is an AssertionError with all that it printed."""
         done = controller("play", "--inventory", str(self.inventory), playbook, *words)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
 
     def submit(self, target: str, run: str) -> str:
@@ -156,6 +156,15 @@ def forget(engine: docker.DockerClient, images: list[str]) -> None:
 @pytest.fixture(scope="module")
 def deployed(fleet: Fleet) -> str:
     return fleet.play("site")
+
+
+def test_a_container_where_no_engine_is_stops_before_anything_is_changed(fleet: Fleet) -> None:
+    fleet.write({}, {"claw_mode": "container"})
+    said = fleet.play("site", code=2)
+    told = "far-claw: claw_mode is container, and no Docker Engine answers there as docker.service (docker info)."
+    assert told in " ".join(said.split())
+    assert fleet.box.run("ls /opt /etc/spinal-cord").text.split() == ["/etc/spinal-cord:", "/opt:"]
+    fleet.write({})
 
 
 def test_the_first_deployment_starts_containers_of_the_release(fleet: Fleet, deployed: str) -> None:
