@@ -26,8 +26,8 @@ run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl
 
 ##@ Containers on one machine (Docker)
 .PHONY: images
-images: ## Build the images of spine, claw and head (BASE=image; TAG=name; CA=bundle.pem, what this machine trusts without it)
-	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl
+images: ## Build the images of spine, claw and head (BASE=image; TAG=name; PLATFORM=linux/arm64; CA=bundle.pem, what this machine trusts without it)
+	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl $(if $(PLATFORM),--set '*.platform=$(PLATFORM)')
 
 .PHONY: tokens
 tokens: images ## Make a token for each role in compose/secrets; those that are there stay
@@ -70,6 +70,7 @@ wheelhouse: $(VENV)/.deploy ## Build the release for all platforms (PLATFORMS=, 
 	@$(CONTROLLER) release $(addprefix --platform ,$(PLATFORMS)) $(addprefix --python ,$(PYTHONS))
 
 .PHONY: deploy
+deploy: export CA := $(CA)
 deploy: wheelhouse ## Take the machines of INVENTORY to a working fleet of this release (ARGS='--check --diff')
 	@$(PLAY) site $(ARGS)
 

@@ -1,14 +1,18 @@
 """What the machine does from which a fleet is deployed: builds releases, and runs one playbook at a time.
 
 A release is one file per platform: the wheels of all roles for several Pythons, their locks, units and plists. Its name
-has a digest of what it is made from, so the same sources are the same release and are built once.
+has a digest of what it is made from, so the same sources are the same release and are built once. Its images are one
+more file per platform, built when a machine is to run them, and tagged with the release's name.
 """
 
 import argparse
+import contextlib
 import fcntl
+import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,9 +33,12 @@ PLATFORMS = {
     "darwin-arm64": ["macosx_12_0_arm64"],
     "darwin-x86_64": ["macosx_12_0_x86_64"],
 }
+# What an engine calls those on which containers run.
+ENGINE_PLATFORMS = {"linux-x86_64": "linux/amd64", "linux-aarch64": "linux/arm64"}
+IMAGES = ("spine", "head", "claw")
 PLAYBOOKS = ("site", "rollback", "rotate", "uninstall")
 PYTHONS = ("3.11", "3.12", "3.13")
-SOURCES = ("LICENSE", "README.md", "launchd", "pyproject.toml", "services", "systemd")
+SOURCES = ("LICENSE", "README.md", "images", "launchd", "pyproject.toml", "services", "systemd")
 LOCKS = ("build.txt", "claw.txt", "head.txt", "spine.txt")
 KEPT = 5  # releases of which files stay
 SHOWN = ("machine", "release", "units", "clock", "free", "token", "capabilities")
@@ -48,6 +55,9 @@ def main() -> int:
     release = commands.add_parser("release", help="build the release of this checkout; print its name")
     release.add_argument("--platform", action="append", choices=PLATFORMS, help="all of them without it")
     release.add_argument("--python", action="append", choices=PYTHONS, help="all of them without it")
+    pictures = commands.add_parser("images", help="build the images of this checkout's release; print what was built")
+    pictures.add_argument("--release", help="the name that the release must have")
+    pictures.add_argument("--platform", action="append", choices=ENGINE_PLATFORMS, required=True)
     play = commands.add_parser("play", help="run a playbook; no other may run meanwhile")
     play.add_argument("--inventory", type=Path, required=True)
     play.add_argument("playbook", choices=PLAYBOOKS)
@@ -61,6 +71,8 @@ def main() -> int:
     if given.command == "release":
         print(build(given.platform or list(PLATFORMS), given.python or list(PYTHONS)))
         return 0
+    if given.command == "images":
+        return images(given.release or name(), given.platform)
     return run(given.playbook, given.inventory, given.rest)
 
 
@@ -160,7 +172,7 @@ def pack(folder: Path, path: Path) -> None:
 
 
 def forget(release: str) -> None:
-    """Delete the files of all but the newest releases."""
+    """Delete the files of all but the newest releases, and of their images."""
     ages: dict[str, float] = {release: float("inf")}
     for path in RELEASES.glob("*.tar.gz"):
         owner = path.name[: path.name.index("-", path.name.index("-") + 1)]  # <version>-<digest>
@@ -168,6 +180,75 @@ def forget(release: str) -> None:
     for old in sorted(ages, key=ages.__getitem__, reverse=True)[KEPT:]:
         for path in RELEASES.glob(f"{old}-*.tar.gz"):
             path.unlink()
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def images(release: str, platforms: list[str]) -> int:
+    """Make the files of this release's images that are not there yet, and print their names."""
+    for platform in platforms:
+        path = RELEASES / f"{release}-images-{platform}.tar.gz"
+        if path.exists():
+            continue
+        if release != name():
+            sys.exit(f"images: this checkout is {name()}, no longer {release}")
+        bake(release, ENGINE_PLATFORMS[platform], path)
+        print(path.name)
+    forget(release)
+    return 0
+
+
+def bake(release: str, platform: str, path: Path) -> None:
+    """Build the images of one platform and save them in one file, under its name only when it is whole.
+
+    Raises:
+        SystemExit: the engine here cannot, or the build failed.
+    """
+    said = asked("docker", "version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
+    builder = asked("docker", "buildx", "inspect")
+    if said is None or builder is None:
+        sys.exit(
+            "images: a machine is to run containers, and no Docker with buildx answers here to build their images; "
+            "install it, or set spine_mode, head_mode and claw_mode to native"
+        )
+    own = said.strip()
+    known = [line for line in builder.splitlines() if line.startswith("Platforms:")]
+    if platform not in [own, *re.findall(r"[a-z]+/[a-z0-9/]+", "".join(known))]:
+        sys.exit(
+            f"images: Docker builds {own} here, and cannot build {platform}, which a machine needs to run containers; "
+            "install qemu-user-static and binfmt-support, or set spine_mode, head_mode and claw_mode to native there"
+        )
+    tags = [f"spinal-cord/{image}:{release}" for image in IMAGES]
+    fresh = [tag for tag in tags if asked("docker", "image", "inspect", tag) is None or platform != own]
+    # The Makefile knows which certificates a build is to trust here.
+    foreign = [] if platform == own else [f"PLATFORM={platform}"]
+    built = subprocess.run(
+        ["make", "--silent", "--no-print-directory", "images", f"TAG={release}", *foreign],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800,
+    )  # fmt: skip
+    if built.returncode:
+        sys.exit(f"{built.stdout}\nimages: the build failed (exit code {built.returncode})")
+    RELEASES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=RELEASES) as folder:
+        part = Path(folder, path.name)
+        plain = part.with_suffix("")
+        if asked("docker", "save", "--output", str(plain), *tags) is None:
+            sys.exit("images: docker save failed; is there room for 300 MB?")
+        with plain.open("rb") as saved, gzip.open(part, "wb", compresslevel=1) as packed:
+            shutil.copyfileobj(saved, packed, 1 << 20)
+        part.replace(path)
+    # What is kept is the file; the engine here keeps only what it had, and its cache.
+    for tag in fresh:
+        asked("docker", "image", "rm", tag)
+
+
+def asked(*words: str) -> str | None:
+    """Return what a command prints, None when it fails or is not there."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        return done.stdout if done.returncode == 0 else None
+    return None
 
 
 # --- playbooks -------------------------------------------------------------------------------------------------------

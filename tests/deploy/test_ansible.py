@@ -72,19 +72,8 @@ def test_every_task_uses_a_module_of_ansible_itself() -> None:
 
 WORDS = frozenset(
     {"become", "block", "changed_when", "check_mode", "delegate_to", "environment", "failed_when", "listen", "loop"}
-    | {
-        "become_user",
-        "loop_control",
-        "name",
-        "no_log",
-        "notify",
-        "register",
-        "retries",
-        "delay",
-        "until",
-        "vars",
-        "when",
-    }
+    | {"become_user", "loop_control", "name", "no_log", "notify", "register", "retries", "delay", "run_once", "until"}
+    | {"vars", "when"}
 )
 
 
@@ -126,6 +115,31 @@ def test_a_release_is_named_by_its_version_and_sources() -> None:
     named = {str(path.relative_to(ROOT)) for path in controller.files()}
     assert {"pyproject.toml", "requirements/claw.txt", "systemd/spinal-claw@.service", "services/claw/cli.py"} <= named
     assert not {path for path in named if path.startswith(("tests/", "docs/", "ansible/", ".git/"))}
+
+
+SAID = {
+    "no engine": ({}, "linux-x86_64", "no Docker with buildx answers here to build their images"),
+    "another platform": (
+        {"version": "linux/amd64\n", "buildx": "Name: default\nPlatforms: linux/amd64, linux/amd64/v2, linux/386\n"},
+        "linux-aarch64",
+        "Docker builds linux/amd64 here, and cannot build linux/arm64",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_images_that_cannot_be_built_here(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers, platform, told = SAID[case]
+    monkeypatch.setattr(controller, "RELEASES", tmp_path)
+    monkeypatch.setattr(controller, "asked", lambda *words: answers.get(words[1]))
+    with pytest.raises(SystemExit, match=told):
+        controller.images(controller.name(), [platform])
+
+
+def test_images_of_another_checkout_are_not_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "RELEASES", tmp_path)
+    with pytest.raises(SystemExit, match=r"no longer 0[.]1[.]0-000000000000"):
+        controller.images("0.1.0-000000000000", ["linux-x86_64"])
 
 
 def play(inventory: Path, *words: str) -> "subprocess.CompletedProcess[str]":
