@@ -30,8 +30,13 @@ images: ## Build the images of spine, claw and head (BASE=image; TAG=name; PLATF
 	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl $(if $(PLATFORM),--set '*.platform=$(PLATFORM)')
 
 .PHONY: tokens
-tokens: images ## Make a token for each role in compose/secrets; those that are there stay
+ifeq ($(origin INVENTORY),command line)
+tokens: $(VENV)/.deploy
+	@$(PLAY) tokens
+else
+tokens: images ## Make a token for each role in compose/secrets, or beside INVENTORY=…; those that are there stay
 	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION)
+endif
 
 .PHONY: up
 up: tokens ## Start spine, head and two claws, and wait until all are healthy

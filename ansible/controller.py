@@ -36,7 +36,7 @@ PLATFORMS = {
 # What an engine calls those on which containers run.
 ENGINE_PLATFORMS = {"linux-x86_64": "linux/amd64", "linux-aarch64": "linux/arm64"}
 IMAGES = ("spine", "head", "claw")
-PLAYBOOKS = ("site", "rollback", "rotate", "uninstall")
+PLAYBOOKS = ("site", "tokens", "rollback", "rotate", "uninstall")
 PYTHONS = ("3.11", "3.12", "3.13")
 SOURCES = ("LICENSE", "README.md", "images", "launchd", "pyproject.toml", "services", "systemd")
 LOCKS = ("build.txt", "claw.txt", "head.txt", "spine.txt")

@@ -1,11 +1,8 @@
 """Container mode by the real playbooks: spine, head and a claw from images that are carried over, and a native claw."""
 
 import os
-import platform
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,16 +11,13 @@ import docker
 import pytest
 import yaml
 from tests.deploy import native
-from tests.deploy.native import ROOT
+from tests.deploy.controller import Controller, Played
 from tests.support.engine import labels
 from tests.support.spine_process import free_port
 from tests.support.systemd_host import Host, Hosts
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # the first one builds the release and its images
 
-RELEASES = ROOT / "build" / "releases"
-CONTROLLER = ROOT / "ansible" / "controller.py"
-PLATFORM = f"linux-{platform.machine()}"
 SPINE, HEAD, BOX_CLAW, FAR_CLAW = (
     "spinal-spine.service",
     "spinal-head.service",
@@ -43,15 +37,14 @@ mount --bind {shared}/etc /etc/spinal-cord
 """
 
 
-def controller(*words: str, seconds: int = 300) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, str(CONTROLLER), *words], capture_output=True, text=True, timeout=seconds)
-
-
 class Fleet:
     """`box` is spine, head and claw in containers; `far-claw` is a claw without an engine."""
 
-    def __init__(self, box: Host, far: Host, folder: Path, release: str, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, box: Host, far: Host, controller: Controller, folder: Path, release: str, settings: dict[str, Any]
+    ) -> None:
         self.box, self.far, self.release, self.inventory = box, far, release, folder / "hosts.yml"
+        self.controller = controller
         self._settings = settings
         self.write({})
 
@@ -62,11 +55,9 @@ class Fleet:
         groups = {group: {"hosts": hosts} for group, hosts in children.items()}
         self.inventory.write_text(yaml.safe_dump({"all": {"vars": self._settings["all"], "children": groups}}))
 
-    def play(self, playbook: str, *words: str, code: int = 0) -> str:
-        """Run a playbook; one that ends otherwise is an AssertionError with all that it printed."""
-        done = controller("play", "--inventory", str(self.inventory), playbook, *words)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
+    def play(self, playbook: str, *words: str, code: int = 0) -> Played:
+        """Run a playbook."""
+        return self.controller.play(self.inventory, playbook, *words, code=code)
 
     def submit(self, target: str, run: str) -> str:
         """Submit a job on the head's machine and wait for it; return what `spine-head` printed."""
@@ -82,23 +73,16 @@ class Fleet:
         return next((word for word in words if word.startswith("spinal-cord/")), "")
 
 
-def changed(said: str) -> dict[str, int]:
-    """Return how many changes a playbook made on each machine."""
-    recap = said[said.index("PLAY RECAP") :].splitlines()[1:]
-    found = {line.split()[0]: line for line in recap if "changed=" in line}
-    return {host: int(line.split("changed=")[1].split()[0]) for host, line in found.items()}
-
-
 @pytest.fixture(scope="module")
-def fleet(hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(
+    hosts: Hosts, engine: docker.DockerClient, wheelhouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Fleet]:
     shared, folder = tmp_path_factory.mktemp("shared"), tmp_path_factory.mktemp("controller")
+    controller = Controller(folder / "checkout", wheelhouse)
     prefix, port = f"spine-test-{os.getpid()}", free_port()
-    built = controller("release", "--platform", PLATFORM, "--python", "3.11")
-    assert built.returncode == 0, built.stderr
-    release = built.stdout.strip()
+    release = controller.release()
     images = [f"spinal-cord/{role}:{release}" for role in ("spine", "head", "claw")]
-    images_built = controller("images", "--platform", PLATFORM, seconds=900)
-    assert images_built.returncode == 0, images_built.stderr
+    controller.images()
     # The machine's engine and the controller's are one here; it is to get them from the file.
     forget(engine, images)
     box, far = hosts.start("box", engine=True, shared=shared), hosts.start("far-claw")
@@ -110,13 +94,7 @@ def fleet(hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.Te
     # What the engine publishes is published on its machine: the first address of the network.
     engine_address = f"{box.address.rpartition('.')[0]}.1"
     settings = {
-        "all": {
-            "ansible_user": "deploy",
-            "ansible_become": True,
-            "ansible_ssh_private_key_file": str(hosts.key),
-            "ansible_ssh_common_args": f"-o UserKnownHostsFile={hosts.known_hosts()} -o ControlPath={folder}/%C",
-            "claw_settings": QUICK,
-        },
+        "all": {**hosts.login(), "claw_settings": QUICK},
         "box": {
             "ansible_host": box.address,
             "spine_listen": [f"{engine_address}:{port}"],
@@ -135,11 +113,11 @@ def fleet(hosts: Hosts, engine: docker.DockerClient, tmp_path_factory: pytest.Te
         },
         "far": {"ansible_host": far.address},
     }
-    yield Fleet(box, far, folder, release, settings)
+    yield Fleet(box, far, controller, folder, release, settings)
+    controller.close()
     box.run(f"systemctl stop 'spinal-*.timer' {SPINE} {HEAD} {BOX_CLAW}", seconds=120, check=False)
     forget(engine, images + again(images))
-    for path in RELEASES.glob(f"{again([release])[0]}-*"):
-        path.unlink()
+    hosts.remove(box, far)
 
 
 def again(names: list[str]) -> list[str]:
@@ -154,20 +132,22 @@ def forget(engine: docker.DockerClient, images: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def deployed(fleet: Fleet) -> str:
+def deployed(fleet: Fleet) -> Played:
     return fleet.play("site")
 
 
 def test_a_container_where_no_engine_is_stops_before_anything_is_changed(fleet: Fleet) -> None:
     fleet.write({}, {"claw_mode": "container"})
     said = fleet.play("site", code=2)
-    told = "far-claw: claw_mode is container, and no Docker Engine answers there as docker.service (docker info)."
-    assert told in " ".join(said.split())
+    told = (
+        "far-claw: claw is to run in a container, and no Docker Engine answers there as docker.service (docker info)."
+    )
+    assert told in " ".join(said.text.split())
     assert fleet.box.run("ls /opt /etc/spinal-cord").text.split() == ["/etc/spinal-cord:", "/opt:"]
     fleet.write({})
 
 
-def test_the_first_deployment_starts_containers_of_the_release(fleet: Fleet, deployed: str) -> None:
+def test_the_first_deployment_starts_containers_of_the_release(fleet: Fleet, deployed: Played) -> None:
     assert fleet.laid() == CONTAINED
     images = {unit: fleet.image(unit) for unit in (SPINE, HEAD, BOX_CLAW)}
     assert images == {
@@ -180,31 +160,32 @@ def test_the_first_deployment_starts_containers_of_the_release(fleet: Fleet, dep
     assert fleet.far.run("ls /etc/spinal-cord").text.split() == ["claw-far-claw.env", "secrets"]
 
 
-def test_jobs_are_done_by_the_claw_in_a_container_and_by_the_native_one(fleet: Fleet, deployed: str) -> None:
+def test_jobs_are_done_by_the_claw_in_a_container_and_by_the_native_one(fleet: Fleet, deployed: Played) -> None:
     assert "done" in fleet.submit("box", 'test "$(id -u)" = 10002')
     assert "done" in fleet.submit("far-claw", 'test "$(id -un)" = claw')
 
 
-def test_a_second_deployment_and_a_check_change_nothing(fleet: Fleet, deployed: str) -> None:
+def test_a_second_deployment_and_a_check_change_nothing(fleet: Fleet, deployed: Played) -> None:
     none = {"box": 0, "far-claw": 0, "localhost": 0}
-    assert changed(fleet.play("site")) == none
-    assert changed(fleet.play("site", "--check", "--diff")) == none
+    assert fleet.play("site").changed == none
+    assert fleet.play("site", "--check", "--diff").changed == none
 
 
-def test_the_doctor_knows_what_runs_in_containers(fleet: Fleet, deployed: str) -> None:
-    done = controller("doctor", "--inventory", str(fleet.inventory))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert sorted(line.split()[:5] for line in done.stdout.splitlines()[1:]) == [
-        ["box", fleet.release, "4", "of", "4"],
-        ["far-claw", fleet.release, "1", "of", "1"],
-    ]
+def test_the_doctor_knows_what_runs_in_containers(fleet: Fleet, deployed: Played) -> None:
+    code, told = fleet.controller.doctor(fleet.inventory)
+    assert code == 0
+    assert {name: (machine["release"], machine["units"]) for name, machine in told.items()} == {
+        "box": (fleet.release, "4 of 4 active"),
+        "far-claw": (fleet.release, "1 of 1 active"),
+    }
 
 
 def test_a_spine_that_leaves_its_container_with_a_new_release_and_goes_back_keeps_its_jobs(
-    fleet: Fleet, deployed: str, engine: docker.DockerClient
+    fleet: Fleet, deployed: Played, engine: docker.DockerClient
 ) -> None:
     old, new = fleet.release, again([fleet.release])[0]
-    shutil.copy(RELEASES / f"{old}-{PLATFORM}.tar.gz", RELEASES / f"{new}-{PLATFORM}.tar.gz")
+    files = fleet.controller.releases
+    shutil.copy(files / f"{old}-linux-x86_64.tar.gz", files / f"{new}-linux-x86_64.tar.gz")
     for role in ("spine", "head", "claw"):
         engine.images.get(f"spinal-cord/{role}:{old}").tag(f"spinal-cord/{role}", new)
     job_id = fleet.submit("box", "echo kept").split()[1]
@@ -217,7 +198,7 @@ def test_a_spine_that_leaves_its_container_with_a_new_release_and_goes_back_keep
     assert "kept" in fleet.box.run(f"spine-head logs {job_id}").text
     assert "done" in fleet.submit("far-claw", "true")
 
-    fleet.write({})
+    fleet.write({"spine_mode": "container"})
     fleet.play("rollback")
     assert fleet.laid() == [*CONTAINED, "spinal-spine.socket.d"]
     assert (fleet.image(SPINE), fleet.image(HEAD)) == (f"spinal-cord/spine:{old}", f"spinal-cord/head:{old}")

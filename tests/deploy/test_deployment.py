@@ -29,7 +29,9 @@ def fleet(hosts: Hosts, wheelhouse: Path, tmp_path_factory: pytest.TempPathFacto
     controller = Controller(folder / "checkout", wheelhouse)
     try:
         controller.release()
-        yield Fleet(hosts, controller, folder / "inventory")
+        fleet = Fleet(hosts, controller, folder / "inventory")
+        yield fleet
+        hosts.remove(*fleet.all)
     finally:
         controller.close()
 
@@ -150,11 +152,11 @@ def edited(fleet: Fleet) -> Iterator[list[str]]:
 
 @contextmanager
 def down(fleet: Fleet) -> Iterator[list[str]]:
-    fleet.hosts.cut("right-claw")
+    fleet.hosts.cut(fleet.right)
     try:
         yield []
     finally:
-        fleet.hosts.join("right-claw")
+        fleet.hosts.join(fleet.right)
 
 
 BAD = {
@@ -290,11 +292,11 @@ def test_machines_come_back_in_any_order_and_the_job_is_done(fleet: Fleet, blow:
 
 def test_the_doctor_tells_what_is_wrong(fleet: Fleet) -> None:
     fleet.left.run(f"systemctl stop {LEFT}")
-    fleet.hosts.cut("right-claw")
+    fleet.hosts.cut(fleet.right)
     try:
         code, told = fleet.doctor()
     finally:
-        fleet.hosts.join("right-claw")
+        fleet.hosts.join(fleet.right)
         fleet.left.run(f"systemctl start {LEFT}")
     assert code == 1
     assert told["head-box"]["faults"] == []

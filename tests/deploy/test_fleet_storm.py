@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.deploy.fleet import Controller, Fleet
+from tests.deploy.controller import Controller
+from tests.deploy.fleet import Fleet
 from tests.deploy.work import Work
 from tests.support import soak
 from tests.support.reckoning import Count, table

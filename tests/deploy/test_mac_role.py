@@ -5,30 +5,21 @@ called and starts what a property list names (tests/support/mac.py). What Ansibl
 Linux, so the release is that of Linux. What this cannot show is on the list in docs/howto/mac.md.
 """
 
-import json
-import os
-import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from tests.deploy.controller import Controller, Played
 from tests.support import mac
 from tests.support.eventually import until_status
 from tests.support.systemd_host import Host, Hosts
 
 from contract.head_client import HeadClient
 
-from .conftest import ROOT
-
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # the first one makes machines and release
 
-RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 ROOM = "/var/tmp/launchd"  # what the launchctl that stands in keeps
 HOME = "/home/deploy"
 PLIST = f"{HOME}/Library/LaunchAgents/org.spinal-cord.claw.plist"
@@ -36,18 +27,14 @@ SKILL = ".openclaw/skills/spinal-cord/SKILL.md"
 QUICK = {"CLAW_HEARTBEAT_SECONDS": 1, "CLAW_TICK_SECONDS": 1, "CLAW_WAIT_SECONDS": 2, "CLAW_DRAIN_SECONDS": 2}
 
 
-class Played(NamedTuple):
-    text: str
-    changed: dict[str, int]
-
-
 class Fleet(NamedTuple):
     """A machine with spine, head and a claw, and the one that says that it is a Mac."""
 
     box: Host
     mac: Host
+    controller: Controller
     folder: Path
-    environment: dict[str, str]
+    login: dict[str, Any]
 
     def inventory(self, user: str = "alice", **more: Any) -> Path:
         """Write an inventory; `more` are variables of the Mac, `user` is whose tools the jobs of the other claw use."""
@@ -59,24 +46,12 @@ class Fleet(NamedTuple):
         groups["claws"] = {"hosts": {"box": None, "mac": {"ansible_host": self.mac.address, "claw_settings": QUICK}}}
         for group, variables in more.items():
             groups[group] = {"hosts": {"mac": variables}}
-        ssh = f"-o UserKnownHostsFile={self.folder / 'known_hosts'}"
-        shared = {"ansible_user": "deploy", "ansible_become": True, "ansible_ssh_common_args": ssh}
-        shared["ansible_ssh_private_key_file"] = str(self.folder / "key")
-        path.write_text(yaml.safe_dump({"all": {"vars": shared, "children": groups}}))
+        path.write_text(yaml.safe_dump({"all": {"vars": self.login, "children": groups}}))
         return path
 
-    def control(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command of the controller."""
-        return subprocess.run(
-            [sys.executable, str(self.folder / "checkout/ansible/controller.py"), *words],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=200,
-        )  # fmt: skip
-
     def play(self, playbook: str, *words: str, inventory: Path | None = None, code: int = 0) -> Played:
-        """Run a playbook; return what it printed, and the changes by machine."""
-        done = self.control("play", "--inventory", str(inventory or self.inventory()), playbook, *words)
-        assert done.returncode == code, done.stdout
-        return Played(done.stdout, {host: int(changed) for host, changed in RECAP.findall(done.stdout)})
+        """Run a playbook."""
+        return self.controller.play(inventory or self.inventory(), playbook, *words, code=code)
 
     def token(self, name: str) -> str:
         return (self.folder / "secrets" / f"{name}.token").read_text().strip()
@@ -102,38 +77,29 @@ def fleet(hosts: Hosts, wheelhouse: Path, tmp_path_factory: pytest.TempPathFacto
     box.run("useradd --create-home alice")
     stand_in.put({f"/usr/local/bin/{name}": text for name, text in mac.tools("/usr/bin/python3").items()}, mode=0o755)
     stand_in.run(f"install -d -m 1777 {ROOM}")
-    shutil.copy(hosts.key, folder / "key")
-    shutil.copy(hosts.known_hosts(), folder / "known_hosts")
-    control = tempfile.mkdtemp(prefix="spine-test-")  # short: the path of a socket is at most 108 bytes
-    environment = {
-        **os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheelhouse), "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": control, "HOME": str(folder),
-    }  # fmt: skip
-    # A copy: releases are named by their sources, and those of the checkout may be worked on meanwhile.
-    left_out = shutil.ignore_patterns(".*", "build", "tests", "docs", "__pycache__", "*.egg-info")
-    shutil.copytree(ROOT, folder / "checkout", ignore=left_out)
-    made = Fleet(box, stand_in, folder, environment)
-    built = made.control("release", "--platform", "linux-x86_64", "--python", "3.11")
-    assert built.returncode == 0, built.stdout
-    yield made
-    shutil.rmtree(control, ignore_errors=True)
+    controller = Controller(folder / "checkout", wheelhouse)
+    try:
+        controller.release()
+        yield Fleet(box, stand_in, controller, folder, hosts.login())
+    finally:
+        controller.close()
+    hosts.remove(box, stand_in)
 
 
 def test_refusals_come_before_any_change(fleet: Fleet) -> None:
-    text, _ = fleet.play("site", inventory=fleet.inventory(head={}), code=2)
+    text = fleet.play("site", inventory=fleet.inventory(head={}), code=2).text
     assert "mac: is a Mac, and only a claw is set up there; its groups say head and claw." in " ".join(text.split())
     assert "docs/howto/mac.md" in text
-    text, _ = fleet.play("site", inventory=fleet.inventory("nobody-here"), code=2)
+    text = fleet.play("site", inventory=fleet.inventory("nobody-here"), code=2).text
     assert "box: there is no user nobody-here, and none is made." in " ".join(text.split())
-    text, changed = fleet.play("site", "--check")
-    assert changed["mac"] > 0
+    assert fleet.play("site", "--check").changed["mac"] > 0
     for host in (fleet.box, fleet.mac):
         host.run("! ls -d /opt/spinal-cord /etc/spinal-cord /home/*/.openclaw 2>/dev/null")
     assert fleet.notes() == []
 
 
 def test_a_deployment_with_a_mac(fleet: Fleet) -> None:
-    text, _ = fleet.play("site", "--diff")
+    text = fleet.play("site", "--diff").text
     assert [name for name in ("head", "box", "mac") if fleet.token(name) in text] == []
     release = fleet.mac.run("readlink /opt/spinal-cord/current").text.strip()
     said = fleet.mac.run(
@@ -189,18 +155,17 @@ def test_rotation_hands_the_new_token_to_a_claw_that_runs(fleet: Fleet) -> None:
 
 
 def test_doctor_knows_a_mac(fleet: Fleet) -> None:
-    done = fleet.control("doctor", "--inventory", str(fleet.inventory()), "--json")
-    machines = {machine["machine"]: machine for machine in json.loads(done.stdout.splitlines()[-1])["machines"]}
+    code, machines = fleet.controller.doctor(fleet.inventory())
     assert machines["mac"]["faults"] == []
     assert machines["mac"]["units"] == "1 of 1 active"
     assert machines["mac"]["token"] == "mac ok"
-    assert done.returncode == 0, done.stdout
+    assert code == 0
 
 
 def test_a_deployment_mends_an_agent_and_a_skill_and_gives_a_claw_back_to_its_own_user(fleet: Fleet) -> None:
     # Killed, and not started again by what stands in for launchd; and a skill that somebody has changed.
     fleet.mac.run(f"pkill -f '[v]env/bin/claw run'; echo changed > {HOME}/{SKILL}")
-    _, changed = fleet.play("site", inventory=fleet.inventory("claw"))
+    changed = fleet.play("site", inventory=fleet.inventory("claw")).changed
     assert changed["mac"] == 2
     assert fleet.notes()[-1] == f"bootstrap gui/1000 {PLIST}"
     assert fleet.done("mac", "echo back") == "back"

@@ -12,7 +12,7 @@ import tarfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import docker
 from docker.models.containers import Container
@@ -108,9 +108,9 @@ class Hosts:
     def __init__(self, client: docker.DockerClient, folder: Path) -> None:
         self._client, self._folder = client, folder
         self._labels = labels()
-        self.machines: dict[str, Host] = {}
+        self.machines: list[Host] = []
         self._network: Network | None = None
-        self._prefix = ""
+        self._prefix, self._count = "", 0
 
     @property
     def key(self) -> Path:
@@ -124,7 +124,7 @@ class Hosts:
         """Write and return a file with the public host keys of all machines, taken from the machines themselves."""
         path = self._folder / "known_hosts"
         lines = []
-        for host in self.machines.values():
+        for host in self.machines:
             key = eventually(lambda h=host: h.run("cat /etc/ssh/ssh_host_ed25519_key.pub", check=False).text, 20)  # type: ignore[misc]
             lines.append(f"{host.address},{host.name} {' '.join(key.split()[:2])}\n")
         path.write_text("".join(lines))
@@ -144,7 +144,8 @@ class Hosts:
         """
         if self._network is None:
             self._network = self._make_network()
-        address = f"{self._prefix}.{11 + len(self.machines)}"
+        self._count += 1
+        address = f"{self._prefix}.{10 + self._count}"
         volumes = {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}}
         volumes |= {str(path): {"bind": place, "mode": "ro"} for place, path in (read_only or {}).items()}
         if shared is not None:
@@ -156,7 +157,7 @@ class Hosts:
             volumes[str(Path(client).resolve())] = {"bind": "/usr/bin/docker", "mode": "ro"}
         container = self._client.containers.create(
             image(self._client),
-            name=f"spine-test-{os.getpid()}-{name}",
+            name=f"spine-test-{os.getpid()}-{self._count}-{name}",
             hostname=name,
             cap_add=list(CAPABILITIES),
             security_opt=["apparmor=unconfined"],
@@ -169,7 +170,8 @@ class Hosts:
         # By hand, since the client's own way to create gives no fixed address.
         self._network.disconnect(container)
         self._network.connect(container, aliases=[name], ipv4_address=address)
-        host = self.machines[name] = Host(name, address, container)
+        host = Host(name, address, container)
+        self.machines.append(host)
         container.start()
         host.await_boot()
         public = self.key.with_suffix(".pub").read_text()
@@ -177,21 +179,34 @@ class Hosts:
         host.run("chown deploy:deploy /home/deploy/.ssh && chmod 700 /home/deploy/.ssh")
         return host
 
-    def cut(self, name: str) -> None:
+    def login(self) -> dict[str, Any]:
+        """Return the variables of an inventory with which Ansible gets into every machine that is there now."""
+        return {
+            "ansible_user": "deploy",
+            "ansible_become": True,
+            "ansible_ssh_private_key_file": str(self.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={self.known_hosts()}",
+        }
+
+    def cut(self, host: Host) -> None:
         """Take a machine off the network."""
         assert self._network is not None
-        self._network.disconnect(self.machines[name].container)
+        self._network.disconnect(host.container)
 
-    def join(self, name: str) -> None:
+    def join(self, host: Host) -> None:
         """Put it back, under the address that it had."""
         assert self._network is not None
-        host = self.machines[name]
-        self._network.connect(host.container, aliases=[name], ipv4_address=host.address)
+        self._network.connect(host.container, aliases=[host.name], ipv4_address=host.address)
+
+    def remove(self, *hosts: Host) -> None:
+        """Remove machines."""
+        for host in hosts:
+            host.container.remove(force=True, v=True)
+            self.machines.remove(host)
 
     def close(self) -> None:
-        """Remove the machines and their network."""
-        for host in self.machines.values():
-            host.container.remove(force=True, v=True)
+        """Remove all machines and their network."""
+        self.remove(*self.machines)
         if self._network is not None:
             self._network.remove()
 
