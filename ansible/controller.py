@@ -272,20 +272,25 @@ def run(playbook: str, inventory: Path, rest: list[str]) -> int:
         lock.flush()
         # A rollback finds out by itself which release was before.
         release = [] if playbook == "rollback" else ["--extra-vars", f"host_release={name()}"]
-        return ansible(playbook, inventory, [*release, *rest]).returncode
+        return ansible(playbook, inventory, [*release, *rest], lock=lock.fileno()).returncode
 
 
 def ansible(
-    playbook: str, inventory: Path, rest: list[str], capture: bool = False
+    playbook: str, inventory: Path, rest: list[str], capture: bool = False, lock: int | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ansible-playbook of this environment with our settings."""
+    """Run ansible-playbook of this environment with our settings; it holds the lock even when we are gone."""
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     words = [program, "--inventory", str(inventory.resolve()), *(word for word in rest if word != "--")]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible.cfg")}
     # It finds its siblings by PATH, and this environment is not activated.
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment.get('PATH', os.defpath)}"
     return subprocess.run(
-        [*words, str(HERE / f"{playbook}.yml")], env=environment, cwd=HERE, capture_output=capture, text=True
+        [*words, str(HERE / f"{playbook}.yml")],
+        env=environment,
+        cwd=HERE,
+        capture_output=capture,
+        text=True,
+        pass_fds=() if lock is None else (lock,),
     )
 
 

@@ -41,9 +41,14 @@ lay_release() {
   digest=$(cd "$here" && find services systemd launchd requirements pyproject.toml -type f \
     ! -path '*/__pycache__/*' ! -path '*.egg-info/*' -exec cat {} + | sha256 | cut -c1-12)
   release=$version-$digest folder=$prefix/releases/$version-$digest
+  # Without its Python a release is none: a system upgrade, or Homebrew, may have taken that away.
+  "$folder/venv/bin/python" -c '' 2>/dev/null || rm -rf "$folder/venv" "$folder"/.complete-*
   [ ! -e "$folder/.complete-$1" ] || return 0
   say "installing $1 of release $release in $prefix …"
+  # Not as `( … ) || die`: a shell does not stop at the first fault in there.
+  set +e
   (
+    set -e
     umask 022
     mkdir -p "$folder"
     cd "$folder"
@@ -65,7 +70,10 @@ lay_release() {
     pip install --require-hashes -r "$here/requirements/$1.txt"
     pip install --no-deps --no-index wheel/*.whl
     : >".complete-$1"
-  ) || die "release $release could not be installed; what runs goes on running"
+  )
+  laid=$?
+  set -e
+  [ "$laid" = 0 ] || die "release $release could not be installed; what runs goes on running"
 }
 
 # From here on what starts, starts from this release. One step: a link is never missing.
@@ -103,7 +111,7 @@ lay_settings() {
         head) setting HEAD_STATE_DIR "$state/head" && setting SPINE_TOKEN_FILE "$config/secrets/head.token" ;;
       esac
     } >"$file.new"
-    chmod "$([ "$mode" = systemd ] && echo 644 || echo 600)" "$file.new"
+    chmod 600 "$file.new" # systemd reads it as root
     mv "$file.new" "$file"
     say "wrote $file"
   elif [ -n "$url" ]; then

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.deploy.fleet import HEAD, LEFT, MACHINES, RIGHT, SPINE, Controller, Fleet, kill_group
+from tests.deploy.controller import Controller, kill_group
+from tests.deploy.fleet import HEAD, LEFT, MACHINES, RIGHT, SPINE, Fleet
 from tests.deploy.work import Work, knocking
 from tests.support.eventually import eventually
 from tests.support.systemd_host import Host, Hosts
@@ -245,6 +246,23 @@ def test_back_to_the_release_before(fleet: Fleet) -> None:
     assert newer.startswith("9.0.1-")
     assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
     assert fleet.doctor()[0] == 0
+
+
+def test_a_deployment_that_failed_half_way_is_put_back_everywhere(fleet: Fleet) -> None:
+    before, server = fleet.releases(), fleet.controller.folder / "services/spine/worker.py"
+    whole = server.read_text()
+    server.write_text(
+        f"{whole}\n\nSpineWorker.init_process = lambda self: 1 / 0  # it passes every check, and does not start\n"
+    )
+    broken = fleet.controller.bump("9.0.3")
+    fleet.play("site", code=2)
+    assert fleet.releases() == before | {"head-box": broken}
+    fleet.play("rollback")
+    assert fleet.releases() == before
+    assert fleet.submit("--target", "left-claw", "--run", "true")["status"] == "done"
+    # It never ran, so it is nothing to go back to.
+    assert "has no release" in " ".join(fleet.play("rollback", code=2).text.split())
+    server.write_text(whole)
 
 
 def test_a_store_of_a_newer_release_is_not_given_to_an_older_one(fleet: Fleet) -> None:

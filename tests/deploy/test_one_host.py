@@ -56,6 +56,17 @@ def shell(start_container: Start, wheelhouse: Path) -> Shell:
     return run
 
 
+@pytest.mark.docker
+def test_packages_that_cannot_be_had_leave_nothing_that_looks_whole(shell: Shell) -> None:
+    home = "/home/person/unlucky"
+    shell(f"mkdir {home} && echo of-a-test-0123456789 > {home}/token")
+    install = f"/checkout/install.sh head --token-file {home}/token --no-start"
+    said = shell(install, check=False, HOME=home, PIP_FIND_LINKS="/nowhere")
+    assert said.code == 1
+    assert said.text.splitlines()[-1].endswith("could not be installed; what runs goes on running")
+    assert shell(f"find {home}/.local -name '.complete*' -o -name current").text == ""
+
+
 HERE = "/home/person/.local/share/spinal-cord"
 CONFIG = "/home/person/.config/spinal-cord"
 STATE = "/home/person/.local/state/spinal-cord"
