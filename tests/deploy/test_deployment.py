@@ -17,7 +17,7 @@ from tests.deploy.work import Work, knocking
 from tests.support.eventually import eventually
 from tests.support.systemd_host import Host, Hosts
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 NAMES = ("head", "left-claw", "right-claw")
 UNCHANGED = dict.fromkeys(["localhost", *MACHINES], 0)

@@ -53,7 +53,7 @@ class Work:
         self._note = f'echo "$SPINE_JOB_ID $SPINE_FENCE" >> {self._ledger}'
         gated = f"{self._note}; while [ ! -e {self._ledger}.gate ]; do sleep 0.1; done"
         self._long = self.head.submit(target="left-claw", spec={"run": gated}, maxAttempts=9, label=self._label)["id"]
-        eventually(self._lines, 30, what="the begin of the long job")
+        eventually(self._lines, 60, what="the begin of the long job")
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
