@@ -71,7 +71,18 @@ def test_every_task_uses_a_module_of_ansible_itself() -> None:
 
 
 WORDS = frozenset(
-    {"become", "block", "changed_when", "check_mode", "delegate_to", "environment", "failed_when", "listen", "loop"}
+    {
+        "become",
+        "block",
+        "changed_when",
+        "check_mode",
+        "delegate_to",
+        "diff",
+        "environment",
+        "failed_when",
+        "listen",
+        "loop",
+    }
     | {"become_user", "loop_control", "name", "no_log", "notify", "register", "retries", "delay", "run_once", "until"}
     | {"vars", "when"}
 )
