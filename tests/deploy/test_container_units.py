@@ -77,6 +77,7 @@ def containers(
     eventually(calls.ready, 60, every=0.2, what="the spine")
     yield Containers(host, calls, engine, prefix)
     host.run(f"systemctl stop {SPINE} {HEAD} {LEFT}", seconds=120)
+    hosts.remove(host)
 
 
 def words(unit: str) -> list[str]:

@@ -43,11 +43,11 @@ def image_tag(engine: docker.DockerClient) -> str:
     return build_images(engine)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def whole_stack(
     engine: docker.DockerClient, image_tag: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """The project, started once; removed with its volumes at the end."""
+    """The project, started once; removed with its volumes when these tests are over: health checks cost time."""
     stack = Stack(engine, tmp_path_factory.mktemp("stack"), image_tag)
     try:
         stack.make_tokens()

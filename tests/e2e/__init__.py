@@ -1,0 +1,1 @@
+"""The images and the Compose project, end to end."""
