@@ -75,21 +75,21 @@ class Board:
         Raises:
             SpineError
         """
+        after = iso(max(0, parse_iso(str(self._client.health()["time"])) - BACK_MS))
+        # The place first, then the lists: what happens while we read them must lie behind the place.
+        newest = max(self._all(since=after), key=lambda job: job.updated_at, default=None)
+        cursor = None if newest is None else self._cursor_of(newest.id)
         self._since = str(self._client.health()["time"])
         self._reviews, self._late, self._ended = {}, {}, {}
-        after = iso(max(0, parse_iso(self._since) - BACK_MS))
-        newest: Job | None = None
         suspects: list[Job] = []
         for job in self._all(since=after):
-            if newest is None or job.updated_at > newest.updated_at:
-                newest = job
             if job.status in TERMINAL:
                 self._keep(job)
             if job.status != Status.DONE and job.fence > 0:
                 suspects = [*suspects[-_LATE_LOOKS + 1 :], job]
         for job in suspects:
             self._look_for_late(job)
-        return None if newest is None else self._cursor_of(newest.id)
+        return cursor
 
     def note(self, events: Iterable[Event]) -> None:
         """Take in what has happened.

@@ -201,7 +201,7 @@ def test_units_run_and_do_a_job(host: Host, calls: native.Calls) -> None:
     assert said == ["enabled"] * 3
     calls.until(calls.submit(target="third-claw", spec={"run": "true"}), "done")
     modes = host.run("cd /etc/spinal-cord; stat -c %a secrets secrets/head.token claw-third-claw.env").text.split()
-    assert modes == ["700", "600", "644"]
+    assert modes == ["700", "600", "600"]
 
 
 @pytest.mark.docker

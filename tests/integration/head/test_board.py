@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from tests.integration.head.conftest import Claw, Head, end
-from tests.support.spine_process import SpineProcess
+from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.errors import StaleFence
+from contract.head_client import HeadClient
+from contract.wire import Attempt
 from head import exits
+from head.board import Board
 
 
 class Lines:
@@ -77,6 +80,28 @@ def test_late_results_ask_for_a_person(lines: Lines, head: Head, claw: Claw) -> 
     assert kinds(once, job_id) == ["late"]
     head.run("adopt", job_id, str(first))
     lines.until(lambda found: not kinds(found, job_id) and ids(found["ended"])[0] == job_id)
+
+
+def test_what_comes_while_the_lists_are_read_is_not_missed(spine: SpineProcess, head: Head, claw: Claw) -> None:
+    job_id = head.submit()
+    first = claw.take(job_id).fence
+    claw.release(job_id, first)
+    claw.take(job_id)
+
+    class Slow(HeadClient):
+        """Its first look at attempts is old by the time that it is answered."""
+
+        def attempts(self, job_id: str) -> list[Attempt]:
+            found = super().attempts(job_id)
+            if not any(attempt.late_at for attempt in found):
+                with pytest.raises(StaleFence):
+                    claw.complete(job_id, first, {"late": True})
+            return found
+
+    client = Slow(spine.url, TOKENS["HEAD_TOKEN"])
+    board = Board(client)
+    board.note(client.events(board.load()).events)
+    assert [(need.kind, need.job.id, need.fence) for need in board.look().needs_person] == [("late", job_id, first)]
 
 
 def test_it_outlives_the_spine(lines: Lines, head: Head, spine: SpineProcess) -> None:

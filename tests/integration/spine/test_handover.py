@@ -44,8 +44,8 @@ def test_no_call_fails_while_the_server_is_replaced(tmp_path: Path) -> None:
                     assert load.calls > before
             assert load.failed == []
             assert sorted(load.all_jobs()) == sorted(load.acknowledged)
-            # The idle clients that have not spoken for a second are let go, then the store is closed.
-            assert max(stops) < 6, stops
+            # Clients that have not spoken for a second are let go: it does not take the 30 s that it may.
+            assert max(stops) < 20, stops
             assert spine.faults() == []
         finally:
             spine.kill9()
