@@ -69,27 +69,33 @@ class Board:
         self._ended: dict[str, Job] = {}
         self._since = ""
 
-    def load(self) -> str | None:
-        """Look for what lists alone tell; return a cursor from which on events have to be noted.
+    def place(self) -> str | None:
+        """Return a cursor near the end of all events, without reading them; None for their begin.
+
+        What is loaded after this call misses nothing but what events behind the place tell.
 
         Raises:
             SpineError
         """
-        after = iso(max(0, parse_iso(str(self._client.health()["time"])) - BACK_MS))
-        # The place first, then the lists: what happens while we read them must lie behind the place.
-        newest = max(self._all(since=after), key=lambda job: job.updated_at, default=None)
-        cursor = None if newest is None else self._cursor_of(newest.id)
-        self._since = str(self._client.health()["time"])
+        newest = max(self._lately(self._now()), key=lambda job: job.updated_at, default=None)
+        return None if newest is None else self._cursor_of(newest.id)
+
+    def load(self) -> None:
+        """Look for what lists alone tell.
+
+        Raises:
+            SpineError
+        """
+        self._since = self._now()
         self._reviews, self._late, self._ended = {}, {}, {}
         suspects: list[Job] = []
-        for job in self._all(since=after):
+        for job in self._lately(self._since):
             if job.status in TERMINAL:
                 self._keep(job)
             if job.status != Status.DONE and job.fence > 0:
                 suspects = [*suspects[-_LATE_LOOKS + 1 :], job]
         for job in suspects:
             self._look_for_late(job)
-        return cursor
 
     def note(self, events: Iterable[Event]) -> None:
         """Take in what has happened.
@@ -127,7 +133,7 @@ class Board:
         needs += [Need(kind="review", job=job) for job in self._reviews.values()]
         needs += [Need(kind="late", job=job, fence=fence) for job, fence in self._late.values()]
         return Picture(
-            at=str(self._client.health()["time"]),
+            at=self._now(),
             running=running.jobs,
             more_running=isinstance(running.next_cursor, str),
             waiting=[Waiting(job=job, why=self._why(job.id) if n < _WHY_MOST else None) for n, job in enumerate(rest)],
@@ -158,16 +164,22 @@ class Board:
         except (NotFound, Gone):
             return None
 
-    def _all(self, **query: Any) -> Iterable[Job]:
+    def _now(self) -> str:
+        """Return the spine's time."""
+        return str(self._client.health()["time"])
+
+    def _lately(self, now: str) -> Iterable[Job]:
+        """Yield the jobs of the last days."""
+        query: dict[str, Any] = {"since": iso(max(0, parse_iso(now) - BACK_MS)), "limit": _PAGE}
         while True:
-            page = self._client.jobs(**query, limit=_PAGE)
+            page = self._client.jobs(**query)
             yield from page.jobs
             if not isinstance(page.next_cursor, str):
                 return
             query["cursor"] = page.next_cursor
 
     def _cursor_of(self, job_id: str) -> str | None:
-        """Return the cursor of a job's last event: a place near the end of all events, found without reading them."""
+        """Return the cursor of a job's last event."""
         cursor: str | None = None
         while True:
             page = self._client.events(cursor, job_id, limit=1000)

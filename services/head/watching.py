@@ -112,12 +112,13 @@ class _Table:
         reading, stale = False, True
         while True:
             try:
+                if not reading:
+                    # Before the lists are read: what happens meanwhile must come as an event.
+                    threading.Thread(target=self._read, args=(self._board.place(),), daemon=True).start()
+                    reading = True
                 if stale:
-                    cursor = self._board.load()
+                    self._board.load()
                     stale = False
-                    if not reading:
-                        threading.Thread(target=self._read, args=(cursor,), daemon=True).start()
-                        reading = True
                 view.show(self._board.look())
                 self._board.note(self._gather(view))
             except SpineError as e:

@@ -100,7 +100,9 @@ def test_what_comes_while_the_lists_are_read_is_not_missed(spine: SpineProcess, 
 
     client = Slow(spine.url, TOKENS["HEAD_TOKEN"])
     board = Board(client)
-    board.note(client.events(board.load()).events)
+    place = board.place()
+    board.load()
+    board.note(client.events(place).events)
     assert [(need.kind, need.job.id, need.fence) for need in board.look().needs_person] == [("late", job_id, first)]
 
 
