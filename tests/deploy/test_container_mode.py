@@ -201,6 +201,8 @@ def test_a_spine_that_leaves_its_container_with_a_new_release_and_goes_back_keep
     fleet.write({"spine_mode": "container"})
     fleet.play("rollback")
     assert fleet.laid() == [*CONTAINED, "spinal-spine.socket.d"]
+    # It was told to stop as what it was, before its units went: nothing starts the socket with the machine any more.
+    assert "spinal-spine.socket" not in fleet.box.run("ls /etc/systemd/system/sockets.target.wants", check=False).text
     assert (fleet.image(SPINE), fleet.image(HEAD)) == (f"spinal-cord/spine:{old}", f"spinal-cord/head:{old}")
     assert "kept" in fleet.box.run(f"spine-head logs {job_id}").text
     assert "done" in fleet.submit("far-claw", "true")
