@@ -142,10 +142,10 @@ class SpineClient:
         return self._post(f"{_job(job_id)}/complete", body, wire.Job, key=idempotency_key)
 
     def fail(
-        self, job_id: str, fence: int, error: str, requeue: bool = True, idempotency_key: str | None = None
+        self, job_id: str, fence: int, error: str, requeue: bool = True, idempotency_key: str | None = None, **more: Any
     ) -> wire.Job:
-        """Report failure; with `requeue` the job is tried again while attempts last."""
-        body = {"fence": fence, "error": error, "requeue": requeue}
+        """Report failure: another try with `requeue`, while attempts last. A `result=` stays on one that ends."""
+        body = {"fence": fence, "error": error, "requeue": requeue, **more}
         return self._post(f"{_job(job_id)}/fail", body, wire.Job, key=idempotency_key)
 
     def release(

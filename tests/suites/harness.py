@@ -147,9 +147,10 @@ class Store:
         caller: Caller = LEFT,
         error: str | None = "broke",
         requeue: bool = True,
+        result: str | None = None,
     ) -> JobRow:
         """Report failure."""
-        return plain(self.write(lambda tx: settle.fail(tx, caller, job_id, fence, error, requeue)))
+        return plain(self.write(lambda tx: settle.fail(tx, caller, job_id, fence, error, requeue, result)))
 
     def release(
         self,

@@ -150,3 +150,12 @@ def test_a_life(store: Store) -> None:
         (4, 2, "expired"),
         (5, 3, "done"),
     ]
+
+
+def test_what_comes_with_a_failure_stays_where_the_job_ends(store: Store) -> None:
+    job = store.submit(maxAttempts=2)
+    store.claim(job.id)
+    assert store.fail(job.id, 1, requeue=True, result='{"n":1}').result is None
+    store.claim(job.id)
+    ended = store.fail(job.id, 2, requeue=False, result='{"n":2}')
+    assert (ended.status, ended.error, ended.result) == ("dead", "broke", '{"n":2}')

@@ -179,10 +179,11 @@ class Complete(Request):
 
 
 class Fail(Request):
-    """Body of POST /jobs/:id/fail."""
+    """Body of POST /jobs/:id/fail. `result` is any JSON value; it stays on a job that this ends."""
 
     error: str | None = None
     requeue: bool | None = None
+    result: msgspec.Raw | UnsetType = UNSET
     fence: Fence | None = None
 
 

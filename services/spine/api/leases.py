@@ -140,13 +140,13 @@ class Leases:
         caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Fail, self._limits)
-        fence = fence_of(req, request.fence)
+        fence, result, requeue = fence_of(req, request.fence), text_of(request.result), request.requeue is not False
         await self._settle(
             req,
             resp,
             caller,
             data,
-            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, request.requeue is not False),
+            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, requeue, result),
         )
 
     async def on_post_release(self, req: Request, resp: Response, job_id: str) -> None:

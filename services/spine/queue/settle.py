@@ -82,8 +82,16 @@ def complete(tx: Tx, caller: Caller, job_id: str, fence: int | None, result: str
     return move(tx, action, job, caller.name, {"status": "done", "fence": job.fence}, **changes)
 
 
-def fail(tx: Tx, caller: Caller, job_id: str, fence: int | None, error: str | None, requeue: bool) -> JobRow | Refusal:
-    """End an attempt with an error: another try, or the end.
+def fail(
+    tx: Tx,
+    caller: Caller,
+    job_id: str,
+    fence: int | None,
+    error: str | None,
+    requeue: bool,
+    result: str | None = None,
+) -> JobRow | Refusal:
+    """End an attempt with an error: another try, or the end. A `result` that comes with it stays on a job that ends.
 
     Raises:
         NotRunning, NotOwner, NotFound, Forbidden
@@ -100,24 +108,25 @@ def fail(tx: Tx, caller: Caller, job_id: str, fence: int | None, error: str | No
     else:
         require_holder(caller, job)
     attempts.end(tx, job.id, job.fence, "failed", error)
-    note_mentions(tx, job.id, error)
+    note_mentions(tx, job.id, error, result)
+    ended: dict[str, Any] = {"error": error} if result is None else {"error": error, "result": result}
     exhausted = job.attempts >= job.max_attempts
     data = {"requeued": requeue and not exhausted, "attempt": job.attempts, "error": error, "fence": job.fence}
     if job.status == Status.QUEUED:
         if requeue:  # expiry has put it back already; only the reason is new
             events.append(tx, "job.failed", caller.name, job.id, job.target, data)
             return jobs.note_error(tx, job, error)
-        return move(tx, Action.FAIL_LATE, job, caller.name, data, error=error, **_holder_again(tx, job))
+        return move(tx, Action.FAIL_LATE, job, caller.name, data, **ended, **_holder_again(tx, job))
     if exhausted:
         dead = {"reason": "max_attempts", "attempts": job.attempts, "error": error, "fence": job.fence}
-        return move(tx, Action.EXHAUST, job, caller.name, dead, error=error)
+        return move(tx, Action.EXHAUST, job, caller.name, dead, **ended)
     if requeue:
         wake_at = backoff_until(tx, job)
         back: dict[str, Any] = {"error": error, "claimed_by": None, "worker_id": None}
         if wake_at is not None:
             return move(tx, Action.FAIL_BACKOFF, job, caller.name, data, wake_at=wake_at, **back)
         return move(tx, Action.FAIL_REQUEUE, job, caller.name, data, **back)
-    return move(tx, Action.FAIL, job, caller.name, data, error=error)
+    return move(tx, Action.FAIL, job, caller.name, data, **ended)
 
 
 def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str | None, count_attempt: bool) -> JobRow:
