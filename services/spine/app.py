@@ -27,6 +27,8 @@ from spine.api.named import NamedLeases
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
+from spine.facades import broker, skyclaw
+from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
@@ -114,13 +116,30 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
     """Falcon's application on top of our intake."""
 
     body_seconds = 30.0
+    fronts = Fronts([])
 
     async def __call__(  # type: ignore[override]
         self, scope: dict[str, Any], receive: Any, send: Any
     ) -> None:
         if scope["type"] == "http":
             receive = intake(scope, receive, self.body_seconds)
+            foreign = self.fronts.of(scope)
+            if foreign is not None:
+                app, seen = foreign
+                await app(seen, receive, send)
+                return
         await super().__call__(scope, receive, send)
+
+
+def foreign_fronts(core: Core) -> Fronts:
+    """Build the foreign dialects that are spoken: which paths are whose, and what of them is taken off."""
+    found = []
+    if core.settings.skyclaw is not None:
+        known = {"/skyclaw": "/skyclaw", "/v1": ""}
+        found.append(Front(skyclaw.build(core, core.settings.skyclaw), known, core.settings.skyclaw.port))
+    if core.settings.broker is not None:
+        found.append(Front(broker.build(core, core.settings.broker), {"/broker": "/broker"}, core.settings.broker.port))
+    return Fronts(found)
 
 
 def create_app(server: Server) -> App:
@@ -129,6 +148,7 @@ def create_app(server: Server) -> App:
     lifespan: Any = server
     app = _WatchedApp(middleware=[lifespan])
     app.body_seconds = server.settings.body_seconds
+    app.fronts = foreign_fronts(core)
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
     form = falcon.media.MultipartFormHandler()

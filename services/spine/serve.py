@@ -44,7 +44,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         """Fill in gunicorn's configuration."""
         s = self._settings
         for name, value in {
-            "bind": [f"{_bracketed(s.host)}:{s.port}"],
+            "bind": [f"{_bracketed(host)}:{port}" for host, port in s.addresses],
             "workers": 1,  # the embedded store has one writer: a second process could not share it
             "worker_class": "spine.worker.SpineWorker",
             "backlog": s.backlog,
@@ -156,12 +156,13 @@ def _not_listening(handles: range) -> str | None:
 
 
 def _port_taken(settings: Settings) -> str | None:
-    """Tell why the address cannot be bound: gunicorn would only try again and again."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as e:
-            return f"SPINE_HOST, SPINE_PORT: cannot listen on {settings.host}:{settings.port} ({e.strerror})"
+    """Tell why an address cannot be bound: gunicorn would only try again and again."""
+    for host, port in settings.addresses:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as e:
+                names = "SPINE_HOST, SPINE_PORT" if port == settings.port else "the port of a dialect"
+                return f"{names}: cannot listen on {host}:{port} ({e.strerror})"
     return None

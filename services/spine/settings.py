@@ -55,6 +55,24 @@ SETTINGS = (
     Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
+    Setting("SKYCLAW_TOKEN", "", "token of Skyclaw's hosts and clients; with it the spine speaks their dialect"),
+    Setting("SKYCLAW_LEASE_MS", "60000", "how long a claim of a Skyclaw host holds without its heartbeat"),
+    Setting("SKYCLAW_COORDINATOR_NODE_ID", "", "what the spine calls itself to Skyclaw; its store's id when not set"),
+    Setting(
+        "SPINE_SKYCLAW_PORT", "0", "a port for Skyclaw's dialect alone, 0 for none; also `SKYCLAW_COORDINATOR_PORT`"
+    ),
+    Setting("SKYCLAW_COORDINATOR_PORT", "0", "the same, under the name that Skyclaw has for it"),
+    Setting("SKYCLAW_COORDINATOR_HOST", "", "address of that port; `SPINE_HOST` when not set"),
+    Setting("SKYCLAW_PEER_URLS", "", "refused: a spine on an embedded store has no peers"),
+    Setting("BOT_TOKEN", "", "token of the OpenClaw Broker's bots; goes with `WORKER_TOKEN`"),
+    Setting("WORKER_TOKEN", "", "token of the OpenClaw Broker's workers; goes with `BOT_TOKEN`"),
+    Setting("BROKER_LEASE_SECONDS", "60", "how long a claim of a broker's worker holds"),
+    Setting("BROKER_COMMANDS", "", "commands that bots may create jobs for, comma-separated; all when not set"),
+    Setting("SPINE_BROKER_PORT", "0", "a port for the broker's dialect alone, 0 for none; also `BROKER_PORT`"),
+    Setting("BROKER_PORT", "0", "the same, under the name that the broker has for it"),
+    Setting("BROKER_HOST", "", "address of that port; `SPINE_HOST` when not set"),
+    Setting("SPINE_DIALECT_BODY_MAX_BYTES", "4194304", "largest body of a foreign dialect"),
+    Setting("SPINE_DIALECT_RESULT_MAX_BYTES", "2097152", "largest result of a foreign dialect; a longer text is cut"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which the process freezes"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
@@ -63,6 +81,19 @@ _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-cl
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """How a foreign dialect is spoken. `tokens`: the SHA-256 of each, with whom it stands for; `port` 0: no own one."""
+
+    tokens: dict[str, str]
+    lease_ms: int
+    host: str
+    port: int
+    node_id: str | None = None
+    commands: tuple[str, ...] = ()
+    body_max_bytes: int = 4 * MIB
+    result_max_bytes: int = 2 * MIB
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,8 +124,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 2048
     drain_seconds: int = 30
     log_level: str = "info"
+    skyclaw: Dialect | None = None
+    broker: Dialect | None = None
     kill_point: str | None = None
     kill_point_file: str | None = None
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where to listen: the server's own address, and those of dialects that have one."""
+        own = [(d.host, d.port) for d in (self.skyclaw, self.broker) if d is not None and d.port]
+        return [(self.host, self.port), *own]
 
     @property
     def token_count(self) -> int:
@@ -112,8 +151,9 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     env = EnvReader(environ)
     skill = env.optional("SPINE_SKILL_MD_PATH")
     listed = env.optional("SPINE_TOKEN_DIGESTS")
+    principals = _principals(env, Path(listed) if listed else None)
     settings = Settings(
-        principals=_principals(env, Path(listed) if listed else None),
+        principals=principals,
         token_digests=Path(listed) if listed else None,
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=env.integer("SPINE_PORT", 36725, 0, 65535),
@@ -135,6 +175,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
+        **_dialects(env, principals),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -142,6 +183,73 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
     env.finish()
     return settings
+
+
+def _dialects(env: EnvReader, principals: dict[str, Principal]) -> dict[str, Dialect | None]:
+    """Return the foreign dialects: each is spoken when it has its tokens."""
+    taken = {digest: principal.name for digest, principal in principals.items()}
+    host = env.text("SPINE_HOST", "127.0.0.1")
+    ports = {
+        "skyclaw": (
+            env.integer("SPINE_SKYCLAW_PORT", 0, 0, 65_535) or env.integer("SKYCLAW_COORDINATOR_PORT", 0, 0, 65_535)
+        ),
+        "broker": env.integer("SPINE_BROKER_PORT", 0, 0, 65_535) or env.integer("BROKER_PORT", 0, 0, 65_535),
+    }
+    tokens = {
+        "skyclaw": _dialect_tokens(env, taken, {"SKYCLAW_TOKEN": "skyclaw"}),
+        "broker": _dialect_tokens(env, taken, {"BOT_TOKEN": "bot", "WORKER_TOKEN": "worker"}),
+    }
+    leases = {
+        "skyclaw": env.integer("SKYCLAW_LEASE_MS", 60_000, 1000, 86_400_000),
+        "broker": env.integer("BROKER_LEASE_SECONDS", 60, 1, 86_400) * 1000,
+    }
+    hosts = {"skyclaw": env.text("SKYCLAW_COORDINATOR_HOST", host), "broker": env.text("BROKER_HOST", host)}
+    commands = env.listed("BROKER_COMMANDS")
+    body_max = env.integer("SPINE_DIALECT_BODY_MAX_BYTES", 4 * MIB, 1024, 64 * MIB)
+    result_max = env.integer("SPINE_DIALECT_RESULT_MAX_BYTES", 2 * MIB, 1024, 64 * MIB)
+    node_id = env.optional("SKYCLAW_COORDINATOR_NODE_ID")
+    for name, port in ports.items():
+        if port and not tokens[name]:
+            needs = {"skyclaw": "SKYCLAW_TOKEN", "broker": "BOT_TOKEN and WORKER_TOKEN"}[name]
+            env.faults.append(f"SPINE_{name.upper()}_PORT: a port for that dialect alone needs {needs}")
+    if env.optional("SKYCLAW_PEER_URLS"):
+        env.faults.append(
+            "SKYCLAW_PEER_URLS: a spine on an embedded store has no peers; take the variable out, and where one "
+            "machine is not enough, let several spines share one PostgreSQL"
+        )
+    return {
+        name: Dialect(
+            tokens=tokens[name],
+            lease_ms=leases[name],
+            host=hosts[name],
+            port=ports[name],
+            node_id=node_id,
+            commands=commands,
+            body_max_bytes=body_max,
+            result_max_bytes=result_max,
+        )
+        if tokens[name]
+        else None
+        for name in tokens
+    }
+
+
+def _dialect_tokens(env: EnvReader, taken: dict[str, str], names: dict[str, str]) -> dict[str, str]:
+    """Return digest → whom for a dialect's tokens: all of them or none; none may be another's."""
+    given = {variable: env.secret(variable) for variable in names}
+    found: dict[str, str] = {}
+    for variable, token in given.items():
+        if token is None:
+            if any(given.values()):
+                env.faults.append(f"{variable}: missing; this dialect needs {' and '.join(names)}")
+            continue
+        digest = token_digest(token)
+        if len(token) < _TOKEN_LEAST:
+            env.faults.append(f"{variable}: a token needs at least {_TOKEN_LEAST} characters; `spine token` makes one")
+        elif digest in taken:
+            env.faults.append(f"{variable}: the same token stands for {taken[digest]}; give each role its own")
+        found[digest] = taken[digest] = names[variable]
+    return found
 
 
 def store_folder(environ: Mapping[str, str] | None = None) -> Path:

@@ -107,11 +107,16 @@ async def on_http_error(
         answer(resp, errors.InvalidField(error.description or error.title or "the request cannot be read", "request"))
 
 
+def log_fault(req: falcon.asgi.Request, error: Exception) -> None:
+    """Log a fault of the server with where it came from."""
+    _log.error("http.failed", path=req.path, method=req.method, kind=type(error).__name__, exc_info=error)
+
+
 async def on_exception(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any], **_: Any
 ) -> None:
     """Answer a fault of the server without a word of its inside."""
-    _log.error("http.failed", path=req.path, method=req.method, kind=type(error).__name__, exc_info=error)
+    log_fault(req, error)
     answer(resp, errors.Internal())
 
 

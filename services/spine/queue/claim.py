@@ -47,9 +47,18 @@ def targets_of(caller: Caller, asked: list[str] | None) -> frozenset[str]:
 
 
 def claim_next(
-    tx: Tx, rules: Rules, caller: Caller, targets: frozenset[str], capabilities: frozenset[str], most: int
+    tx: Tx,
+    rules: Rules,
+    caller: Caller,
+    targets: frozenset[str],
+    capabilities: frozenset[str],
+    most: int,
+    among: str | None = None,
 ) -> list[JobRow]:
-    """Claim up to `most` jobs under an accept lease: higher priority first, then older. Exhausted ones are buried.
+    """Claim up to `most` jobs: higher priority first, then older. Exhausted ones are buried.
+
+    Under an accept lease; but under a full one where the worker knows only jobs that ask for the capability `among`:
+    the dialect that it speaks has no call to accept with.
 
     Raises:
         Unauthorized: its machine was revoked while it waited.
@@ -59,11 +68,11 @@ def claim_next(
     machines.note_seen(tx, machine, caller.name, canonical(capabilities))
     if machine is not None and machine.state != "active":
         return []
-    lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities)
+    lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities, among)
     for _ in range(SWEEPS_MOST):
         taken, swept, again = _pick(tx, lanes, caller, most)
         if taken or not (again or swept >= BURY_MOST):
-            return [_start(tx, rules, caller, job, accepted=False) for job in taken]
+            return [_start(tx, rules, caller, job, accepted=among is not None) for job in taken]
     return []
 
 

@@ -129,6 +129,15 @@ def fail(
     return move(tx, Action.FAIL, job, caller.name, data, **ended)
 
 
+def refuse(tx: Tx, caller: Caller, job: JobRow, error: str) -> JobRow:
+    """End a job that nobody runs, with an error: for a dialect whose workers may fail what is queued."""
+    known = attempts.find(tx, job.id, job.fence)
+    if known is not None and known.outcome == "expired":
+        attempts.end(tx, job.id, job.fence, "failed", error)
+    data = {"requeued": False, "attempt": job.attempts, "error": error, "fence": job.fence}
+    return move(tx, Action.FAIL_LATE, job, caller.name, data, error=error)
+
+
 def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str | None, count_attempt: bool) -> JobRow:
     """Give a job back to the queue; without `count_attempt` the attempt too.
 

@@ -60,8 +60,12 @@ def _not_before(request: wire.Submit) -> int | None:
     return moment
 
 
-def submit(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> tuple[JobRow, bool]:
+def submit(
+    tx: Tx, rules: Rules, caller: Caller, request: wire.Submit, job_id: str | None = None
+) -> tuple[JobRow, bool]:
     """Add a job; return it, and whether it is new (an unfinished one with its dedupe key is returned instead).
+
+    `job_id`: its id, where the dialect of who submits it has ids of another form.
 
     Raises:
         InvalidField: it waits for a job that does not exist, or that can never be done.
@@ -71,7 +75,7 @@ def submit(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> tuple[
         if same is not None:
             return same, False
     needed = _needed(tx, request.after)
-    row = _row(tx, rules, caller, request)
+    row = _row(tx, rules, caller, request, job_id or new_job_id(tx.now))
     unmet = [job for job in needed if not is_satisfied(job)]
     waits = bool(unmet) or row.approval is not None or row.wake_at is not None
     job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, {"target": row.target})
@@ -108,7 +112,7 @@ def _needed(tx: Tx, ids: list[str]) -> list[JobRow]:
     return found
 
 
-def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
+def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit, job_id: str) -> JobRow:
     spec = '""' if request.spec is UNSET else bytes(request.spec).decode()
     target = request.target or wire.DEFAULT_TARGET
     requires = canonical(request.requires)
@@ -120,7 +124,7 @@ def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit) -> JobRow:
         limit = request.concurrency_limit
     return JobRow(
         seq=0,
-        id=new_job_id(tx.now),
+        id=job_id,
         lane=rules.lanes.take(tx, target, requires),
         target=target,
         status=Status.QUEUED,

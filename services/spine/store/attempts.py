@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from spine.store.engine import Tx
 from spine.store.models import Attempt
-from spine.store.statement import Statement, bind, text
+from spine.store.statement import Statement, bind, number, text
 
 
 class AttemptRow(NamedTuple):
@@ -49,6 +49,12 @@ _KEEP_ROUND = Statement(
 )
 _FIND = Statement(
     Attempt.select(*_COLUMNS).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence")))
+)
+_NEWEST_OF = Statement(
+    Attempt.select(*_COLUMNS)
+    .where((Attempt.job_id == bind("job_id")) & (Attempt.claimed_by == bind("claimed_by")))
+    .order_by(Attempt.fence.desc())
+    .limit(number(1))
 )
 _OF_JOB = Statement(Attempt.select(*_COLUMNS).where(Attempt.job_id == bind("job_id")).order_by(Attempt.fence))
 
@@ -101,3 +107,9 @@ def find(tx: Tx, job_id: str, fence: int) -> AttemptRow | None:
 def of_job(tx: Tx, job_id: str) -> list[AttemptRow]:
     """Return every claim of a job, oldest first."""
     return [AttemptRow._make(row) for row in tx.rows(_OF_JOB, job_id=job_id)]
+
+
+def newest_of(tx: Tx, job_id: str, claimed_by: str) -> AttemptRow | None:
+    """Return the newest claim of a job by one machine, or None: its fence, for a holder that was never told it."""
+    row = tx.one(_NEWEST_OF, job_id=job_id, claimed_by=claimed_by)
+    return None if row is None else AttemptRow._make(row)

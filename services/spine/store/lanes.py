@@ -37,7 +37,7 @@ class Lanes:
         """Drop what is cached: a rollback may have taken back a lane."""
         self._ids: dict[tuple[str, str], int] = {}
         self._all: list[LaneRow] | None = None
-        self._satisfied: dict[tuple[frozenset[str], frozenset[str]], list[int]] = {}
+        self._satisfied: dict[tuple[frozenset[str], frozenset[str], str | None], list[int]] = {}
         self._by_id: dict[int, LaneRow] = {}
 
     def lane(self, lane_id: int) -> LaneRow | None:
@@ -56,18 +56,27 @@ class Lanes:
                 self._all = None  # read again by the next claim
         return lane
 
-    def satisfied(self, tx: Tx, targets: frozenset[str], capabilities: frozenset[str]) -> list[int]:
-        """Return the lanes that a claw with these targets and capabilities may take from."""
+    def satisfied(
+        self, tx: Tx, targets: frozenset[str], capabilities: frozenset[str], among: str | None = None
+    ) -> list[int]:
+        """Return the lanes that a claw with these targets and capabilities may take from.
+
+        `among`: only those that ask for this capability, for a worker that knows one kind of job.
+        """
         if self._all is None:  # nobody else adds lanes: this process alone writes to the store
             self._all = [_row(*row) for row in tx.rows(_ALL)]
             self._by_id.update({lane.id: lane for lane in self._all})
             self._satisfied.clear()
-        key = (targets, capabilities)
+        key = (targets, capabilities, among)
         found = self._satisfied.get(key)
         if found is None:
             if len(self._satisfied) > 1000:  # classes come from clients: bound them
                 self._satisfied.clear()
-            found = [lane.id for lane in self._all if fits(lane, targets, capabilities)]
+            found = [
+                lane.id
+                for lane in self._all
+                if fits(lane, targets, capabilities) and (among is None or among in lane.requires)
+            ]
             self._satisfied[key] = found
         return found
 

@@ -15,6 +15,11 @@ _OVERDUE = Statement(
 _NEXT_LEASE_END = Statement(
     Job.select(Job.lease_until).where(Job.lease_until.is_null(False)).order_by(Job.lease_until).limit(number(1))
 )
+_HELD_BY = Statement(
+    Job.select(*COLUMNS)
+    .where((Job.status == text("running")) & (Job.claimed_by == bind("claimed_by")))
+    .order_by(Job.seq)
+)
 _GRACE = Statement(
     Job.update({Job.lease_until: bind("until")}).where(
         (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
@@ -56,6 +61,11 @@ def due(tx: Tx, limit: int) -> list[JobRow]:
 def sleep_no_more(tx: Tx, job: JobRow) -> None:
     """Forget the moment of a job that has been looked at and goes on waiting for something else."""
     tx.run(_SLEEP_NO_MORE, id=job.id, none=None)
+
+
+def held_by(tx: Tx, claimed_by: str) -> list[JobRow]:
+    """Return the jobs that a machine holds, oldest first. The look is over all that run, not over its past."""
+    return [JobRow._make(row) for row in tx.rows(_HELD_BY, claimed_by=claimed_by)]
 
 
 def grant_grace(tx: Tx, since: int, until: int) -> int:

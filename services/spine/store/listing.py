@@ -67,6 +67,12 @@ def _count(*shape: Any) -> Statement:
     return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_where(*shape)))
 
 
+@lru_cache(maxsize=8)
+def _dialect(created_by: str, ended: bool) -> Statement:
+    where = (Job.created_by == text(created_by)) & Job.finished_at.is_null(not ended)
+    return Statement(Job.select(*COLUMNS).where(where).order_by(Job.seq.desc() if ended else Job.seq))
+
+
 def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> tuple[Any, ...]:
     n = narrowed
     given = (n.target, targets, n.machine, n.label, n.q, n.since)
@@ -85,6 +91,16 @@ def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: i
     """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
     statement = _select(*_shape(narrowed, targets))
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
+
+
+def unfinished_by(tx: Tx, created_by: str) -> list[JobRow]:
+    """Return all jobs of a dialect that have not ended, oldest first."""
+    return [JobRow._make(row) for row in tx.rows(_dialect(created_by, ended=False))]
+
+
+def ended_by(tx: Tx, created_by: str) -> Iterator[JobRow]:
+    """Iterate over all jobs of a dialect that have ended, newest first."""
+    return map(JobRow._make, tx.rows(_dialect(created_by, ended=True)))
 
 
 def count(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None = None) -> int:

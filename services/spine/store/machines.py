@@ -62,6 +62,15 @@ def seen(tx: Tx, name: str, capabilities: str | None) -> None:
     note_seen(tx, find(tx, name), name, capabilities)
 
 
+def meet(tx: Tx, name: str, capabilities: str) -> MachineRow:
+    """Note a machine that tells of itself, the first time or again; return it."""
+    seen(tx, name, capabilities)
+    row = tx.one(_FIND, name=name)
+    if row is None:
+        raise LookupError(name)  # it was added in this transaction
+    return MachineRow._make(row)
+
+
 def note_seen(tx: Tx, known: MachineRow | None, name: str, capabilities: str | None) -> None:
     """The same, of a machine that has been looked up."""
     if known is None:

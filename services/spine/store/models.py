@@ -254,6 +254,19 @@ class NamedLease(Table):
         table_name = "named_leases"
 
 
+class Plan(Table):
+    id = pw.TextField(primary_key=True)
+    job_id = pw.TextField()
+    digest = pw.TextField()
+    created_at = pw.BigIntegerField()
+    approved_at = pw.BigIntegerField(null=True)
+    approved_by = pw.TextField(null=True)
+    approval = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "plans"
+
+
 class Tombstone(Table):
     id = pw.TextField(primary_key=True)
     ended_at = pw.BigIntegerField()
@@ -272,5 +285,5 @@ class EventPrune(Table):
 
 TABLES = (
     *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
-    *(Machine, Token, JoinCode, PausedTarget, NamedLease, Tombstone, EventPrune),
+    *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
 )

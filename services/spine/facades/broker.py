@@ -1,0 +1,363 @@
+"""The OpenClaw Broker dialect: bots create and read jobs, workers take and settle them (contract: Broker, 1 to 5).
+
+What is other than there, on purpose: a worker that says who it is cannot settle what another holds; a lease that is
+over is seen by the clock, not by the next poll; a job that nobody can finish ends; plans are approved once.
+"""
+
+import dataclasses
+import re
+import uuid
+from typing import Any
+
+import falcon
+import msgspec
+from falcon.asgi import Request, Response
+
+from contract import wire
+from contract.errors import BadJson, Conflict, InvalidField, NotFound, StaleFence
+from contract.states import TERMINAL, Status
+from spine.api.core import Core
+from spine.facades import front, mapping, plans
+from spine.facades.front import App, Door, decoded, members, value
+from spine.facades.mapping import ANY, BROKER, as_json, clean
+from spine.queue import claim, settle, submit
+from spine.settings import Dialect
+from spine.store import attempts
+from spine.store.engine import Refusal, Tx
+from spine.store.jobs import JobRow
+
+BOT, WORKER = "x-bot-token", "x-worker-token"
+COMMAND_MOST, CAPS_MOST = 256, 64
+CUT = "… [cut: the result was longer than the spine keeps]"
+STATUS = {InvalidField: 400, StaleFence: 409, BadJson: 422}
+_METHODS = {
+    "/health": ["GET"],
+    "/jobs": ["POST"],
+    "/jobs/next": ["GET"],
+    "/jobs/{job_id}": ["GET"],
+    "/jobs/{job_id}/result": ["POST"],
+    "/jobs/{job_id}/fail": ["POST"],
+}
+_SLASHED = re.compile(r"/(health|jobs(/[^/]+(/(result|fail))?)?)/\Z")
+_JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
+
+
+class Unprocessable(InvalidField):
+    """A body that lacks something, or has it in another form."""
+
+
+class BrokerDoor(Door):
+    """Each route names its own token; here only what the framework would answer in its own way."""
+
+    async def process_request(self, req: Request, resp: Response) -> None:
+        """Falcon's hook before routing: one slash too many is redirected, as the broker does."""
+        if _SLASHED.match(req.path):
+            query = f"?{req.query_string}" if req.query_string else ""
+            raise falcon.HTTPTemporaryRedirect(f"{req.root_path}{req.path[:-1]}{query}")
+
+    async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:
+        """Falcon's hook after routing: OPTIONS is a method like any other that a path does not take."""
+        if req.method == "OPTIONS":
+            raise falcon.HTTPMethodNotAllowed(_METHODS[req.uri_template or "/health"])
+
+
+def tell(resp: Response, status: int, detail: Any) -> None:
+    """Put a refusal into the dialect's form."""
+    resp.status = status
+    _reply(resp, {"detail": detail})
+
+
+def _reply(resp: Response, found: dict[str, Any]) -> None:
+    resp.data = msgspec.json.encode(found)
+    resp.content_type = "application/json"
+
+
+async def _unprocessable(req: Request, resp: Response, error: Unprocessable, params: dict[str, Any], **_: Any) -> None:
+    tell(resp, 422, [error.members["told"]])
+
+
+def build(core: Core, dialect: Dialect) -> App:
+    """Build the dialect's application."""
+    door = BrokerDoor(core, dialect.tokens)
+    app = front.make_app(door, tell, STATUS, "Not Found", "Method Not Allowed")
+    app.add_error_handler(Unprocessable, _unprocessable)
+    resource = Broker(core, dialect, door)
+    for path in _METHODS:
+        suffix = {"/jobs/{job_id}": "job"}.get(path, path.rpartition("/")[2])
+        app.add_route(path, resource, suffix=suffix)
+    return app
+
+
+def job_record(row: JobRow) -> dict[str, Any]:
+    """Return a job object: eleven members, all always there, times in epoch seconds (contract: section 2)."""
+    spec = msgspec.json.decode(row.spec)
+    known = spec if isinstance(spec, dict) else {"command": "", "payload": spec}
+    result = None if row.result is None or row.status != Status.DONE else msgspec.json.decode(row.result)
+    return {
+        "id": row.id,
+        "created_at": row.created_at // 1000,
+        "started_at": _seconds(row.started_at if row.claimed_by else None),
+        "finished_at": _seconds(row.finished_at),
+        "lease_until": _seconds(row.lease_until),
+        "status": mapping.STATUS[Status(row.status)].broker,
+        "command": _text(known.get("command")),
+        "payload": _text(known.get("payload")),
+        "result": result if result is None or isinstance(result, str) else as_json(result),
+        "error": mapping.error(row),
+        "worker_id": row.worker_id or mapping.worker(BROKER, _named(row.claimed_by)),
+    }
+
+
+def _named(claimed_by: str | None) -> str | None:
+    return None if claimed_by == mapping.ANONYMOUS else claimed_by
+
+
+def _seconds(ms: int | None) -> int | None:
+    return None if ms is None else ms // 1000
+
+
+def _text(found: Any) -> str:
+    return found if isinstance(found, str) else "" if found is None else as_json(found)
+
+
+class Broker:
+    """All routes of a broker."""
+
+    def __init__(self, core: Core, dialect: Dialect, door: Door) -> None:
+        self._core, self._dialect, self._door = core, dialect, door
+        self._rules = dataclasses.replace(core.rules, lease_ms=dialect.lease_ms)
+
+    async def on_get_health(self, req: Request, resp: Response) -> None:
+        """GET /health: true only when the store answers."""
+        await self._core.read(lambda tx: None)
+        _reply(resp, {"ok": True, "ts_bound": True})
+
+    # --- bots --------------------------------------------------------------------------------------------------------
+
+    async def on_post_jobs(self, req: Request, resp: Response) -> None:
+        """POST /jobs: create."""
+        self._bot(req)
+        given = await self._given(req)
+        command, payload = clean(_string(given, "command")), clean(_string(given, "payload"))
+        if self._dialect.commands and command.strip() not in self._dialect.commands:
+            raise InvalidField("invalid command", "command")
+        if len(command) > COMMAND_MOST:
+            raise InvalidField(f"command: at most {COMMAND_MOST} characters", "command")
+        caps = _caps(value(given, "requires"))
+
+        def verb(tx: Tx) -> dict[str, Any]:
+            spec: dict[str, Any] = {"command": command, "payload": payload}
+            job_id, why = str(uuid.uuid4()), None
+            if command.strip() == plans.APPROVE:
+                plan, why = plans.approve(tx, payload.strip(), job_id)
+                if plan is not None:
+                    spec["plan"] = plan
+            wanted = wire.Submit(
+                target=wire.ANY_TARGET, spec=msgspec.Raw(msgspec.json.encode(spec)), requires=[BROKER, *caps]
+            )
+            job, _new = submit.submit(tx, self._rules, mapping.submitter(BROKER), wanted, job_id)
+            if why is not None:
+                job = settle.refuse(tx, mapping.submitter(BROKER), job, why)
+            return {"id": job.id, "status": mapping.STATUS[Status(job.status)].broker}
+
+        _reply(resp, await self._core.write(verb))
+
+    async def on_get_job(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/{id}."""
+        self._bot(req)
+        job_id = decoded(job_id)
+        _reply(resp, await self._core.read(lambda tx: job_record(self._job(tx, job_id))))
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    async def on_get_next(self, req: Request, resp: Response) -> None:
+        """GET /jobs/next: take the oldest job that this worker can do."""
+        worker_id = self._worker(req)
+        caps = frozenset([BROKER, *_header_caps(req.get_header("X-Worker-Caps"))])
+
+        def verb(tx: Tx) -> dict[str, Any]:
+            caller = mapping.holder(BROKER, worker_id)
+            taken = claim.claim_next(tx, self._rules, caller, ANY, caps, 1, BROKER)
+            if not taken:
+                return {"job": None}
+            self._core.metrics.claim_wait.observe((tx.now - taken[0].created_at) / 1000)
+            return {"job": job_record(taken[0])}
+
+        _reply(resp, await self._core.write(verb))
+
+    async def on_post_result(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/{id}/result."""
+        worker_id = self._worker(req)
+        job_id = decoded(job_id)
+        result = self._cut(_string(await self._given(req), "result"))
+
+        def verb(tx: Tx) -> dict[str, Any] | Refusal:
+            job = self._job(tx, job_id)
+            fence = _fence(tx, job, worker_id)
+            if job.status in TERMINAL:
+                return self._over(tx, job, worker_id, fence, "result ignored")
+            if fence is None:
+                raise InvalidField(f"job not in running state: {mapping.STATUS[Status(job.status)].broker}", "status")
+            ended = settle.complete(tx, mapping.holder(BROKER, worker_id), job.id, fence, as_json(result))
+            if isinstance(ended, Refusal):
+                return Refusal(_held_by_another(job))
+            plans.note(tx, ended, result)
+            return {"ok": True, "status": mapping.STATUS[Status(ended.status)].broker}
+
+        await self._settle(resp, verb)
+
+    async def on_post_fail(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/{id}/fail: also of a job that is queued."""
+        worker_id = self._worker(req)
+        job_id = decoded(job_id)
+        given = await self._given(req, empty=False)
+        error = self._cut(_string(given, "error") if "error" in given else "unknown").strip() or "unknown"
+
+        def verb(tx: Tx) -> dict[str, Any] | Refusal:
+            job = self._job(tx, job_id)
+            fence = _fence(tx, job, worker_id)
+            if job.status in TERMINAL:
+                return self._over(tx, job, worker_id, fence, "fail ignored")
+            caller = mapping.holder(BROKER, worker_id)
+            if fence is None or job.status != Status.RUNNING:
+                ended: JobRow | Refusal = settle.refuse(tx, caller, job, error)
+            else:
+                ended = settle.fail(tx, caller, job.id, fence, error, requeue=False)
+            if isinstance(ended, Refusal):
+                return Refusal(_held_by_another(job))
+            return {"ok": True, "status": mapping.STATUS[Status(ended.status)].broker}
+
+        await self._settle(resp, verb)
+
+    async def _settle(self, resp: Response, verb: Any) -> None:
+        answer = await self._core.write(verb)
+        if isinstance(answer, Refusal):
+            raise answer.error
+        _reply(resp, answer)
+
+    def _over(self, tx: Tx, job: JobRow, worker_id: str | None, fence: int | None, ignored: str) -> dict[str, Any]:
+        """Answer what comes after the end: the first outcome stays (contract: section 3)."""
+        status = mapping.STATUS[Status(job.status)].broker
+        same = status == ("done" if ignored == "result ignored" else "failed")
+        return {"ok": True, "status": status} | ({} if same else {"note": f"already {status}; {ignored}"})
+
+    # --- what they share ---------------------------------------------------------------------------------------------
+
+    def _bot(self, req: Request) -> None:
+        self._door.require(req, BOT, "bot", "bad bot token")
+
+    def _worker(self, req: Request) -> str | None:
+        self._door.require(req, WORKER, "worker", "bad worker token")
+        worker_id = (req.get_header("X-Worker-Id") or "").strip()
+        if len(worker_id) > front.WORKER_MOST or not worker_id.isprintable():
+            raise InvalidField(f"X-Worker-Id: at most {front.WORKER_MOST} printable characters", "X-Worker-Id")
+        return worker_id or None
+
+    def _job(self, tx: Tx, job_id: str) -> JobRow:
+        job = mapping.find(tx, BROKER, job_id)
+        if job is None:
+            raise NotFound("job not found")
+        return job
+
+    async def _given(self, req: Request, empty: bool = True) -> dict[str, msgspec.Raw]:
+        data = await front.read(self._core, req, self._dialect.body_max_bytes)
+        if not data.strip() or data.strip() == b"null":
+            raise _unprocessed("missing", ["body"], "Field required", None)
+        try:
+            return _object(data, req)
+        except BadJson as e:
+            found = _unprocessed("json_invalid", ["body", 0], "JSON decode error", {})
+            found.members["told"]["ctx"] = {"error": e.detail}
+            raise found from e
+
+    def _cut(self, text: str) -> str:
+        """Return a text that the store can keep; a worker whose result is refused would throw it away."""
+        text, most = clean(text), self._dialect.result_max_bytes
+        if len(text) * 4 <= most or len(text.encode()) <= most:
+            return text
+        return text.encode()[: most - len(CUT.encode())].decode(errors="ignore") + CUT
+
+
+def _object(data: bytes, req: Request) -> dict[str, msgspec.Raw]:
+    """Return the members of the body; no object, or nothing that is said to be JSON, is refused as the broker does."""
+    if _JSON.match(req.content_type or "") and data.lstrip()[:1] == b"{":
+        return members(data)
+    if _JSON.match(req.content_type or ""):
+        try:
+            shown = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+            raise BadJson(str(e)) from e
+    else:
+        shown = data[:200].decode(errors="replace")
+    wanted = "Input should be a valid dictionary or object to extract fields from"
+    raise _unprocessed("model_attributes_type", ["body"], wanted, shown)
+
+
+def _unprocessed(kind: str, loc: list[Any], msg: str, shown: Any) -> Unprocessable:
+    return Unprocessable(msg, ".".join(map(str, loc)), told={"type": kind, "loc": loc, "msg": msg, "input": shown})
+
+
+def _string(given: dict[str, msgspec.Raw], name: str) -> str:
+    """Return a member that must be a string.
+
+    Raises:
+        Unprocessable
+    """
+    if name not in given:
+        shown = {known: msgspec.Raw(raw) for known, raw in given.items() if len(raw) < 1000}
+        raise _unprocessed("missing", ["body", name], "Field required", shown)
+    found = value(given, name)
+    if not isinstance(found, str):
+        raise _unprocessed("string_type", ["body", name], "Input should be a valid string", given[name])
+    return found
+
+
+def _caps(given: Any) -> list[str]:
+    """Return what a job asks of its worker; what is not `{"caps":[…]}` asks for nothing (contract: section 5)."""
+    if isinstance(given, str):
+        try:
+            given = msgspec.json.decode(given)
+        except (msgspec.DecodeError, RecursionError):
+            return []
+    listed = given.get("caps") if isinstance(given, dict) else None
+    if not isinstance(listed, list) or len(listed) > CAPS_MOST:
+        return []
+    if not all(isinstance(cap, str) and 0 < len(cap.strip()) <= 256 for cap in listed):
+        return []
+    return sorted({clean(cap.strip()) for cap in listed})
+
+
+def _header_caps(header: str | None) -> list[str]:
+    """Return what a worker can do: a JSON list, or words with commas between."""
+    if not header or len(header) > 8192:
+        return []
+    listed: Any = header.split(",")
+    if header.lstrip().startswith("["):
+        try:
+            listed = msgspec.json.decode(header)
+        except (msgspec.DecodeError, RecursionError):
+            return []
+    return [cap.strip() for cap in listed if isinstance(cap, str) and cap.strip()]
+
+
+def _fence(tx: Tx, job: JobRow, worker_id: str | None) -> int | None:
+    """Return the fence under which a worker settles a job, which it was never told; None: it never held it.
+
+    One that does not say who it is stands for the newest holder, as with the broker.
+
+    Raises:
+        Conflict: another holds the job.
+    """
+    if worker_id is None:
+        return job.fence or None
+    mine = attempts.newest_of(tx, job.id, mapping.machine(BROKER, worker_id))
+    if mine is None and job.status == Status.RUNNING:
+        if job.claimed_by == mapping.ANONYMOUS:
+            return job.fence
+        raise _held_by_another(job)
+    return None if mine is None else mine.fence
+
+
+def _held_by_another(job: JobRow) -> Conflict:
+    holder = job.worker_id or mapping.worker(BROKER, job.claimed_by)
+    return Conflict(f"job is held by {holder}" if job.status == Status.RUNNING else "job is not held by this worker")

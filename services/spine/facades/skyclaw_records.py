@@ -1,0 +1,89 @@
+"""Records of the Skyclaw dialect, in both directions (contract: Skyclaw, section 2)."""
+
+from typing import Any
+
+import msgspec
+
+from contract.clock import iso
+from contract.states import Status
+from spine.facades import mapping
+from spine.facades.mapping import SKYCLAW
+from spine.queue.view import raw
+from spine.store.jobs import JobRow
+from spine.store.machines import MachineRow
+
+OUTPUTS = ("durationMs", "exitCode", "stdout", "stderr")
+
+
+class Facts(msgspec.Struct, rename="camel", kw_only=True):
+    """What only Skyclaw knows of a machine, kept among the machine's facts under `skyclaw`. Times in ISO 8601."""
+
+    name: str
+    capabilities: list[str] = []
+    max_parallel: float = 1
+    registered_at: str
+    entered_at: str
+    """When it registered last: what it claimed before that, a process before this one claimed."""
+    version: int = 1
+
+
+def facts(row: MachineRow) -> Facts | None:
+    """Return what Skyclaw knows of a machine; None when it never registered."""
+    kept = msgspec.json.decode(row.facts).get(SKYCLAW)
+    return None if kept is None else msgspec.convert(kept, Facts)
+
+
+def with_facts(row: MachineRow, known: Facts) -> str:
+    """Return a machine's facts with these in their place, as the store keeps them."""
+    return mapping.as_json(msgspec.json.decode(row.facts) | {SKYCLAW: msgspec.to_builtins(known)})
+
+
+def host(host_id: str, known: Facts, seen_at: int, held: int, node: str) -> dict[str, Any]:
+    """Return a Host. `held` is how many leases it really has."""
+    most = known.max_parallel
+    return {
+        "id": host_id,
+        "name": known.name,
+        "capabilities": known.capabilities,
+        "maxParallel": int(most) if most == int(most) else most,
+        "activeLeases": held,
+        "lastSeenAt": iso(seen_at),
+        "registeredAt": known.registered_at,
+        "updatedBy": node,
+        "version": known.version,
+    }
+
+
+def job(row: JobRow, node: str) -> dict[str, Any]:
+    """Return a Job: absent members are left out."""
+    status = mapping.STATUS[Status(row.status)].skyclaw
+    found: dict[str, Any] = {
+        "id": row.id,
+        "createdAt": iso(row.created_at),
+        "updatedAt": iso(row.updated_at),
+        "updatedBy": node,
+        "version": row.version,
+        "status": status,
+        "attempts": row.attempts,
+        "requirement": {"requiredCapabilities": [name for name in mapping.asked(row) if name != SKYCLAW]},
+        "payload": raw(row.spec) if row.spec.lstrip().startswith("{") else {"kind": "", "spec": raw(row.spec)},
+    }
+    if row.lease_until is not None:
+        found["leaseExpiresAt"] = iso(row.lease_until)
+    if row.claimed_by is not None:
+        found["assignedHostId"] = mapping.worker(SKYCLAW, row.claimed_by)
+    if status in ("completed", "failed") and row.result is not None:
+        found["result"] = {"finishedAt": iso(row.finished_at or row.updated_at)} | _outputs(row.result)
+    error = mapping.error(row)
+    if error is not None:
+        found["error"] = error
+    return found
+
+
+def _outputs(result: str) -> dict[str, Any]:
+    """Return the outputs of a result; one in another form, from a claw that knows no better, is told as its stdout."""
+    if result.startswith("{"):
+        given = msgspec.json.decode(result, type=dict[str, msgspec.Raw])
+        if not given or given.keys() & set(OUTPUTS):
+            return {name: given[name] for name in OUTPUTS if name in given}
+    return {"stdout": result}

@@ -1,0 +1,13 @@
+-- Jobs of foreign dialects, for their own lists; it costs nothing for all others.
+CREATE INDEX jobs_dialect ON jobs (created_by, seq) WHERE created_by = 'skyclaw' OR created_by = 'broker';
+
+-- Plans that somebody may approve, once. digest: SHA-256 (hex) of the plan's text as its maker reported it.
+CREATE TABLE plans (
+    id          TEXT    PRIMARY KEY,
+    job_id      TEXT    NOT NULL, -- the job whose result it is
+    digest      TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    approved_at INTEGER,
+    approved_by TEXT,
+    approval    TEXT             -- the job that carries the approval out
+);
