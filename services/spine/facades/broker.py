@@ -37,8 +37,9 @@ _METHODS = {
     "/jobs/{job_id}": ["GET"],
     "/jobs/{job_id}/result": ["POST"],
     "/jobs/{job_id}/fail": ["POST"],
+    "/jobs/{job_id}/chunks": ["POST"],
 }
-_SLASHED = re.compile(r"/(health|jobs(/[^/]+(/(result|fail))?)?)/\Z")
+_SLASHED = re.compile(r"/(health|jobs(/[^/]+(/(result|fail|chunks))?)?)/\Z")
 _JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
 
 
@@ -228,6 +229,20 @@ class Broker:
             return {"ok": True, "status": mapping.STATUS[Status(ended.status)].broker}
 
         await self._settle(resp, verb)
+
+    async def on_post_chunks(self, req: Request, resp: Response, job_id: str) -> None:
+        """POST /jobs/{id}/chunks: of what a worker streams, the heartbeat counts: it extends the lease (later)."""
+        worker_id = self._worker(req)
+        job_id = decoded(job_id)
+        await self._given(req)
+
+        def verb(tx: Tx) -> dict[str, Any]:
+            job = self._job(tx, job_id)
+            if job.status == Status.RUNNING and _fence(tx, job, worker_id) == job.fence:
+                settle.stretch(tx, self._rules, job)
+            return {"ok": True}
+
+        _reply(resp, await self._core.write(verb))
 
     async def _settle(self, resp: Response, verb: Any) -> None:
         answer = await self._core.write(verb)

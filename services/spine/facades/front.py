@@ -18,6 +18,7 @@ from spine.api.core import Core
 App = falcon.asgi.App[Any, Any]
 Scope = dict[str, Any]
 _SLASHES = re.compile("/{2,}")
+_HALVES = re.compile("[\ud800-\udfff]")
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 WORKER_MOST = 128
 
@@ -110,23 +111,34 @@ async def read(core: Core, req: Request, most: int) -> bytes:
 def members(data: bytes) -> dict[str, msgspec.Raw]:
     """Return the members of a JSON object, each as the text that came; an empty body is an empty object.
 
+    Half a surrogate pair in a text becomes U+FFFD: what programs print may hold one, and must not be lost for it.
+
     Raises:
         BadJson
     """
+    data = data.strip() or b"{}"
     try:
         data.decode()
-        found: dict[str, msgspec.Raw] = msgspec.json.decode(data.strip() or b"{}", type=dict[str, msgspec.Raw])
+        return _members(data)
     except msgspec.ValidationError as e:
         raise BadJson("the body must be a JSON object") from e
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise BadJson(f"the body is not JSON: {e}") from e
     except RecursionError as e:
         raise BadJson("the body is nested too deeply") from e
+    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+        try:
+            whole = json.dumps(json.loads(data, parse_constant=_no_constant), ensure_ascii=False)
+            return _members(_HALVES.sub("\ufffd", whole).encode())
+        except (ValueError, RecursionError):
+            raise BadJson(f"the body is not JSON: {e}") from e
+
+
+def _members(data: bytes) -> dict[str, msgspec.Raw]:
+    found: dict[str, msgspec.Raw] = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     return found
 
 
 def value(given: Mapping[str, msgspec.Raw], name: str) -> Any:
-    """Return a member; None when it is null or was not sent. Half a surrogate pair is taken, NaN is not.
+    """Return a member; None when it is null or was not sent.
 
     Raises:
         BadJson
@@ -173,7 +185,8 @@ def make_app(
         await body.pass_over(req)
         if error.status_code == 405 and not_allowed is not None:
             told(resp, 405, not_allowed)
-            resp.set_header("Allow", str(dict(error.headers or {}).get("Allow", "")))
+            allowed = str(dict(error.headers or {}).get("Allow", "")).split(", ")
+            resp.set_header("Allow", ", ".join(name for name in allowed if name != "OPTIONS"))
         elif error.status_code in (404, 405):
             told(resp, 404, not_found)
         else:
