@@ -13,7 +13,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.clock import iso, parse_iso
+from contract.clock import iso
 from contract.errors import BadJson, Conflict, IdempotencyMismatch, InvalidField, NotFound, TooLarge
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
@@ -132,14 +132,14 @@ class Skyclaw:
             before = records.facts(row)
             known = Facts(
                 name=clean(name.strip())[:200],
-                capabilities=capabilities,
+                capabilities=tuple(capabilities),
                 max_parallel=most,
                 registered_at=iso(tx.now) if before is None else before.registered_at,
-                entered_at=iso(tx.now),
+                entered_at=tx.now,
                 version=1 if before is None else before.version + 1,
             )
             machines.set_facts(tx, machine, records.with_facts(row, known))
-            held = len(leases.held_by(tx, machine))
+            held = leases.count_held(tx, machine)
             return {"host": records.host(found, known, tx.now, held, self._node)}
 
         await self._carry_out(req, resp, data, "/v1/hosts/register", verb)
@@ -153,13 +153,10 @@ class Skyclaw:
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
             machines.note_seen(tx, row, row.name, None)
-            held = leases.held_by(tx, row.name)
-            entered_at = parse_iso(known.entered_at)
-            for job in held:
-                # What was claimed before it registered last has lost its process: its lease runs out.
-                if (job.started_at or 0) >= entered_at:
-                    settle.stretch(tx, self._rules, job)
-            return {"host": records.host(host_id, known, tx.now, len(held), self._node)}
+            # What was claimed before it registered last has lost its process: its lease runs out.
+            for job in leases.held_by(tx, row.name, known.entered_at):
+                settle.stretch(tx, self._rules, job)
+            return {"host": records.host(host_id, known, tx.now, leases.count_held(tx, row.name), self._node)}
 
         await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/heartbeat", verb)
 
@@ -171,9 +168,7 @@ class Skyclaw:
 
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
-            entered_at = parse_iso(known.entered_at)
-            held = sum(1 for job in leases.held_by(tx, row.name) if (job.started_at or 0) >= entered_at)
-            if held >= known.max_parallel:
+            if leases.count_held(tx, row.name, known.entered_at) >= known.max_parallel:
                 return {"job": None}
             can = frozenset([SKYCLAW, *known.capabilities])
             taken = claim.claim_next(tx, self._rules, mapping.holder(SKYCLAW, host_id), ANY, can, 1, SKYCLAW)
@@ -235,20 +230,22 @@ class Skyclaw:
         self, tx: Tx, host: MachineRow, job: JobRow, success: bool, result: str, error: str | None
     ) -> JobRow | Refusal:
         """Settle a job under the fence of the host's newest claim of it, which the host was never told."""
-        mine = attempts.newest_of(tx, job.id, host.name)
-        if mine is None:
-            raise _refusal(job)
-        status = Status(job.status)
-        if status in TERMINAL and mine.fence == job.fence:
-            same = success == (status == Status.DONE) and job.result == result
-            if same and mine.outcome == ("done" if success else "failed") and (success or mine.error == error):
-                return job
-            raise _refusal(job)
+        fence = job.fence
+        if job.claimed_by != host.name or job.status != Status.RUNNING:
+            mine = attempts.newest_of(tx, job.id, host.name)
+            if mine is None:
+                raise _refusal(job)
+            fence = mine.fence
+            if job.status in TERMINAL and fence == job.fence:
+                same = success == (job.status == Status.DONE) and job.result == result
+                if same and mine.outcome == ("done" if success else "failed") and (success or mine.error == error):
+                    return job
+                raise _refusal(job)
         caller = mapping.holder(SKYCLAW, mapping.worker(SKYCLAW, host.name))
         if success:
-            ended = settle.complete(tx, caller, job.id, mine.fence, result)
+            ended = settle.complete(tx, caller, job.id, fence, result)
         else:
-            ended = settle.fail(tx, caller, job.id, mine.fence, error, False, result)
+            ended = settle.fail(tx, caller, job.id, fence, error, False, result)
         if isinstance(ended, Refusal):
             return Refusal(_refusal(job))  # what came too late is kept with its attempt
         return ended
@@ -278,7 +275,7 @@ class Skyclaw:
         if known is None:
             return None
         host_id = mapping.worker(SKYCLAW, row.name) or ""
-        return records.host(host_id, known, row.seen_at, len(leases.held_by(tx, row.name)), self._node)
+        return records.host(host_id, known, row.seen_at, leases.count_held(tx, row.name), self._node)
 
     async def _carry_out(
         self, req: Request, resp: Response, data: bytes, route: str, verb: Verb, holds: list[str] | None = None
