@@ -35,6 +35,17 @@ HEADER = "x-skyclaw-token"
 CAPABILITY_MOST, CAPABILITIES_MOST = 256, 256
 ENDED_MOST, ENDED_BYTES = 10_000, 32 * 1024 * 1024
 _KEY_MOST = 255
+# Method and the resource's suffix of each path.
+ROUTES = {
+    "/health": ("GET", "health"),
+    "/v1/state": ("GET", "state"),
+    "/v1/hosts/register": ("POST", "register"),
+    "/v1/hosts/{host_id}/heartbeat": ("POST", "heartbeat"),
+    "/v1/hosts/{host_id}/claim": ("POST", "claim"),
+    "/v1/jobs": ("POST", "jobs"),
+    "/v1/jobs/{job_id}/complete": ("POST", "complete"),
+    "/v1/replicate/snapshot": ("POST", "snapshot"),
+}
 # Which status an error has, where it is another than in our own dialect.
 STATUS = {InvalidField: 400, IdempotencyMismatch: 409}
 Verb = Callable[[Tx], dict[str, Any] | Refusal]
@@ -65,16 +76,7 @@ def build(core: Core, dialect: Dialect) -> App:
     """Build the dialect's application."""
     app = front.make_app(SkyclawDoor(core, dialect.tokens), tell, STATUS)
     resource = Skyclaw(core, dialect)
-    for path, suffix in (
-        ("/health", "health"),
-        ("/v1/state", "state"),
-        ("/v1/hosts/register", "register"),
-        ("/v1/hosts/{host_id}/heartbeat", "heartbeat"),
-        ("/v1/hosts/{host_id}/claim", "claim"),
-        ("/v1/jobs", "jobs"),
-        ("/v1/jobs/{job_id}/complete", "complete"),
-        ("/v1/replicate/snapshot", "snapshot"),
-    ):
+    for path, (_method, suffix) in ROUTES.items():
         app.add_route(path, resource, suffix=suffix)
     return app
 
