@@ -14,3 +14,4 @@ CREATE TABLE plans (
     approved_by TEXT,
     approval    TEXT             -- the job that carries the approval out
 );
+CREATE INDEX plans_job ON plans (job_id);
