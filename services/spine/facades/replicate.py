@@ -78,10 +78,7 @@ def parse(given: Mapping[str, msgspec.Raw]) -> State:
         InvalidField: naming the record and its member, such as `jobs[3].createdAt`.
         BadJson
     """
-    hosts, found = front.value(given, "hosts") or [], front.value(given, "jobs") or []
-    for name, records_ in (("hosts", hosts), ("jobs", found)):
-        if not isinstance(records_, list):
-            raise InvalidField(f"{name}: expected a list", name)
+    hosts, found = _listed(given, "hosts"), _listed(given, "jobs")
     state = State(
         [_host(_Reader(record, f"hosts[{n}]")) for n, record in enumerate(hosts)],
         [_job(_Reader(record, f"jobs[{n}]")) for n, record in enumerate(found)],
@@ -90,6 +87,13 @@ def parse(given: Mapping[str, msgspec.Raw]) -> State:
         if len(set(ids)) < len(ids):
             raise InvalidField(f"{name}: the same id comes twice", name)
     return state
+
+
+def _listed(given: Mapping[str, msgspec.Raw], name: str) -> list[Any]:
+    found = front.value(given, name)
+    if found is not None and not isinstance(found, list):
+        raise InvalidField(f"{name}: expected a list", name)
+    return found or []
 
 
 def merge(tx: Tx, rules: Rules, state: State) -> bool:
@@ -257,10 +261,9 @@ def _host(record: _Reader) -> Host:
         record.refuse("maxParallel", "expected a number of at least 1")
     known = Facts(
         name=record.text("name"),
-        capabilities=record.capabilities(record.get("capabilities"), "capabilities"),
+        capabilities=tuple(record.capabilities(record.get("capabilities"), "capabilities")),
         max_parallel=float(most),
         registered_at=iso(registered_at),
-        entered_at=iso(registered_at),
     )
     return Host(host_id, known, record.moment("lastSeenAt"))
 
