@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.integration.claw.conftest import NAMES, Claw, Spine, base_env, until
+from tests.support.relay import LosingRelay
 
 SKYCLAW_TOKEN, BOT_TOKEN = "skyclaw-token-of-the-tests", "bot-token-of-the-tests"
 
@@ -73,6 +74,16 @@ def test_what_skyclaws_cli_enqueues_is_done_by_a_claw(foreign: Spine, claws: lis
         refused: ["failed", 126, "", "", "command not allowed: automaton"],
     }
     assert found[refused]["payload"] == {"kind": "automaton-run", "args": ["--fast"]}
+
+
+def test_an_answer_that_is_lost_makes_no_second_job(foreign: Spine) -> None:
+    before = len(call(f"{foreign.url}/v1/state", x_skyclaw_token=SKYCLAW_TOKEN)["jobs"])
+    with LosingRelay(foreign.port, lose=1) as relay:
+        urls = f"http://127.0.0.1:{relay.port},{foreign.url}"
+        job_id = enqueue(foreign, "enqueue-shell", "sh", SKYCLAW_COORDINATOR_URLS=urls)
+        assert relay.lost == 1
+    jobs = call(f"{foreign.url}/v1/state", x_skyclaw_token=SKYCLAW_TOKEN)["jobs"]
+    assert [job["id"] for job in jobs[before:]] == [job_id]
 
 
 def test_what_a_bot_asks_for_is_done_by_claws(foreign: Spine, claws: list[Claw]) -> None:
