@@ -1,7 +1,7 @@
 """`spine import --from`: what another server keeps, into a store that is not served. Again is harmless.
 
-The source is read from a copy. A running job is queued, its attempt counted, under the fence of that attempt: its holder
-may be gone with the old server, and if it is not, it can still report the job's end until another claims it.
+The source is read from a copy. A running job is queued, its attempt counted, under the fence of that attempt: whether
+its holder lives is not known, and if it does, it can still report the job's end until another claims it.
 """
 
 from collections.abc import Iterator
