@@ -13,13 +13,14 @@ from pathlib import Path
 import uvloop
 from tests.bench import beanstalk, huey_side
 from tests.bench.depth import depth
+from tests.bench.dialects import dialects
 from tests.bench.figures import Part
 from tests.bench.page import PAGE, page, write
 from tests.bench.plan import SMOKE, WHOLE, Plan
 from tests.bench.verbs import Verbs
 from tests.bench.waiting import idle, latency
 
-PARTS = ("verbs", "depth", "latency", "idle")
+PARTS = ("verbs", "dialects", "depth", "latency", "idle")
 _BEGUN = time.monotonic()
 
 
@@ -33,6 +34,8 @@ async def measure(plan: Plan, folder: Path, parts: list[str]) -> list[Part]:
     found: list[Part] = []
     if "verbs" in parts:
         found += await Verbs(plan, folder, say).run()
+    if "dialects" in parts:
+        found.append(await dialects(plan, folder, say))
     if "depth" in parts:
         found.append(await depth(plan, folder, say))
     if "latency" in parts:

@@ -10,6 +10,8 @@ class Plan:
     rounds: int = 7
     clients: int = 32
     calls: int = 3000
+    dialect_rounds: int = 7
+    dialect_jobs: int = 3000
     few: int = 1000
     many: int = 1_000_000
     depth_rounds: int = 9
@@ -30,6 +32,8 @@ SMOKE = Plan(
     rounds=1,
     clients=4,
     calls=40,
+    dialect_rounds=1,
+    dialect_jobs=40,
     few=20,
     many=200,
     depth_rounds=1,

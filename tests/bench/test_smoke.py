@@ -9,6 +9,7 @@ from tests.docs.pages import REPO, tables
 ROWS = [
     *(f"{v} : {b}" for b in ("GET /leases/:name", "GET /health") for v in ("submit", "claim", "complete")),
     *(f"{what} : {other}" for other in ("beanstalkd", "Huey") for what in ("enqueue", "dequeue", "take and finish")),
+    *(f"take and finish, {dialect} : our own" for dialect in ("Skyclaw", "broker")),
     "claim p99, 200 claimable : 20",
     "claim p99, 200 with unmatched `requires` : 20",
     "claim p99, 200 behind one full key : 20",

@@ -32,7 +32,7 @@ COMMAND_MOST, CAPS_MOST = 256, 64
 ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 CUT = "… [cut: the result was longer than the spine keeps]"
 STATUS = {InvalidField: 400, StaleFence: 409, BadJson: 422}
-_METHODS = {
+METHODS = {
     "/health": ["GET"],
     "/jobs": ["POST"],
     "/jobs/next": ["GET"],
@@ -61,7 +61,7 @@ class BrokerDoor(Door):
     async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:
         """Falcon's hook after routing: OPTIONS is a method like any other that a path does not take."""
         if req.method == "OPTIONS":
-            raise falcon.HTTPMethodNotAllowed(_METHODS[req.uri_template or "/health"])
+            raise falcon.HTTPMethodNotAllowed(METHODS[req.uri_template or "/health"])
 
 
 def tell(resp: Response, status: int, detail: Any) -> None:
@@ -85,7 +85,7 @@ def build(core: Core, dialect: Dialect) -> App:
     app = front.make_app(door, tell, STATUS, "Not Found", "Method Not Allowed")
     app.add_error_handler(Unprocessable, _unprocessable)
     resource = Broker(core, dialect, door)
-    for path in _METHODS:
+    for path in METHODS:
         suffix = {"/jobs/{job_id}": "job"}.get(path, path.rpartition("/")[2])
         app.add_route(path, resource, suffix=suffix)
     return app

@@ -141,14 +141,14 @@ def value(given: Mapping[str, msgspec.Raw], name: str) -> Any:
     """Return a member; None when it is null or was not sent.
 
     Raises:
-        BadJson
+        BadJson: it is nested too deeply, or holds a number that is too long.
     """
     raw = given.get(name)
     if raw is None:
         return None
     try:
-        return json.loads(bytes(raw), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as e:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as e:
         raise BadJson(f"{name}: not JSON that can be kept") from e
 
 

@@ -4,6 +4,7 @@ A dialect's job is for `any` and asks for the dialect's name as a capability, so
 a claw that offers it, takes it.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -39,10 +40,14 @@ STATUS: dict[Status, Words] = {
 }
 
 
-def asked(job: JobRow) -> list[str]:
+@lru_cache(maxsize=1024)
+def _names(requires: str) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(requires))
+
+
+def asked(job: JobRow) -> tuple[str, ...]:
     """Return what a job requires, the dialect's own capability included."""
-    found: list[str] = msgspec.json.decode(job.requires)
-    return found
+    return _names(job.requires)
 
 
 def find(tx: Tx, dialect: str, job_id: str) -> JobRow | None:

@@ -261,10 +261,9 @@ def _host(record: _Reader) -> Host:
         record.refuse("maxParallel", "expected a number of at least 1")
     known = Facts(
         name=record.text("name"),
-        capabilities=record.capabilities(record.get("capabilities"), "capabilities"),
+        capabilities=tuple(record.capabilities(record.get("capabilities"), "capabilities")),
         max_parallel=float(most),
         registered_at=iso(registered_at),
-        entered_at=iso(registered_at),
     )
     return Host(host_id, known, record.moment("lastSeenAt"))
 

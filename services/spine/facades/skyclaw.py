@@ -13,7 +13,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.clock import iso, parse_iso
+from contract.clock import iso
 from contract.errors import BadJson, Conflict, IdempotencyMismatch, InvalidField, NotFound, TooLarge
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
@@ -35,6 +35,17 @@ HEADER = "x-skyclaw-token"
 CAPABILITY_MOST, CAPABILITIES_MOST = 256, 256
 ENDED_MOST, ENDED_BYTES = 10_000, 32 * 1024 * 1024
 _KEY_MOST = 255
+# Method and the resource's suffix of each path.
+ROUTES = {
+    "/health": ("GET", "health"),
+    "/v1/state": ("GET", "state"),
+    "/v1/hosts/register": ("POST", "register"),
+    "/v1/hosts/{host_id}/heartbeat": ("POST", "heartbeat"),
+    "/v1/hosts/{host_id}/claim": ("POST", "claim"),
+    "/v1/jobs": ("POST", "jobs"),
+    "/v1/jobs/{job_id}/complete": ("POST", "complete"),
+    "/v1/replicate/snapshot": ("POST", "snapshot"),
+}
 # Which status an error has, where it is another than in our own dialect.
 STATUS = {InvalidField: 400, IdempotencyMismatch: 409}
 Verb = Callable[[Tx], dict[str, Any] | Refusal]
@@ -65,16 +76,7 @@ def build(core: Core, dialect: Dialect) -> App:
     """Build the dialect's application."""
     app = front.make_app(SkyclawDoor(core, dialect.tokens), tell, STATUS)
     resource = Skyclaw(core, dialect)
-    for path, suffix in (
-        ("/health", "health"),
-        ("/v1/state", "state"),
-        ("/v1/hosts/register", "register"),
-        ("/v1/hosts/{host_id}/heartbeat", "heartbeat"),
-        ("/v1/hosts/{host_id}/claim", "claim"),
-        ("/v1/jobs", "jobs"),
-        ("/v1/jobs/{job_id}/complete", "complete"),
-        ("/v1/replicate/snapshot", "snapshot"),
-    ):
+    for path, (_method, suffix) in ROUTES.items():
         app.add_route(path, resource, suffix=suffix)
     return app
 
@@ -132,14 +134,14 @@ class Skyclaw:
             before = records.facts(row)
             known = Facts(
                 name=clean(name.strip())[:200],
-                capabilities=capabilities,
+                capabilities=tuple(capabilities),
                 max_parallel=most,
                 registered_at=iso(tx.now) if before is None else before.registered_at,
-                entered_at=iso(tx.now),
+                entered_at=tx.now,
                 version=1 if before is None else before.version + 1,
             )
             machines.set_facts(tx, machine, records.with_facts(row, known))
-            held = len(leases.held_by(tx, machine))
+            held = leases.count_held(tx, machine)
             return {"host": records.host(found, known, tx.now, held, self._node)}
 
         await self._carry_out(req, resp, data, "/v1/hosts/register", verb)
@@ -153,13 +155,10 @@ class Skyclaw:
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
             machines.note_seen(tx, row, row.name, None)
-            held = leases.held_by(tx, row.name)
-            entered_at = parse_iso(known.entered_at)
-            for job in held:
-                # What was claimed before it registered last has lost its process: its lease runs out.
-                if (job.started_at or 0) >= entered_at:
-                    settle.stretch(tx, self._rules, job)
-            return {"host": records.host(host_id, known, tx.now, len(held), self._node)}
+            # What was claimed before it registered last has lost its process: its lease runs out.
+            for job in leases.held_by(tx, row.name, known.entered_at):
+                settle.stretch(tx, self._rules, job)
+            return {"host": records.host(host_id, known, tx.now, leases.count_held(tx, row.name), self._node)}
 
         await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/heartbeat", verb)
 
@@ -171,9 +170,7 @@ class Skyclaw:
 
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
-            entered_at = parse_iso(known.entered_at)
-            held = sum(1 for job in leases.held_by(tx, row.name) if (job.started_at or 0) >= entered_at)
-            if held >= known.max_parallel:
+            if leases.count_held(tx, row.name, known.entered_at) >= known.max_parallel:
                 return {"job": None}
             can = frozenset([SKYCLAW, *known.capabilities])
             taken = claim.claim_next(tx, self._rules, mapping.holder(SKYCLAW, host_id), ANY, can, 1, SKYCLAW)
@@ -235,20 +232,22 @@ class Skyclaw:
         self, tx: Tx, host: MachineRow, job: JobRow, success: bool, result: str, error: str | None
     ) -> JobRow | Refusal:
         """Settle a job under the fence of the host's newest claim of it, which the host was never told."""
-        mine = attempts.newest_of(tx, job.id, host.name)
-        if mine is None:
-            raise _refusal(job)
-        status = Status(job.status)
-        if status in TERMINAL and mine.fence == job.fence:
-            same = success == (status == Status.DONE) and job.result == result
-            if same and mine.outcome == ("done" if success else "failed") and (success or mine.error == error):
-                return job
-            raise _refusal(job)
+        fence = job.fence
+        if job.claimed_by != host.name or job.status != Status.RUNNING:
+            mine = attempts.newest_of(tx, job.id, host.name)
+            if mine is None:
+                raise _refusal(job)
+            fence = mine.fence
+            if job.status in TERMINAL and fence == job.fence:
+                same = success == (job.status == Status.DONE) and job.result == result
+                if same and mine.outcome == ("done" if success else "failed") and (success or mine.error == error):
+                    return job
+                raise _refusal(job)
         caller = mapping.holder(SKYCLAW, mapping.worker(SKYCLAW, host.name))
         if success:
-            ended = settle.complete(tx, caller, job.id, mine.fence, result)
+            ended = settle.complete(tx, caller, job.id, fence, result)
         else:
-            ended = settle.fail(tx, caller, job.id, mine.fence, error, False, result)
+            ended = settle.fail(tx, caller, job.id, fence, error, False, result)
         if isinstance(ended, Refusal):
             return Refusal(_refusal(job))  # what came too late is kept with its attempt
         return ended
@@ -278,7 +277,7 @@ class Skyclaw:
         if known is None:
             return None
         host_id = mapping.worker(SKYCLAW, row.name) or ""
-        return records.host(host_id, known, row.seen_at, len(leases.held_by(tx, row.name)), self._node)
+        return records.host(host_id, known, row.seen_at, leases.count_held(tx, row.name), self._node)
 
     async def _carry_out(
         self, req: Request, resp: Response, data: bytes, route: str, verb: Verb, holds: list[str] | None = None

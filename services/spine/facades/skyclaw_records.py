@@ -1,5 +1,6 @@
 """Records of the Skyclaw dialect, in both directions (contract: Skyclaw, section 2)."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,22 +16,32 @@ from spine.store.machines import MachineRow
 OUTPUTS = ("durationMs", "exitCode", "stdout", "stderr")
 
 
-class Facts(msgspec.Struct, rename="camel", kw_only=True):
-    """What only Skyclaw knows of a machine, kept among the machine's facts under `skyclaw`. Times in ISO 8601."""
+class Facts(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
+    """What only Skyclaw knows of a machine, kept among the machine's facts under `skyclaw`.
+
+    `entered_at` (ms): when it registered last. What it claimed before that, a process before this one claimed.
+    """
 
     name: str
-    capabilities: list[str] = []
+    capabilities: tuple[str, ...] = ()
     max_parallel: float = 1
     registered_at: str
-    entered_at: str
-    """When it registered last: what it claimed before that, a process before this one claimed."""
+    entered_at: int = 0
     version: int = 1
+
+
+class _Kept(msgspec.Struct):
+    skyclaw: Facts | None = None
+
+
+@lru_cache(maxsize=1024)
+def _facts(kept: str) -> Facts | None:
+    return msgspec.json.decode(kept, type=_Kept).skyclaw
 
 
 def facts(row: MachineRow) -> Facts | None:
     """Return what Skyclaw knows of a machine; None when it never registered."""
-    kept = msgspec.json.decode(row.facts).get(SKYCLAW)
-    return None if kept is None else msgspec.convert(kept, Facts)
+    return _facts(row.facts)
 
 
 def with_facts(row: MachineRow, known: Facts) -> str:

@@ -1,5 +1,7 @@
 """Leases and other moments of jobs: which are over, when the next one is, how they are stretched."""
 
+import peewee as pw
+
 from contract.errors import Conflict
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
@@ -15,11 +17,15 @@ _OVERDUE = Statement(
 _NEXT_LEASE_END = Statement(
     Job.select(Job.lease_until).where(Job.lease_until.is_null(False)).order_by(Job.lease_until).limit(number(1))
 )
-_HELD_BY = Statement(
-    Job.select(*COLUMNS)
-    .where((Job.status == text("running")) & (Job.claimed_by == bind("claimed_by")))
-    .order_by(Job.seq)
+# In the words of the index jobs_held, so that it can be taken.
+_HELD = (
+    (Job.status == text("running"))
+    & (Job.claimed_by == bind("host"))
+    & pw.SQL("claimed_by >= 'skyclaw:'")
+    & pw.SQL("claimed_by < 'skyclaw<'")
 )
+_HELD_BY = Statement(Job.select(*COLUMNS).where(_HELD & (Job.started_at >= bind("since"))).order_by(Job.started_at))
+_COUNT_HELD = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_HELD & (Job.started_at >= bind("since"))))
 _GRACE = Statement(
     Job.update({Job.lease_until: bind("until")}).where(
         (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
@@ -63,9 +69,15 @@ def sleep_no_more(tx: Tx, job: JobRow) -> None:
     tx.run(_SLEEP_NO_MORE, id=job.id, none=None)
 
 
-def held_by(tx: Tx, claimed_by: str) -> list[JobRow]:
-    """Return the jobs that a machine holds, oldest first. The look is over all that run, not over its past."""
-    return [JobRow._make(row) for row in tx.rows(_HELD_BY, claimed_by=claimed_by)]
+def held_by(tx: Tx, host: str, since: int = 0) -> list[JobRow]:
+    """Return the jobs that a Skyclaw host (its machine's name) holds, of those claimed since a time (ms)."""
+    return [JobRow._make(row) for row in tx.rows(_HELD_BY, host=host, since=since)]
+
+
+def count_held(tx: Tx, host: str, since: int = 0) -> int:
+    """Return how many those are."""
+    row = tx.one(_COUNT_HELD, host=host, since=since)
+    return 0 if row is None else int(row[0])
 
 
 def grant_grace(tx: Tx, since: int, until: int) -> int:

@@ -16,6 +16,7 @@ from spine.store.models import (
     Job,
     Log,
     LogChunk,
+    Plan,
     Tombstone,
 )
 from spine.store.statement import Statement, bind, number, text
@@ -46,7 +47,7 @@ _NEWEST_EVENT = Statement(Event.select(pw.fn.MAX(Event.seq)).where(Event.job_id 
 _DELETES = (
     *(
         Statement(table.delete().where(table.job_id == bind("id")))
-        for table in (Attempt, Comment, Event, Log, LogChunk)
+        for table in (Attempt, Comment, Event, Log, LogChunk, Plan)
     ),
     Statement(BlobMention.delete().where(BlobMention.job_id == bind("id"))),
     Statement(Dependency.delete().where(Dependency.job_id == bind("id"))),

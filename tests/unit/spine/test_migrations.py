@@ -172,6 +172,10 @@ PLANS = {
     "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
     "a list": (listing._select((), *[False] * 6), "PRIMARY KEY"),
     "a list of what is queued": (listing._select(QUEUED, *[False] * 6), "jobs_status"),
+    "what a Skyclaw host holds": (leases._HELD_BY, "jobs_held"),
+    "how many that is": (leases._COUNT_HELD, "jobs_held"),
+    "a machine's newest claim of a job": (attempts._NEWEST_OF, "PRIMARY KEY"),
+    "a dialect's jobs": (listing._dialect("skyclaw", True), "jobs_dialect"),
     "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 

@@ -14,7 +14,7 @@ from spine.blobs.disk import DiskBlobs
 from spine.keeper import RETENTION_BATCH, Retention
 from spine.queue import history
 from spine.queue.access import visible
-from spine.store import lock
+from spine.store import lock, plans
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 BLOB = "blob_" + "a" * 24
@@ -49,13 +49,14 @@ def test_a_job_that_ended_long_ago_goes_with_all_that_hangs_on_it(store: QueueSt
     store.comment(job_id, "well?")
     store.log(job_id, fence, b"x" * 70_000)
     store.complete(job_id, fence, '{"ok":1}')
-    tables = ("jobs", "attempts", "comments", "events", "logs", "log_chunks", "blob_mentions")
-    assert [rows(store, name) for name in tables] == [1, 1, 1, 4, 1, 2, 1]
+    store.write(lambda tx: plans.add(tx, "plan", job_id, "digest"))
+    tables = ("jobs", "attempts", "comments", "events", "logs", "log_chunks", "blob_mentions", "plans")
+    assert [rows(store, name) for name in tables] == [1, 1, 1, 4, 1, 2, 1, 1]
     store.clock.ms += 30 * DAY_MS
     assert retention(store).turn() == (0, 0)
     store.clock.ms += 1
     assert retention(store).turn() == (1, 0)
-    assert [rows(store, name) for name in tables] == [0] * 7
+    assert [rows(store, name) for name in tables] == [0] * 8
     with pytest.raises(Gone) as gone:
         store.read(lambda tx: visible(tx, HEAD.principal, job_id))
     assert gone.value.members == {"jobId": job_id, "endedAt": "2026-01-01T00:00:00.000Z"}

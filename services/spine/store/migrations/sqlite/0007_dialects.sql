@@ -1,5 +1,8 @@
 -- Jobs of foreign dialects, for their own lists; it costs nothing for all others.
 CREATE INDEX jobs_dialect ON jobs (created_by, seq) WHERE created_by = 'skyclaw' OR created_by = 'broker';
+-- What Skyclaw's hosts hold: how many leases one has is counted at each of its claims.
+CREATE INDEX jobs_held ON jobs (claimed_by, started_at)
+    WHERE status = 'running' AND claimed_by >= 'skyclaw:' AND claimed_by < 'skyclaw<';
 
 -- Plans that somebody may approve, once. digest: SHA-256 (hex) of the plan's text as its maker reported it.
 CREATE TABLE plans (
@@ -11,3 +14,4 @@ CREATE TABLE plans (
     approved_by TEXT,
     approval    TEXT             -- the job that carries the approval out
 );
+CREATE INDEX plans_job ON plans (job_id);
