@@ -12,26 +12,27 @@ from contract.states import TRANSITIONS, Action
 from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS, FLEET = (
+ROWS, PLANS, FLEET = (
     {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
-    for heading in ("Types", "Machines and targets")
+    for heading in ("Types", "Plans of the broker's dialect", "Machines and targets")
 )
 
 
 def appended() -> set[str]:
     """Return the types that the verbs write besides those of the transitions."""
     found = set()
-    for path in (REPO / "services/spine/queue").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(re.findall(r"^(?:job|machine|target)\.[a-z_]+$", node.value))
+    for room in ("queue", "facades"):
+        for path in (REPO / "services/spine" / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found |= set(re.findall(r"^(?:job|machine|plan|target)\.[a-z_]+$", node.value))
     return found
 
 
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert set(ROWS) | set(FLEET) == taken | appended()
+    assert set(ROWS) | set(PLANS) | set(FLEET) == taken | appended()
     assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
@@ -40,7 +41,8 @@ def test_every_type_is_there_and_no_other() -> None:
 def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     head, claw = Api(spine.port, TOKENS["HEAD_TOKEN"]), Api(spine.port, TOKENS["LEFT_CLAW_TOKEN"], "w")
     spine.stop()
-    spine.start(LEASE_SECONDS="1", SPINE_ACCEPT_LEASE_SECONDS="1", REAPER_INTERVAL_MS="100")
+    dialect = {"BOT_TOKEN": "bot-token-0001", "WORKER_TOKEN": "worker-token-0001"}
+    spine.start(LEASE_SECONDS="1", SPINE_ACCEPT_LEASE_SECONDS="1", REAPER_INTERVAL_MS="100", **dialect)
     failed = head.submit(maxAttempts=2)["id"]
     done, dead, released, lost, late = (head.submit(maxAttempts=1)["id"] for _ in range(5))
     for job in (done, failed, dead, released):
@@ -60,12 +62,14 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     assert claw.post(f"/jobs/{late}/complete", {"result": {}, "fence": 1}).json["lateResult"] == "kept"
     decide(head, claw, late)
     steer(head, claw)
+    approve_plan(Api(spine.port))
     seen: dict[str, set[str]] = {}
     for event in head.events():
         seen.setdefault(event["type"], set()).update(event["data"])
         assert (event["jobId"] is None) == (event["type"] in FLEET)
-    assert seen == ROWS | FLEET
-    assert {event["by"] for event in head.events()} == {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
+    assert seen == ROWS | PLANS | FLEET
+    ours = {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
+    assert {event["by"] for event in head.events()} == ours | {"broker", "broker:mac-1"}
 
 
 def decide(head: Api, claw: Api, late: str) -> None:
@@ -92,3 +96,14 @@ def steer(head: Api, claw: Api) -> None:
         head.post(f"/machines/build-box/{verb}")
     for verb in ("pause", "resume"):
         head.post(f"/targets/left-claw/{verb}")
+
+
+def approve_plan(broker: Api) -> None:
+    """Bring about every event of plans."""
+    bot, worker = {"X_Bot_Token": "bot-token-0001"}, {"X_Worker_Token": "worker-token-0001", "X_Worker_Id": "mac-1"}
+    plan_id = "5b0c1cde-7a51-4b5e-9b39-6f0d3c1f0d01"
+    job = broker.post("/broker/jobs", {"command": "plan_echo", "payload": "x"}, **bot).json["id"]
+    broker.get("/broker/jobs/next", {name.replace("_", "-"): value for name, value in worker.items()})
+    result = f'{{"type": "plan", "plan_id": "{plan_id}"}}'
+    broker.post(f"/broker/jobs/{job}/result", {"result": result}, **worker)
+    broker.post("/broker/jobs", {"command": "approve_echo", "payload": plan_id}, **bot)

@@ -28,6 +28,8 @@ from spine.store.jobs import JobRow
 
 BOT, WORKER = "x-bot-token", "x-worker-token"
 COMMAND_MOST, CAPS_MOST = 256, 64
+# A byte of text is at most this long as JSON; and what may stand around the text.
+ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 CUT = "… [cut: the result was longer than the spine keeps]"
 STATUS = {InvalidField: 400, StaleFence: 409, BadJson: 422}
 METHODS = {
@@ -107,6 +109,12 @@ def job_record(row: JobRow) -> dict[str, Any]:
         "error": mapping.error(row),
         "worker_id": row.worker_id or mapping.worker(BROKER, _named(row.claimed_by)),
     }
+
+
+def _over(job: JobRow, wanted: str, ignored: str) -> dict[str, Any]:
+    """Answer what comes after the end: the first outcome stays (contract: section 3), the attempt keeps the other."""
+    status = mapping.STATUS[Status(job.status)].broker
+    return {"ok": True, "status": status} | ({} if status == wanted else {"note": f"already {status}; {ignored}"})
 
 
 def _named(claimed_by: str | None) -> str | None:
@@ -190,16 +198,20 @@ class Broker:
         """POST /jobs/{id}/result."""
         worker_id = self._worker(req)
         job_id = decoded(job_id)
-        result = self._cut(_string(await self._given(req), "result"))
+        # What can be kept comes in, however many escapes it is sent with.
+        given = await self._given(req, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
+        result = self._cut(_string(given, "result"))
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
             fence = _fence(tx, job, worker_id)
+            ended: JobRow | Refusal = job
+            if fence is not None:
+                ended = settle.complete(tx, mapping.holder(BROKER, worker_id), job.id, fence, as_json(result))
             if job.status in TERMINAL:
-                return self._over(tx, job, worker_id, fence, "result ignored")
+                return _over(job, "done", "result ignored")
             if fence is None:
                 raise InvalidField(f"job not in running state: {mapping.STATUS[Status(job.status)].broker}", "status")
-            ended = settle.complete(tx, mapping.holder(BROKER, worker_id), job.id, fence, as_json(result))
             if isinstance(ended, Refusal):
                 return Refusal(_held_by_another(job))
             plans.note(tx, ended, result)
@@ -211,19 +223,20 @@ class Broker:
         """POST /jobs/{id}/fail: also of a job that is queued."""
         worker_id = self._worker(req)
         job_id = decoded(job_id)
-        given = await self._given(req, empty=False)
+        given = await self._given(req)
         error = self._cut(_string(given, "error") if "error" in given else "unknown").strip() or "unknown"
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
             fence = _fence(tx, job, worker_id)
-            if job.status in TERMINAL:
-                return self._over(tx, job, worker_id, fence, "fail ignored")
             caller = mapping.holder(BROKER, worker_id)
-            if fence is None or job.status != Status.RUNNING:
-                ended: JobRow | Refusal = settle.refuse(tx, caller, job, error)
-            else:
+            ended: JobRow | Refusal = job
+            if fence is not None and job.status != Status.QUEUED:
                 ended = settle.fail(tx, caller, job.id, fence, error, requeue=False)
+            elif job.status not in TERMINAL:
+                ended = settle.refuse(tx, caller, job, error)
+            if job.status in TERMINAL:
+                return _over(job, "failed", "fail ignored")
             if isinstance(ended, Refusal):
                 return Refusal(_held_by_another(job))
             return {"ok": True, "status": mapping.STATUS[Status(ended.status)].broker}
@@ -250,12 +263,6 @@ class Broker:
             raise answer.error
         _reply(resp, answer)
 
-    def _over(self, tx: Tx, job: JobRow, worker_id: str | None, fence: int | None, ignored: str) -> dict[str, Any]:
-        """Answer what comes after the end: the first outcome stays (contract: section 3)."""
-        status = mapping.STATUS[Status(job.status)].broker
-        same = status == ("done" if ignored == "result ignored" else "failed")
-        return {"ok": True, "status": status} | ({} if same else {"note": f"already {status}; {ignored}"})
-
     # --- what they share ---------------------------------------------------------------------------------------------
 
     def _bot(self, req: Request) -> None:
@@ -274,8 +281,8 @@ class Broker:
             raise NotFound("job not found")
         return job
 
-    async def _given(self, req: Request, empty: bool = True) -> dict[str, msgspec.Raw]:
-        data = await front.read(self._core, req, self._dialect.body_max_bytes)
+    async def _given(self, req: Request, most: int = 0) -> dict[str, msgspec.Raw]:
+        data = await front.read(self._core, req, max(most, self._dialect.body_max_bytes))
         if not data.strip() or data.strip() == b"null":
             raise _unprocessed("missing", ["body"], "Field required", None)
         try:
