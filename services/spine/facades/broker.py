@@ -27,7 +27,7 @@ from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 
 BOT, WORKER = "x-bot-token", "x-worker-token"
-COMMAND_MOST, CAPS_MOST = 256, 64
+COMMAND_MOST = 256
 # A byte of text is at most this long as JSON; and what may stand around the text.
 ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 CUT = "… [cut: the result was longer than the spine keeps]"
@@ -107,7 +107,7 @@ def job_record(row: JobRow) -> dict[str, Any]:
         "payload": _text(known.get("payload")),
         "result": result if result is None or isinstance(result, str) else as_json(result),
         "error": mapping.error(row),
-        "worker_id": row.worker_id or mapping.worker(BROKER, _named(row.claimed_by)),
+        "worker_id": row.worker_id or mapping.worker(BROKER, row.claimed_by) or None,
     }
 
 
@@ -115,10 +115,6 @@ def _over(job: JobRow, wanted: str, ignored: str) -> dict[str, Any]:
     """Answer what comes after the end: the first outcome stays (contract: section 3), the attempt keeps the other."""
     status = mapping.STATUS[Status(job.status)].broker
     return {"ok": True, "status": status} | ({} if status == wanted else {"note": f"already {status}; {ignored}"})
-
-
-def _named(claimed_by: str | None) -> str | None:
-    return None if claimed_by == mapping.ANONYMOUS else claimed_by
 
 
 def _seconds(ms: int | None) -> int | None:
@@ -152,7 +148,7 @@ class Broker:
             raise InvalidField("invalid command", "command")
         if len(command) > COMMAND_MOST:
             raise InvalidField(f"command: at most {COMMAND_MOST} characters", "command")
-        caps = _caps(value(given, "requires"))
+        caps = mapping.caps(value(given, "requires"))
 
         def verb(tx: Tx) -> dict[str, Any]:
             spec: dict[str, Any] = {"command": command, "payload": payload}
@@ -332,21 +328,6 @@ def _string(given: dict[str, msgspec.Raw], name: str) -> str:
     if not isinstance(found, str):
         raise _unprocessed("string_type", ["body", name], "Input should be a valid string", given[name])
     return found
-
-
-def _caps(given: Any) -> list[str]:
-    """Return what a job asks of its worker; what is not `{"caps":[…]}` asks for nothing (contract: section 5)."""
-    if isinstance(given, str):
-        try:
-            given = msgspec.json.decode(given)
-        except (msgspec.DecodeError, RecursionError):
-            return []
-    listed = given.get("caps") if isinstance(given, dict) else None
-    if not isinstance(listed, list) or len(listed) > CAPS_MOST:
-        return []
-    if not all(isinstance(cap, str) and 0 < len(cap.strip()) <= 256 for cap in listed):
-        return []
-    return sorted({clean(cap.strip()) for cap in listed})
 
 
 def _header_caps(header: str | None) -> list[str]:

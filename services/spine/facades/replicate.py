@@ -31,7 +31,7 @@ PEER = "skyclaw-peer"
 VERSION_MOST = 10**12
 """A coordinator counts its writes: no honest one gets there."""
 FARTHEST_MS = 4_102_444_800_000  # the year 2100
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}\Z")
+_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}\Z")
 _STATUS = {
     "queued": Status.QUEUED,
     "leased": Status.RUNNING,
@@ -225,7 +225,7 @@ class _Reader:
     def id(self, name: str) -> str:
         found = self.text(name, 64)
         if not _ID.match(found):
-            self.refuse(name, "expected 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore and tilde")
+            self.refuse(name, "expected 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore and tilde, no dot first")
         return found
 
     def moment(self, name: str) -> int:
@@ -254,6 +254,8 @@ class _Reader:
 
 def _host(record: _Reader) -> Host:
     host_id = record.text("id", front.WORKER_MOST)
+    if not host_id.isprintable():
+        record.refuse("id", "expected printable characters")
     record.number("version", VERSION_MOST)
     registered_at = record.moment("registeredAt")
     most = record.get("maxParallel")

@@ -118,7 +118,7 @@ def _job(row: dict[str, Any]) -> Told:
         created_at=created_at,
         updated_at=max(at for at in (created_at, started_at, finished_at) if at is not None),
         attempts=1 if claimed and found != Status.QUEUED else 0,  # a broker does not count them
-        requires=_caps(row.get("requires")),
+        requires=mapping.caps(row.get("requires")),
         spec=as_json({"command": _text(row, "command"), "payload": _text(row, "payload")}),
         holder=mapping.machine(BROKER, worker) if claimed else None,
         worker=worker,
@@ -151,18 +151,6 @@ def _moment(row: dict[str, Any], name: str) -> int:
 
 def _moment_or_none(row: dict[str, Any], name: str) -> int | None:
     return None if row.get(name) is None else _moment(row, name)
-
-
-def _caps(given: Any) -> list[str]:
-    """Return what a job asks of its worker; what is not `{"caps":[…]}` asks for nothing (contract: section 5)."""
-    try:
-        asked = msgspec.json.decode(given) if isinstance(given, str) else None
-    except (msgspec.DecodeError, RecursionError):
-        return []
-    caps = asked.get("caps") if isinstance(asked, dict) else None
-    if not isinstance(caps, list) or not all(isinstance(cap, str) and len(cap) <= 256 for cap in caps):
-        return []
-    return sorted({clean(cap.strip()) for cap in caps} - {""})
 
 
 def _plan(path: Path) -> Told:

@@ -38,7 +38,7 @@ def test_a_head_sees_them_as_they_are_kept(broker: Broker, head: Api) -> None:
 def test_a_worker_without_a_name(broker: Broker, head: Api) -> None:
     job_id = broker.create()
     broker.take()
-    assert (head.job(job_id)["claimedBy"], head.job(job_id)["workerId"]) == ("broker", None)
+    assert (head.job(job_id)["claimedBy"], head.job(job_id)["workerId"]) == ("broker:", None)
     broker.fail(job_id, "no disk")
     assert (head.job(job_id)["status"], head.job(job_id)["error"]) == ("failed", "no disk")
     assert head.attempts(job_id)[0]["outcome"] == "failed"
