@@ -225,7 +225,7 @@ class _Reader:
     def id(self, name: str) -> str:
         found = self.text(name, 64)
         if not _ID.match(found):
-            self.refuse(name, "expected 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore and tilde, no dot first")
+            self.refuse(name, "expected 1 to 64 of A-Z a-z 0-9 . _ ~ -, no dot first")
         return found
 
     def moment(self, name: str) -> int:

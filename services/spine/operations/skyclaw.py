@@ -12,7 +12,7 @@ from spine.facades import front, mapping, replicate
 from spine.facades.mapping import SKYCLAW, as_json
 from spine.operations.past_jobs import Entry, Told, entry_of, rows_of, shown
 from spine.operations.refusal import Refused
-from spine.operations.taken import ID_RULE, Broken, Found, Line, is_id
+from spine.operations.taken import Broken, Found, Line
 from spine.store.engine import Tx
 from spine.store.foreign import Foreign
 from spine.store.jobs import JobRow
@@ -89,8 +89,6 @@ def _read(kind: str, row: dict[str, Any]) -> _Read:
     record_id = state.hosts[0].id if kind == "host" else state.jobs[0].id
     if record_id != row["id"]:
         raise Broken(f"holds the id {record_id!r}, which is not its row's")
-    if kind == "job" and not is_id(record_id):
-        raise Broken(f"id: {ID_RULE}, and does not begin with a dot")
     return _Read(state, members)
 
 

@@ -171,7 +171,7 @@ BAD_JOBS: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown status": ({"status": "gone"}, "jobs[1].status: expected one of queued, leased, completed, failed"),
     "an id that is a path": (
         {"id": "../x"},
-        "jobs[1].id: expected 1 to 64 of A-Z, a-z, 0-9, dot, hyphen, underscore and tilde, no dot first",
+        "jobs[1].id: expected 1 to 64 of A-Z a-z 0-9 . _ ~ -, no dot first",
     ),
     "attempts below 0": ({"attempts": -1}, "jobs[1].attempts: expected a whole number from 0 to 1000000"),
     "a requirement of numbers": (
