@@ -292,6 +292,21 @@ def test_a_result_over_two_mib_is_cut_and_says_so(broker: Broker, escaped: bool)
     assert kept == "x" + "é" * (len(kept) - len(MARK) - 1) + MARK
 
 
+def test_a_result_that_cannot_come_in_ends_the_job(start_spine: Start) -> None:
+    """20, 4: its worker drops it, so that the job would be run again and again, each time for nothing."""
+    spine = start_spine(SPINE_DIALECT_RESULT_MAX_BYTES="1024", SPINE_DIALECT_BODY_MAX_BYTES="1024")
+    broker, job_id = Broker(spine.port, "w"), Broker(spine.port).create()
+    assert broker.take() == job_id
+    assert broker.by("v").result(job_id, "x" * 8192).status == 409
+    assert broker.job(job_id)["status"] == "running"
+    answer = broker.result(job_id, "x" * 8192)
+    assert (answer.status, answer.json) == (413, {"detail": "the body may have 7168 bytes"})
+    job = broker.job(job_id)
+    told = "the result was too large: the body may have 7168 bytes"
+    assert (job["status"], job["result"], job["error"]) == ("failed", None, told)
+    assert broker.result("unknown", "x" * 8192).status == 404
+
+
 @pytest.mark.parametrize("character", ["y", "\x7f", "\n", "\x1f", "é", "漢", "😀"])
 def test_a_result_of_two_mib_is_kept_whole(broker: Broker, character: str) -> None:
     """20: however long it is as JSON."""
