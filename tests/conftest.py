@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 # Variables that configure a role: one set on the developer's machine must not change a test.
-ROLE_VARIABLES = re.compile(r"(SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW)_\w*|\w+_TOKENS?")
+ROLE_VARIABLES = re.compile(
+    r"(SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW|SKYCLAW|BROKER|WORKER|RUNNER)_\w*|LLM_CAP|\w+_TOKENS?"
+)
 
 # Tests run in several processes, each lane in one of them; most lanes are a file. These are begun first, since they
 # take longest: the bare machine runs most of the tests once more, and end-to-end tests share one stack of containers.

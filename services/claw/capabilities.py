@@ -35,7 +35,7 @@ def find(settings: Settings) -> list[str]:
     found |= {tool for tool in TOOLS if shutil.which(tool, path=settings.base_env["PATH"])}
     if settings.agent_command:
         found.add("agent")
-    return sorted(found | set(settings.capabilities))
+    return sorted(found | set(settings.capabilities) | set(settings.dialects.capabilities))
 
 
 def facts(settings: Settings) -> Facts:

@@ -11,6 +11,8 @@ RESULT_MOST_BYTES = 250 * 1024
 """The spine takes 256 KiB; the rest is room for the body around it."""
 RESULT_FILE_MOST_BYTES = 4 << 20
 ERROR_MOST_CHARS = 4000
+CUT_MARK = "\n[output truncated]\n"
+"""Where an output ends that was longer than its limit: what Skyclaw's hosts write."""
 
 Action = Literal["complete", "fail", "release", "drop"]
 
@@ -19,21 +21,21 @@ class Outcome(msgspec.Struct, rename="camel", kw_only=True):
     """What is to be reported; `drop` means that there is nobody to report to."""
 
     action: Action
-    result: dict[str, Any] | None = None
+    result: Any = None
     error: str | None = None
     requeue: bool = True
     reason: str | None = None
     count_attempt: bool = True
 
 
-def complete(result: dict[str, Any]) -> Outcome:
+def complete(result: Any) -> Outcome:
     """Report success."""
     return Outcome(action="complete", result=result)
 
 
-def fail(error: str, requeue: bool = True) -> Outcome:
-    """Report failure; the error is cut to 4,000 characters."""
-    return Outcome(action="fail", error=_cut(error), requeue=requeue)
+def fail(error: str | None, requeue: bool = True, result: Any = None) -> Outcome:
+    """Report failure; the error is cut to 4,000 characters. A result stays on a job that ends by this."""
+    return Outcome(action="fail", error=None if error is None else _cut(error), requeue=requeue, result=result)
 
 
 def release(reason: str, count_attempt: bool = True) -> Outcome:
@@ -119,6 +121,38 @@ def fit(result: dict[str, Any]) -> dict[str, Any]:
     kept = {name: result[name] for name in ("url", "pr", "branch", "commit", "artifacts") if name in result}
     small = kept | {"notes": "The result was too large for the spine; only its links are kept."}
     return small if _size(small) <= RESULT_MOST_BYTES else {"notes": "The result was too large for the spine."}
+
+
+def smaller(ended: Outcome) -> Outcome | None:
+    """Return the outcome with the texts of its result cut so that the spine takes it; None when that is of no help."""
+    result, spare = ended.result, RESULT_MOST_BYTES
+    if _size(result) <= spare:
+        return None
+    if isinstance(result, str):
+        return msgspec.structs.replace(ended, result=_shortened(result, spare))
+    if not isinstance(result, dict) or not {"stdout", "stderr"} <= result.keys():
+        return None
+    out, errors = str(result["stdout"]), str(result["stderr"])
+    spare -= _size(result | {"stdout": "", "stderr": ""})
+    # What one stream leaves free is the other's.
+    least = spare // 2
+    errors = _shortened(errors, max(least, spare - _size(out)))
+    out = _shortened(out, spare - _size(errors))
+    return msgspec.structs.replace(ended, result=result | {"stdout": out, "stderr": errors})
+
+
+def _shortened(text: str, most: int) -> str:
+    """Return the text, or its beginning with a mark, so that it is at most so many bytes as JSON."""
+    if _size(text) <= most:
+        return text
+    least, beyond = 0, len(text)
+    while beyond - least > 1:
+        middle = (least + beyond) // 2
+        if _size(text[:middle] + CUT_MARK) <= most:
+            least = middle
+        else:
+            beyond = middle
+    return text[:least] + CUT_MARK
 
 
 def _size(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import socket
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from claw import envfile
+from claw.dialects import BROKER, NAMES, SKYCLAW
 from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting, SettingsError
 from contract.logs import LEVELS
@@ -49,6 +51,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLAW_GIT_TIMEOUT_SECONDS", "600", "longest run of one git command"),
     Setting("CLAW_PR_COMMAND", "", "run after a push: {branch} {base} {repo} {title} {job_id}; its last URL is the pr"),
     Setting("CLAW_PASS_ENV", "", "variables of the claw that jobs may see, separated by commas"),
+    Setting("CLAW_DIALECTS", "", "whose jobs this claw takes besides our own: skyclaw, broker; separated by commas"),
+    Setting("SKYCLAW_CAPABILITIES", "shell,automaton", "with skyclaw: capabilities of the host, separated by commas"),
+    Setting("SKYCLAW_ALLOWED_COMMANDS", "automaton,node,bash,sh", "with skyclaw: what a job's command may be, exactly"),
+    Setting("SKYCLAW_AUTOMATON_COMMAND", "automaton", "with skyclaw: what automaton-run starts; must be allowed too"),
+    Setting("SKYCLAW_TIMEOUT_MS", "300000", "with skyclaw: longest run of a job that names no timeoutMs"),
+    Setting("SKYCLAW_MAX_OUTPUT_BYTES", "128000", "with skyclaw: most of standard output, and of errors, in a result"),
+    Setting("WORKER_ID", "the claw's name", "with broker: the worker_id in results"),
+    Setting("WORKER_CAPS", "", "with broker: capabilities of the runner, separated by commas or as a JSON list"),
+    Setting("LLM_CAP", "", "with broker: one capability more"),
+    Setting("RUNNER_STATE_DIR", "", "with broker: folder of a runner before, whose plans may still be approved"),
+    Setting("SKYCLAW_TOKEN", "", "not used by a claw; where it is still set it is masked in logs and results"),
+    Setting("WORKER_TOKEN", "", "not used by a claw; where it is still set it is masked in logs and results"),
     Setting("CLAW_LOG_LEVEL", "info", "debug, info, warning or error"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which this process stops"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
@@ -58,7 +72,22 @@ SETTINGS: tuple[Setting, ...] = (
 # takes it up with another token has started.
 _ROTATE_SECONDS = (0.0, 1.0)
 _HAND_SECONDS = (0.0, *[1.0] * 10)
+_FOREIGN_TOKENS = ("SKYCLAW_TOKEN", "WORKER_TOKEN")
+_DIGITS = re.compile(r"[+-]?[0-9]+")
 _SECRETIVE = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "KEY", "CREDENTIAL")
+
+
+class Dialects(msgspec.Struct, frozen=True, kw_only=True):
+    """What a claw needs for jobs of others. `names` are the dialects that are on, `capabilities` what they add."""
+
+    names: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    allowed_commands: tuple[str, ...]
+    automaton: str
+    timeout_ms: int
+    output_bytes: int
+    worker_id: str
+    runner_folder: Path | None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pr_command: tuple[str, ...]
     base_env: dict[str, str]
     passed_secrets: tuple[Secret, ...]
+    foreign_secrets: tuple[Secret, ...]
+    dialects: Dialects
     log_level: str
     kill_point: str | None
     kill_point_file: str | None
@@ -99,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def secrets(self) -> tuple[str, ...]:
         """Return the values that no log may show."""
-        return (self.token, *self.passed_secrets)
+        return (self.token, *self.passed_secrets, *self.foreign_secrets)
 
     def newer_token(self, used: str) -> str | None:
         """Return the token that a file holds now, when it is not the one that was used."""
@@ -139,14 +170,18 @@ def from_env(
         named = read.optional("SPINE_TOKEN_FILE")
         token_file = Path(named).absolute() if named else None
     passed = {name: env[name] for name in read.listed("CLAW_PASS_ENV") if name in env}
-    for name in sorted(set(passed) & {"SPINE_TOKEN", "SPINE_TOKEN_FILE"}):
+    machine = read.text("CLAW_NAME", socket.gethostname().split(".")[0] or "claw")
+    dialects = _dialects(read, machine)
+    tokens = {name: Secret(value) for name in _FOREIGN_TOKENS if (value := read.optional(name))}
+    kept_back = {"SPINE_TOKEN", "SPINE_TOKEN_FILE", *(_FOREIGN_TOKENS if dialects.names else ())}
+    for name in sorted(set(passed) & kept_back):
         read.faults.append(f"CLAW_PASS_ENV: {name} is never passed to a job; take it out")
     state_dir = _folder(read, "CLAW_STATE_DIR", _home(env) / ".spine")
     settings = Settings(
         base_urls=read.custom("SPINE_BASE_URL", urls, ("http://127.0.0.1:36725",)),
         token=secret or Secret(""),
         token_file=token_file,
-        name=read.text("CLAW_NAME", socket.gethostname().split(".")[0] or "claw"),
+        name=machine,
         targets=read.listed("CLAW_TARGETS"),
         capabilities=read.listed("CLAW_CAPABILITIES"),
         mode=read.choice("CLAW_MODE", "worker", ("worker", "phases")),
@@ -170,6 +205,8 @@ def from_env(
         pr_command=read.custom("CLAW_PR_COMMAND", _command, ()),
         base_env=_child_base(env) | passed,
         passed_secrets=tuple(Secret(v) for k, v in passed.items() if any(word in k.upper() for word in _SECRETIVE)),
+        foreign_secrets=tuple(tokens.values()),
+        dialects=dialects,
         log_level=read.choice("CLAW_LOG_LEVEL", "info", LEVELS),
         kill_point=read.optional("SPINE_KILL_POINT"),
         kill_point_file=read.optional("SPINE_KILL_POINT_FILE"),
@@ -266,6 +303,42 @@ def urls(text: str) -> tuple[str, ...]:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is not an http or https address")
     return found
+
+
+def _dialects(read: EnvReader, machine: str) -> Dialects:
+    """Read what hosts of Skyclaw and runners of the broker read, under the names and in the manner that those have."""
+    on = tuple(sorted(set(read.listed("CLAW_DIALECTS"))))
+    for name in on:
+        if name not in NAMES:
+            read.faults.append(f"CLAW_DIALECTS: {name!r} is not one of {', '.join(NAMES)}")
+    host = read.listed("SKYCLAW_CAPABILITIES", ("shell", "automaton"))
+    none: tuple[str, ...] = ()
+    runner = (*read.custom("WORKER_CAPS", _caps, none), *read.listed("LLM_CAP"))
+    return Dialects(
+        names=on,
+        capabilities=(*on, *(host if SKYCLAW in on else ()), *(runner if BROKER in on else ())),
+        allowed_commands=read.listed("SKYCLAW_ALLOWED_COMMANDS", ("automaton", "node", "bash", "sh")),
+        automaton=read.text("SKYCLAW_AUTOMATON_COMMAND", "automaton"),
+        timeout_ms=_leading_digits(read.optional("SKYCLAW_TIMEOUT_MS"), 300_000),
+        output_bytes=max(_leading_digits(read.optional("SKYCLAW_MAX_OUTPUT_BYTES"), 128_000), 0),
+        worker_id=read.text("WORKER_ID", machine),
+        runner_folder=_folder(read, "RUNNER_STATE_DIR", Path()) if read.optional("RUNNER_STATE_DIR") else None,
+    )
+
+
+def _leading_digits(text: str | None, default: int) -> int:
+    """Read a number as JavaScript's parseInt does; what does not begin with one is the default."""
+    found = _DIGITS.match(text or "")
+    return int(found.group()[:18]) if found else default
+
+
+def _caps(text: str) -> tuple[str, ...]:
+    if not text.startswith("["):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return tuple(msgspec.json.decode(text, type=list[str]))
+    except msgspec.DecodeError as e:
+        raise ValueError("not a JSON list of texts") from e
 
 
 def _command(text: str) -> tuple[str, ...]:

@@ -56,13 +56,32 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     then: str | dict[str, Any] | None = None
 
 
+class HostCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host of Skyclaw runs; without a command it is the host's automaton. The limit is in milliseconds."""
+
+    command: str | None = None
+    args: tuple[str, ...] = ()
+    cwd: str | None = None
+    timeout_ms: int | float | None = None
+
+
+class RunnerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner of the broker does; `approved` is the id of the plan that the spine has recorded as approved."""
+
+    command: str
+    payload: str = ""
+    approved: str | None = None
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A spec made ready: at least one phase, each with a name.
 
-    `text` is set where an agent is to run, `builtin` where the claw itself does it, `planned` where a plan is wanted.
+    `text` is set where an agent is to run, `builtin` where the claw itself does it, `planned` where a plan is wanted,
+    `foreign` where the job is one of Skyclaw or of the broker.
     """
 
     phases: tuple[Phase, ...]
+    foreign: HostCommand | RunnerOrder | None = None
     text: str | None = None
     builtin: str | None = None
     planned: Planned | None = None

@@ -142,7 +142,13 @@ class SpineClient:
         return self._post(f"{_job(job_id)}/complete", body, wire.Job, key=idempotency_key)
 
     def fail(
-        self, job_id: str, fence: int, error: str, requeue: bool = True, idempotency_key: str | None = None, **more: Any
+        self,
+        job_id: str,
+        fence: int,
+        error: str | None,
+        requeue: bool = True,
+        idempotency_key: str | None = None,
+        **more: Any,
     ) -> wire.Job:
         """Report failure: another try with `requeue`, while attempts last. A `result=` stays on one that ends."""
         body = {"fence": fence, "error": error, "requeue": requeue, **more}
@@ -228,8 +234,7 @@ class SpineClient:
 
     def health(self) -> dict[str, Any]:
         """Return the health document (no retries hidden: it is a probe)."""
-        answer = self._call("GET", "/health", retry=ONCE)
-        return _read(answer, dict[str, Any])
+        return _read(self._call("GET", "/health", retry=ONCE), dict[str, Any])
 
     def skill(self) -> str:
         """Return the skill document."""
@@ -241,8 +246,7 @@ class SpineClient:
         return _read(self._call("GET", path, params=params), kind)
 
     def _post(self, path: str, body: Any, kind: type[T], key: str | None = None, keyed: bool = True) -> T:
-        answer = self._call("POST", path, body=body, key=(key or _key()) if keyed else None)
-        return _read(answer, kind)
+        return _read(self._call("POST", path, body=body, key=(key or _key()) if keyed else None), kind)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)

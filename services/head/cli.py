@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import bulk, exits, fleet, looping, read, skill, steer, streams, submit, watching
+from head import bulk, enqueue, exits, fleet, looping, read, skill, steer, streams, submit, watching
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -27,6 +27,8 @@ def cli(ctx: click.Context) -> None:
 
 for _command in (
     submit.submit,
+    enqueue.shell,
+    enqueue.automaton,
     read.listing,
     read.show,
     watching.watch,

@@ -10,6 +10,8 @@ from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting
 
 DEFAULT_URL = "http://127.0.0.1:36725"
+COORDINATOR_URL = "http://127.0.0.1:8787"
+"""Where Skyclaw looks when nothing is set."""
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_BASE_URL", DEFAULT_URL, "where the spine is; several, separated by commas, fail over"),
@@ -17,11 +19,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which other programs may show"),
     Setting("HEAD_STATE_DIR", "~/.spine", "folder of head-loop.json, where a loop stands"),
     Setting("HEAD_SKILLS_DIR", "~/.openclaw/skills", "folder of an agent's skills"),
+    Setting("SKYCLAW_COORDINATOR_URLS", "", "for enqueue-…: coordinators, tried in order; wins over the next"),
+    Setting("SKYCLAW_COORDINATOR_URL", "", "for enqueue-…: the one coordinator"),
+    Setting("SKYCLAW_TOKEN", "", "for enqueue-…: Skyclaw's shared token"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which a loop stops"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
 _FOLDERS = (("HEAD_STATE_DIR", "~/.spine"), ("HEAD_SKILLS_DIR", "~/.openclaw/skills"))
-_KEPT_BACK = ("SPINE_TOKEN", "SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE")
+_KEPT_BACK = ("SPINE_TOKEN", "SKYCLAW_TOKEN", "SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     skills_dir: Path
     kill_point: str | None
     kill_point_file: str | None
+
+
+class Coordinators(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job of Skyclaw is enqueued in its own dialect: addresses in the order in which they are tried."""
+
+    urls: tuple[str, ...]
+    token: Secret | None
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -48,6 +60,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     default: tuple[str, ...] = (DEFAULT_URL,)
     urls = env.custom("SPINE_BASE_URL", _urls, default)
     folders = [_folder_of(env, name, default) for name, default in _FOLDERS]
+    _coordinators(env)
     point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
     return Settings(
@@ -69,6 +82,36 @@ def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what commands of a policy see of the environment: all but the token itself (a file's name stays)."""
     found = os.environ if environ is None else environ
     return {name: value for name, value in found.items() if name not in _KEPT_BACK}
+
+
+def for_enqueue(environ: Mapping[str, str] | None = None) -> Coordinators | None:
+    """Return where a job of Skyclaw goes; None is to the spine, as a job of our own with the head's token.
+
+    Skyclaw's addresses win. Without them it is the spine that a head is set up for, in Skyclaw's dialect when there is
+    a token for it; and where nothing at all is set, the address that Skyclaw itself would take.
+
+    Raises:
+        SettingsError
+    """
+    env = EnvReader(os.environ if environ is None else environ)
+    found = _coordinators(env)
+    ours = [name for name in ("SPINE_BASE_URL", "SPINE_TOKEN", "SPINE_TOKEN_FILE") if env.optional(name)]
+    default: tuple[str, ...] = (DEFAULT_URL,)
+    spines = () if found.urls else env.custom("SPINE_BASE_URL", _urls, default)
+    env.finish()
+    if found.urls:
+        return found
+    if not ours:
+        return Coordinators(urls=(COORDINATOR_URL,), token=found.token)
+    if found.token is None:
+        return None
+    return Coordinators(urls=tuple(f"{url}/skyclaw" for url in spines), token=found.token)
+
+
+def _coordinators(env: EnvReader) -> Coordinators:
+    # Not judged here: only two commands need them, and those say what is wrong as Skyclaw does.
+    many, one = env.listed("SKYCLAW_COORDINATOR_URLS"), env.optional("SKYCLAW_COORDINATOR_URL")
+    return Coordinators(urls=many or ((one,) if one else ()), token=env.secret("SKYCLAW_TOKEN"))
 
 
 def _folder_of(env: EnvReader, name: str, default: str) -> Path:

@@ -31,13 +31,24 @@ TOKENS = {
     "CLAW_TOKENS",
     "SPINE_TOKEN",
     "SPINE_TOKEN_FILE",
+    "SKYCLAW_TOKEN",
+    "BOT_TOKEN",
+    "WORKER_TOKEN",
 }
 FOR_TESTS = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
 BY_THE_IMAGE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "CLAW_STATE_DIR", "HEAD_STATE_DIR", "HEAD_SKILLS_DIR"}
 IN_THE_STATE_FOLDER = {"CLAW_WORK_DIR"}
 BY_COMPOSE = {"SPINE_BASE_URL", "CLAW_NAME"}
-NEEDS_A_MOUNT = {"SPINE_SKILL_MD_PATH", "SPINE_TOKEN_DIGESTS"}
-NOT_SET = TOKENS | FOR_TESTS | BY_THE_IMAGE | IN_THE_STATE_FOLDER | BY_COMPOSE | NEEDS_A_MOUNT
+NEEDS_A_MOUNT = {"SPINE_SKILL_MD_PATH", "SPINE_TOKEN_DIGESTS", "RUNNER_STATE_DIR"}
+# compose.skyclaw.yaml and compose.broker.yaml say where a dialect listens; a worker's id is its claw's name.
+BY_A_DIALECT = {
+    *("SPINE_SKYCLAW_PORT", "SKYCLAW_COORDINATOR_PORT", "SKYCLAW_COORDINATOR_HOST", "SKYCLAW_PEER_URLS"),
+    *("SPINE_BROKER_PORT", "BROKER_PORT", "BROKER_HOST", "WORKER_ID"),
+}
+OF_A_COMMAND = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}  # of enqueue-shell, not of the loop
+NOT_SET = (
+    TOKENS | FOR_TESTS | BY_THE_IMAGE | IN_THE_STATE_FOLDER | BY_COMPOSE | NEEDS_A_MOUNT | BY_A_DIALECT | OF_A_COMMAND
+)
 # Each claw has its own.
 OF_ONE_CLAW = {"CLAW_TARGETS", "CLAW_CAPABILITIES"}
 # Not the program's, but the containers'.
@@ -177,3 +188,27 @@ def test_make_help_names_the_targets() -> None:
     targets = dict(re.findall(r"^  ([a-z-]+) +(\S.*)$", said, re.MULTILINE))
     wanted = {"images", "tokens", "up", "down", "ps", "logs", "backup", "restore", "soak"}
     assert wanted <= targets.keys()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "port", "secrets"),
+    [
+        ("skyclaw", "${SKYCLAW_PUBLISH:-127.0.0.1:8787}:8787", {"SKYCLAW_TOKEN_FILE": "skyclaw.token"}),
+        (
+            "broker",
+            "${BROKER_PUBLISH:-127.0.0.1:8000}:8000",
+            {"BOT_TOKEN_FILE": "bot.token", "WORKER_TOKEN_FILE": "worker.token"},
+        ),
+    ],
+)
+def test_a_dialect_has_its_tokens_as_files_and_a_port_of_its_own(
+    dialect: str, port: str, secrets: dict[str, str]
+) -> None:
+    added = yaml.safe_load((ROOT / "compose" / f"compose.{dialect}.yaml").read_text())
+    spine = added["services"].pop("spine")
+    assert added["services"] == {}
+    assert spine["secrets"] == list(secrets.values())
+    assert spine["ports"] == [port]
+    own = {f"SPINE_{dialect.upper()}_PORT": int(port.rpartition(":")[2])}
+    assert spine["environment"] == own | {name: f"/run/secrets/{file}" for name, file in secrets.items()}
+    assert added["secrets"] == {file: {"file": f"secrets/{file}"} for file in secrets.values()}

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from tests.docs.pages import REPO, blocks, reference, section, table
 
-from claw import exits, outcome, spec
+from claw import dialects, exits, outcome, spec
 from contract import wire
 
 PAGE = reference("job.md")
@@ -26,7 +26,8 @@ def test_every_member_of_the_object_form_is_there() -> None:
 
 def test_the_example_can_be_read() -> None:
     examples = [msgspec.json.decode(block.text) for block in blocks(PAGE) if block.info == "json"]
-    assert [spec.parse(example["spec"]).phases[0].name for example in examples] == ["test", "plan"]
+    read = [dialects.parse(example["spec"], example.get("requires", [])) for example in examples]
+    assert [plan.phases[0].name for plan in read] == ["test", "shell", "plan"]
 
 
 def test_every_variable_that_a_child_gets_is_there() -> None:

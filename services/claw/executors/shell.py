@@ -17,7 +17,7 @@ def command(run: str | list[str], place: Place, allowed: tuple[str, ...]) -> lis
     """
     words = [SHELL, "-c", run] if isinstance(run, str) else list(run)
     found = _find(words[0], place)
-    if allowed and (found is None or os.path.realpath(found) not in _resolved(allowed, place)):
+    if allowed and (found is None or os.path.realpath(found) not in resolved(allowed, place.env.get("PATH", ""))):
         shown = found or words[0]
         how = "a shell line needs /bin/sh there" if isinstance(run, str) else "add its path there"
         raise Refused(f"{shown} is not in CLAW_ALLOWED_COMMANDS of this claw ({how})")
@@ -32,8 +32,7 @@ def _find(name: str, place: Place) -> str | None:
     return shutil.which(name, path=place.env.get("PATH", ""))
 
 
-def _resolved(allowed: tuple[str, ...], place: Place) -> set[str]:
-    paths = [
-        name if Path(name).is_absolute() else shutil.which(name, path=place.env.get("PATH", "")) for name in allowed
-    ]
+def resolved(allowed: tuple[str, ...], path: str) -> set[str]:
+    """Return where the entries of a list of executables really lead, names as this PATH finds them."""
+    paths = [name if Path(name).is_absolute() else shutil.which(name, path=path) for name in allowed]
     return {os.path.realpath(path) for path in paths if path}

@@ -6,17 +6,18 @@ from typing import Any
 
 import msgspec
 
-from claw import outcome
-from claw.executors import agent, builtin, shell
+from claw import dialects, exits, outcome
+from claw.executors import agent, broker, builtin, shell, skyclaw
 from claw.executors.base import Place, Refused
 from claw.leash import Leash
 from claw.outcome import Outcome
 from claw.process.run import Ended, run_guarded
 from claw.process.spool import Spool
 from claw.settings import Settings
-from claw.spec import Phase, Plan
+from claw.spec import HostCommand, Phase, Plan, RunnerOrder
 from claw.state import Held, Journal, PhaseDone
 from contract.clock import Clock
+from contract.durable import write_durably
 from contract.killpoints import reach
 
 
@@ -61,7 +62,9 @@ class Steps(msgspec.Struct, kw_only=True):
         return None if judged.action == "complete" and held.phase < of else judged
 
     def _judged(self) -> Outcome:
-        """Judge the newest phase by its exit code."""
+        """Judge the newest phase by its exit code; of a foreign job the report tells what came of it."""
+        if self.plan.foreign is not None:
+            return outcome.complete({})
         last = self.held.phases[-1]
         return outcome.from_exit(
             last.exit_code, self.spool.last_line(), self._named(last.name), self.plan.permanent_exits
@@ -75,6 +78,8 @@ class Steps(msgspec.Struct, kw_only=True):
         limit, whole, left = self._limits(phase)
         if self.plan.builtin is not None:
             return builtin.run(self.plan.builtin, self.place, self.settings), limit, whole
+        if self.plan.foreign is not None:
+            return self._run_foreign(self.plan.foreign, limit, left), limit, whole
         if self.plan.text is not None:
             words = agent.command(self.settings.agent_command, self.place)
         else:
@@ -93,6 +98,25 @@ class Steps(msgspec.Struct, kw_only=True):
         )
         self.spool.settle()
         return ended, limit, whole
+
+    def _run_foreign(self, foreign: HostCommand | RunnerOrder, limit: int, left: float) -> Ended:
+        """Do a job of another dialect; its report goes where a command's result would go: into the result file."""
+        begun, dialect = self.clock.now(), dialects.dialect_of(self.plan)
+        if dialect not in self.settings.dialects.names:
+            raise Refused(
+                f"requires: this claw runs no jobs of {dialect}; name it in CLAW_DIALECTS, or use another claw"
+            )
+        if isinstance(foreign, RunnerOrder):
+            report = broker.run(foreign, self.held.job_id, self.settings)
+            seconds = (self.clock.now() - begun) / 1000
+            ended = Ended(exits.CHILD_OK, timed_out=False, stopped=False, seconds=seconds)
+        else:
+            bounds = skyclaw.Bounds(limit=limit, left_seconds=left, stop=self.leash.pulled)
+            ended, report = skyclaw.run(foreign, self.place, self.settings, self.spool.write, bounds)
+            self.spool.settle()
+        # What the command itself has written there does not count.
+        write_durably(self.place.result_file, msgspec.json.encode(report))
+        return ended
 
     def _limits(self, phase: Phase) -> tuple[int, bool, float]:
         """Return the limit that applies (s), whether it is the job's, and what of it is left (s)."""

@@ -2,7 +2,8 @@
 
 It adopts whatever the command leaves behind (Linux: child subreaper), so that daemons in sessions of their own are
 found as well, and kills the whole tree when the command ends, when it is told to, or when its worker dies: then its
-control pipe, standard input, ends. Exit code: that of the command, or 128 + n for signal n.
+control pipe, standard input, ends. Its arguments are the file to execute ("" looks the command up by PATH), the exit
+code for a command that a signal ends ("" is 128 + n for signal n), and the command; its exit code is the command's.
 """
 
 import contextlib
@@ -98,7 +99,12 @@ def _reap(wanted: int) -> int | None:
             code = os.waitstatus_to_exitcode(status)
 
 
-def _start(command: list[str]) -> int:
+def cannot_start(name: str, why: str | None) -> bytes:
+    """Return the line that stands in place of a command's errors when it could not be executed."""
+    return f"cannot start {name}: {why}\n".encode("utf-8", "surrogateescape")
+
+
+def _start(command: list[str], program: str) -> int:
     pid = os.fork()
     if pid:
         with contextlib.suppress(OSError):
@@ -111,9 +117,9 @@ def _start(command: list[str]) -> int:
         # Python ignores these two; a program started by hand would not.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        os.execvp(command[0], command)  # noqa: S606 - no shell is the point
+        os.execvp(program or command[0], command)  # noqa: S606 - no shell is the point
     except OSError as e:
-        os.write(2, f"cannot start {command[0]}: {e.strerror}\n".encode())
+        os.write(2, cannot_start(command[0], e.strerror))
         os._exit(127 if isinstance(e, FileNotFoundError) else 126)
 
 
@@ -125,7 +131,7 @@ def _signal_all(main: int, number: int) -> None:
         os.killpg(main, number)
 
 
-def guard(command: list[str]) -> int:
+def guard(command: list[str], program: str = "", signal_code: int | None = None) -> int:
     """Run one command and outlive everything that it started."""
     become_subreaper()
     wake_read, wake_write = os.pipe()
@@ -134,7 +140,7 @@ def guard(command: list[str]) -> int:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
-    main = _start(command)
+    main = _start(command, program)
     # The output pipe belongs to the command alone: its end must show when the command's side has closed it.
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
@@ -157,8 +163,10 @@ def guard(command: list[str]) -> int:
         code = _reap(main)
     kill_tree(os.getpid())
     _reap(main)
-    return code if code >= 0 else 128 - code
+    if code >= 0:
+        return code
+    return 128 - code if signal_code is None else signal_code
 
 
 if __name__ == "__main__":
-    os._exit(guard(sys.argv[2:]))
+    os._exit(guard(sys.argv[3:], sys.argv[1], int(sys.argv[2]) if sys.argv[2] else None))

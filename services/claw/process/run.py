@@ -16,7 +16,7 @@ _LOOK_SECONDS = 0.1
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code (128 + n for signal n), and whether it was a deadline or a stop that ended it."""
+    """How a command ended: its exit code, and whether it was a deadline or a stop that ended it."""
 
     code: int
     timed_out: bool
@@ -33,29 +33,40 @@ def run_guarded(
     timeout_seconds: float,
     grace_seconds: float,
     stop: Callable[[], bool] = lambda: False,
+    errors: Callable[[bytes], None] | None = None,
+    program: str = "",
+    signal_code: int | None = None,
 ) -> Ended:
     """Run a command until it ends, its deadline passes or `stop()` turns true; then nothing of it is left running.
 
-    `sink` gets standard output and error as they come; while it is slow, the command waits. Does not wait for
-    grandchildren that hold the pipe: they are killed when the command itself has ended.
+    `sink` gets standard output and error as they come, or output alone when there is a sink for `errors`; while it is
+    slow, the command waits. Does not wait for grandchildren that hold the pipe: they are killed when the command itself
+    has ended. `program` is the file to execute, where it is not the command's first word; `signal_code` the exit code
+    of a command that a signal ends, None is 128 + n for signal n.
+
+    Raises:
+        OSError: the folder is not there, or the command's words are too long.
     """
     begun = time.monotonic()
+    by_signal = "" if signal_code is None else str(signal_code)
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__, "--", *command],
+        [sys.executable, "-I", "-S", guard.__file__, program, by_signal, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if errors is None else subprocess.PIPE,
         cwd=cwd,
         env=dict(env),
         bufsize=0,
         start_new_session=True,
     )
-    watch = _Watch(process, sink, begun + timeout_seconds, grace_seconds, stop)
+    watch = _Watch(process, sink, errors or sink, begun + timeout_seconds, grace_seconds, stop)
     try:
         watch.until_end()
     finally:
         watch.close()
-    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    code = process.returncode
+    if code < 0:
+        code = 128 - code if signal_code is None else signal_code
     return Ended(code, watch.timed_out, watch.stopped, time.monotonic() - begun)
 
 
@@ -66,24 +77,29 @@ class _Watch:
         self,
         process: "subprocess.Popen[bytes]",
         sink: Callable[[bytes], None],
+        errors: Callable[[bytes], None],
         deadline: float,
         grace: float,
         stop: Callable[[], bool],
     ) -> None:
-        self._process, self._sink, self._deadline, self._grace, self._stop = process, sink, deadline, grace, stop
-        self._control, self._output = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
-        self._open = True
+        self._process, self._deadline, self._grace, self._stop = process, deadline, grace, stop
+        self._control = cast("IO[bytes]", process.stdin)
+        self._sinks = {cast("IO[bytes]", process.stdout): sink}
+        if process.stderr is not None:
+            self._sinks[process.stderr] = errors
+        self._open = list(self._sinks)
         self._ending: float | None = None
         self.timed_out = self.stopped = False
-        os.set_blocking(self._output.fileno(), False)
+        for output in self._open:
+            os.set_blocking(output.fileno(), False)
 
     def until_end(self) -> None:
         while self._process.poll() is None:
             self._judge(time.monotonic())
             if self._open:
-                ready, _, _ = select.select([self._output], [], [], _LOOK_SECONDS)
-                if ready:
-                    self._take()
+                ready, _, _ = select.select(self._open, [], [], _LOOK_SECONDS)
+                for output in ready:
+                    self._take(output)
             else:
                 try:
                     self._process.wait(_LOOK_SECONDS)
@@ -92,8 +108,9 @@ class _Watch:
         if self._process.returncode < 0:
             # The guard itself was killed; what it guarded has become ours.
             guard.kill_tree(os.getpid())
-        while self._open and self._take():
-            pass
+        for output in list(self._open):
+            while self._take(output):
+                pass
 
     def _judge(self, now: float) -> None:
         """Begin the end when it is time for it, and press on when the grace is over."""
@@ -117,16 +134,16 @@ class _Watch:
         except OSError:
             pass  # the guard has gone already
 
-    def _take(self) -> bool:
-        """Move one chunk into the sink; False when there is nothing now or any more."""
+    def _take(self, output: IO[bytes]) -> bool:
+        """Move one chunk into its sink; False when there is nothing now or any more."""
         try:
-            chunk = os.read(self._output.fileno(), _CHUNK)
+            chunk = os.read(output.fileno(), _CHUNK)
         except BlockingIOError:
             return False
         if not chunk:
-            self._open = False
+            self._open.remove(output)
             return False
-        self._sink(chunk)
+        self._sinks[output](chunk)
         return True
 
     def close(self) -> None:
@@ -138,4 +155,5 @@ class _Watch:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-        self._output.close()
+        for output in self._sinks:
+            output.close()

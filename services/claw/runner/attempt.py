@@ -6,7 +6,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from claw import outcome, workspace
+from claw import dialects, outcome, workspace
 from claw.executors import plan as planning
 from claw.executors.base import Place
 from claw.git import GitError
@@ -22,7 +22,7 @@ from claw.runner.finish import Finish
 from claw.runner.heartbeat import Beater
 from claw.runner.shipper import Shipper
 from claw.settings import Settings
-from claw.spec import BadSpec, Plan, parse
+from claw.spec import BadSpec, Plan
 from claw.state import Held, Journal
 from contract.client import SpineClient
 from contract.clock import SystemClock
@@ -109,7 +109,7 @@ class Attempt:
 
     def _work(self, walk: Walk) -> Outcome | None:
         try:
-            plan = parse(self._held.claimed().spec)
+            plan = dialects.parse(self._held.claimed().spec, self._held.claimed().requires)
         except BadSpec as e:
             return outcome.fail(str(e), requeue=False)
         if plan.planned is not None and not self._held.claimed().needs_review:

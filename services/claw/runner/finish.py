@@ -53,6 +53,8 @@ class Finish(msgspec.Struct, kw_only=True):
 
     def judge(self, by_exit: Outcome) -> Outcome:
         """Return what the spine is to be told."""
+        if self.plan.foreign is not None:
+            return self._report() or by_exit
         said: dict[str, Any] | None = None
         try:
             said = self._result_file()
@@ -80,6 +82,16 @@ class Finish(msgspec.Struct, kw_only=True):
         self.note_early(_whole(result, [*notes, "the worker died before the artifacts were uploaded"]))
         self._add_artifacts(result, notes)
         return _whole(result, notes)
+
+    def _report(self) -> Outcome | None:
+        """Return what the executor of a foreign job has noted; None when it has not run."""
+        try:
+            noted = msgspec.json.decode(self.rooms.result_file.read_bytes(), type=Outcome)
+        except FileNotFoundError:
+            return None
+        secrets = self.settings.secrets()
+        result, error = _masked(noted.result, secrets), _masked(noted.error, secrets)
+        return msgspec.structs.replace(noted, result=result, error=error)
 
     def _printed(self) -> str:
         return redact(self.spool.said(), self.settings.secrets())

@@ -51,7 +51,13 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
                 return "waiting"
             log.error("claw.locked_out", job_id=job_id, fence=held.fence, why=e.detail, kept=str(journal.path))
             return "locked out"
-        return _refused(client, journal, held, ended, e)
+        shorter = outcome.smaller(ended) if isinstance(e, TooLarge) else None
+        if shorter is None:
+            return _refused(client, journal, held, ended, e)
+        log.warning("claw.result_shortened", job_id=job_id, fence=held.fence, why=e.detail)
+        held.settle_key = secrets.token_hex(16)
+        write(journal, held, shorter)
+        return deliver(client, journal, held)
     reach("claw.result-sent")
     journal.clear()
     log.info("claw.outcome_delivered", job_id=job_id, fence=held.fence, action=ended.action, how=how)
@@ -63,7 +69,8 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
     if ended.action == "complete":
         client.complete(job_id, held.fence, ended.result, idempotency_key=key)
     elif ended.action == "fail":
-        client.fail(job_id, held.fence, ended.error or "", ended.requeue, idempotency_key=key)
+        more = {} if ended.result is None else {"result": ended.result}
+        client.fail(job_id, held.fence, ended.error, ended.requeue, idempotency_key=key, **more)
     else:
         client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
 

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 import msgspec
@@ -12,6 +12,9 @@ from contract.clock import SystemClock
 from contract.errors import SpineError
 from spine.operations.refusal import BrokenBackup, Refused
 from spine.settings import store_folder
+
+if TYPE_CHECKING:
+    from spine.operations.taken import Report
 
 FAILED = 1  # refused, or the disk refuses; `doctor`: a check failed
 WITH_FAULTS = 3  # done, and something of what was there could not be taken along
@@ -64,19 +67,29 @@ def restore(path: Path, replace: bool) -> None:
 
 
 @click.command("import")
-@click.argument("source", metavar="V0_DATA_DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("path", type=click.Path(path_type=Path, exists=True))
+@click.option("--from", "origin", type=click.Choice(["v0", "skyclaw", "broker"]), default="v0", help="Whose it is.")
+@click.option(
+    "--plans",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A runner's RUNNER_STATE_DIR: its plans come along (--from broker).",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-def import_v0(source: Path, dry_run: bool) -> None:
-    """Bring a data directory of Spine v0 into the store of SPINE_DATA_DIR. No server may run there.
+def import_(path: Path, origin: str, plans: Path | None, dry_run: bool) -> None:
+    """Bring what another server keeps into the store of SPINE_DATA_DIR. No server may run there.
 
-    May be repeated: what was imported already is skipped. A file that cannot be read is named; the rest is imported.
+    PATH is the data folder of Spine v0, or the database file of a Skyclaw coordinator or an OpenClaw Broker; it is only
+    read. May be repeated: what was imported already is skipped. What cannot be read is named; the rest is imported.
     """
-    from spine.operations.importing import bring_in
-
-    shown = _shown("import")
-    report = _carried_out(lambda: bring_in(source, store_folder(), dry_run, SystemClock(), shown))
+    if (origin == "v0") != path.is_dir():
+        wanted = "folder" if origin == "v0" else "file"
+        raise click.UsageError(f"PATH: expected a {wanted}, as --from is {origin}")
+    if plans is not None and origin != "broker":
+        raise click.UsageError("--plans goes with --from broker")
+    kinds, report = _carried_out(lambda: _imported(path, origin, plans, dry_run))
     click.echo(f"{'':<8}{'would be ' if dry_run else ''}imported, skipped, broken")
-    for kind in ("job", "events", "blob"):
+    for kind in kinds:
         counts = [report.counts.get((kind, state), 0) for state in ("imported", "skipped", "broken")]
         if any(counts) or kind != "events":
             click.echo(f"{kind:<8}{counts[0]:>8} {counts[1]:>8} {counts[2]:>8}")
@@ -84,6 +97,16 @@ def import_v0(source: Path, dry_run: bool) -> None:
         click.echo(f"{line.state:<9} {line.kind:<7} {line.name}: {line.reason}")
     if report.broken:
         sys.exit(WITH_FAULTS)
+
+
+def _imported(path: Path, origin: str, plans: Path | None, dry_run: bool) -> "tuple[tuple[str, ...], Report]":
+    from spine.operations import dialects, importing
+
+    shown = _shown("import")
+    if origin == "v0":
+        return ("job", "events", "blob"), importing.bring_in(path, store_folder(), dry_run, SystemClock(), shown)
+    kinds = ("host", "job") if origin == "skyclaw" else ("job", "plan") if plans is not None else ("job",)
+    return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), shown)
 
 
 @click.command()
@@ -99,7 +122,7 @@ def doctor(as_json: bool) -> None:
     sys.exit(FAILED if any(check.state == "failed" for check in checks) else 0)
 
 
-COMMANDS = (backup, restore, import_v0, doctor)
+COMMANDS = (backup, restore, import_, doctor)
 
 
 def _carried_out(work: Callable[[], T]) -> T:

@@ -7,7 +7,6 @@ does not say whether its holder lives, v0 gave it no fence to be known by, and v
 import mimetypes
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from contract.clock import Clock
 from contract.states import Status
@@ -16,45 +15,16 @@ from spine.operations import files, v0
 from spine.operations.files import Progress
 from spine.operations.manifest import BLOBS, DATABASE
 from spine.operations.refusal import Refused
-from spine.operations.requeue import give_back
-from spine.operations.v0 import Broken, Entry, Found
-from spine.store import blobs, jobs, offline, past, retention
+from spine.operations.taken import KNOWN, WAS_RUNNING, Broken, Found, Line, Report, add, is_id, is_known
+from spine.operations.v0 import Entry
+from spine.store import blobs, offline
 from spine.store.blobs import BlobRow
 from spine.store.engine import Tx
-from spine.store.lanes import Lanes, canonical
+from spine.store.lanes import Lanes
 from spine.store.sqlite import SqliteEngine
 
 _BATCH = 100
 _WORD = re.compile(r"[A-Za-z0-9_~-]{4,64}")
-_KNOWN = "already there"
-
-
-class Line(NamedTuple):
-    """A row of the report: what kind of file, which, `imported`, `skipped` or `broken`, and why."""
-
-    kind: str
-    name: str
-    state: str
-    reason: str = ""
-
-
-class Report(NamedTuple):
-    """What was done, or would be: how many of each kind and state, and a line for all that was not simply taken."""
-
-    counts: dict[tuple[str, str], int]
-    lines: list[Line]
-
-    def add(self, line: Line) -> None:
-        """Count a file; keep its line when there is something to say."""
-        key = (line.kind, line.state)
-        self.counts[key] = self.counts.get(key, 0) + 1
-        if line.reason and line.reason != _KNOWN:
-            self.lines.append(line)
-
-    @property
-    def broken(self) -> int:
-        """How many files could not be taken whole."""
-        return sum(count for (_, state), count in self.counts.items() if state == "broken")
 
 
 def bring_in(source: Path, data_dir: Path, dry_run: bool, clock: Clock, progress: Progress = files.quiet) -> Report:
@@ -100,16 +70,16 @@ def _try(source: Path, data_dir: Path, entries: list[Entry], report: Report, pro
     known: set[str] = set()
     if there.exists():
         with offline.reading(there) as tx:
-            known = {entry.id for entry in entries if _is_known(tx, entry.id)}
+            known = {entry.id for entry in entries if is_known(tx, entry.id)}
             known |= {entry.id for entry in v0.blobs(source) if blobs.find(tx, entry.id) is not None}
     for entry in v0.blobs(source):
-        fault = "" if v0.is_id(entry.id) else "its name holds no usable id"
+        fault = "" if is_id(entry.id) else "its name holds no usable id"
         state = "broken" if fault else "skipped" if entry.id in known else "imported"
-        report.add(Line("blob", entry.path.name, state, fault or (_KNOWN if entry.id in known else "")))
+        report.add(Line("blob", entry.path.name, state, fault or (KNOWN if entry.id in known else "")))
     for n, entry in enumerate(entries):
         progress("jobs", n, len(entries))
         if entry.id in known:
-            report.add(Line("job", entry.path.name, "skipped", _KNOWN))
+            report.add(Line("job", entry.path.name, "skipped", KNOWN))
             continue
         try:
             _tell(report, entry, v0.job(entry, source))
@@ -118,12 +88,8 @@ def _try(source: Path, data_dir: Path, entries: list[Entry], report: Report, pro
     progress("jobs", len(entries), len(entries))
 
 
-def _is_known(tx: Tx, job_id: str) -> bool:
-    return jobs.find(tx, job_id) is not None or retention.tombstone(tx, job_id) is not None
-
-
 def _tell(report: Report, entry: Entry, found: Found) -> None:
-    requeued = "was running; queued, its attempt counted" if found.job.status == Status.RUNNING else ""
+    requeued = WAS_RUNNING if found.job.status == Status.RUNNING else ""
     report.add(Line("job", entry.path.name, "imported", requeued))
     for fault in found.faults:
         report.add(Line("events", f"{entry.id}.jsonl", "broken", f"{fault} (left out; the job is imported)"))
@@ -147,11 +113,11 @@ class _Import:
 
     def _blob(self, entry: Entry) -> Line:
         name = entry.path.name
-        if not v0.is_id(entry.id):
+        if not is_id(entry.id):
             return Line("blob", name, "broken", "its name holds no usable id")
         self._blob_ids.add(entry.id)
         if self._store.read(lambda tx: blobs.find(tx, entry.id)).result() is not None:
-            return Line("blob", name, "skipped", _KNOWN)
+            return Line("blob", name, "skipped", KNOWN)
         upload = self._disk.sealing()
         try:
             with entry.path.open("rb") as file:
@@ -182,27 +148,17 @@ class _Import:
                 if new:
                     _tell(self._report, entry, found)
                 else:
-                    self._report.add(Line("job", entry.path.name, "skipped", _KNOWN))
+                    self._report.add(Line("job", entry.path.name, "skipped", KNOWN))
         progress("jobs", len(entries), len(entries))
 
     def _add(self, batch: list[tuple[Entry, Found]]) -> list[bool]:
         return self._store.write(lambda tx: [self._job(tx, found) for _, found in batch]).result()
 
     def _job(self, tx: Tx, found: Found) -> bool:
-        if _is_known(tx, found.job.id):
+        if not add(tx, self._lanes, found):
             return False
-        lane = self._lanes.take(tx, found.job.target, canonical([]))
-        row = past.add_job(tx, found.job._replace(lane=lane))
-        for attempt in found.attempts:
-            past.add_attempt(tx, attempt)
-        for comment in found.comments:
-            past.add_comment(tx, row.id, comment)
-        for event in found.events:
-            past.add_event(tx, event)
         for blob_id in self._named(found):
-            blobs.mention(tx, blob_id, row.id)
-        if row.status == Status.RUNNING:
-            give_back(tx, row, found.attempts[-1].fence, "imported")
+            blobs.mention(tx, blob_id, found.job.id)
         return True
 
     def _named(self, found: Found) -> set[str]:

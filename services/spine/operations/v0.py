@@ -1,6 +1,5 @@
 """Reading the data directory of Spine v0: one JSON file a job, one line an event, blobs as files with their endings."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -11,20 +10,16 @@ from msgspec import UNSET, Meta, UnsetType
 from contract.clock import parse_iso
 from contract.states import TERMINAL, Status
 from contract.wire import Name
+from spine.operations.taken import ID_RULE, Broken, Found, is_id
 from spine.store.attempts import AttemptRow
 from spine.store.comments import CommentRow
 from spine.store.events import EventRow
 from spine.store.jobs import JobRow
 
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}\Z")
 _Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 # How an event ends the attempt before it.
 _ENDS = {"job.completed": "done", "job.failed": "failed", "job.released": "released", "job.expired": "expired"}
 _KNOWN = frozenset({"t", "type", "by"})
-
-
-class Broken(ValueError):
-    """A file cannot be taken; the message says why."""
 
 
 class _Comment(msgspec.Struct):
@@ -64,16 +59,6 @@ class Entry(NamedTuple):
 
     id: str
     path: Path
-
-
-class Found(NamedTuple):
-    """A job with all that v0 knew of it, as rows (lane and places are not known yet)."""
-
-    job: JobRow
-    attempts: list[AttemptRow]
-    comments: list[CommentRow]
-    events: list[EventRow]
-    faults: list[str]
 
 
 def jobs(root: Path) -> Iterator[Path]:
@@ -121,11 +106,6 @@ def strays(root: Path) -> list[Path]:
     ]
 
 
-def is_id(text: str) -> bool:
-    """Tell whether a text can be an id here."""
-    return _ID.match(text) is not None and not text.startswith(".")
-
-
 def _read(path: Path) -> _Job:
     try:
         text = path.read_text(encoding="utf-8")
@@ -140,7 +120,7 @@ def _read(path: Path) -> _Job:
     if read.id != path.stem:
         raise Broken(f"holds the id {read.id[:64]!r}, which is not its name")
     if not is_id(read.id):
-        raise Broken("an id has 1 to 64 of A-Z a-z 0-9 . _ ~ -")
+        raise Broken(ID_RULE)
     return read
 
 

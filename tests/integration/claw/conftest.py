@@ -38,12 +38,12 @@ def base_env(**more: str) -> dict[str, str]:
 class Spine:
     """One server process, which can be killed and started again on the same port and data."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self._folder, self._more = folder, more
         self.process: subprocess.Popen[bytes] | None = None
         self.head = HeadClient(self.url, HEAD)
 
@@ -57,6 +57,7 @@ class Spine:
             SPINE_DATA_DIR=str(self._folder / "data"),
             LEASE_SECONDS=str(LEASE_SECONDS),
             REAPER_INTERVAL_MS="200",
+            **self._more,
         )
         with (self._folder / "spine.log").open("ab") as out:
             self.process = subprocess.Popen(

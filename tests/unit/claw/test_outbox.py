@@ -24,6 +24,12 @@ def journal(tmp_path: Path) -> Journal:
         (outcome.complete({"notes": "n"}), "/jobs/j1/complete", {"fence": 4, "result": {"notes": "n"}}),
         (outcome.fail("e", requeue=False), "/jobs/j1/fail", {"fence": 4, "error": "e", "requeue": False}),
         (
+            outcome.fail(None, requeue=False, result={"exitCode": 3}),
+            "/jobs/j1/fail",
+            {"fence": 4, "error": None, "requeue": False, "result": {"exitCode": 3}},
+        ),
+        (outcome.complete("pong: x"), "/jobs/j1/complete", {"fence": 4, "result": "pong: x"}),
+        (
             outcome.release("r", count_attempt=False),
             "/jobs/j1/release",
             {"fence": 4, "reason": "r", "countAttempt": False},
@@ -96,6 +102,27 @@ def test_a_result_that_cannot_be_taken_fails_the_job_and_is_kept(
     assert fake.keys()[0] != fake.keys()[1]
     assert journal.load() == (None, None)
     assert "precious" in (journal.folder / "undelivered" / "j1-4.json").read_text()
+
+
+@pytest.mark.parametrize("action", ["complete", "fail"])
+def test_outputs_that_are_too_large_are_shortened_and_sent_again(
+    fake: FakeSpine, journal: Journal, action: str
+) -> None:
+    result = {"durationMs": 1, "exitCode": 0, "stdout": "\n" * 200_000, "stderr": "e" * 1000}
+    ended = outcome.complete(result) if action == "complete" else outcome.fail("e", requeue=False, result=result)
+    large = held()
+    outbox.write(journal, large, ended)
+    fake.script = [problem("too_large", 413), (200, job(status="done"))]
+    assert outbox.deliver(fake.client(), journal, large) == "delivered"
+    first, second = fake.bodies()
+    assert first["result"] == result
+    assert second["result"]["stdout"].endswith("\n\n[output truncated]\n")
+    assert (second["result"]["stderr"], second["result"]["exitCode"]) == ("e" * 1000, 0)
+    assert 255_900 < len(fake.asked[1][2]) < 256_100
+    assert fake.keys()[0] != fake.keys()[1]
+    assert [path for path, _, _ in fake.asked] == [f"/jobs/j1/{action}"] * 2
+    assert journal.load() == (None, None)
+    assert not (journal.folder / "undelivered").exists()
 
 
 def test_giving_back_what_is_not_held_any_more_leaves_nothing_behind(fake: FakeSpine, journal: Journal) -> None:

@@ -91,3 +91,32 @@ def test_a_result_is_made_to_fit() -> None:
         "artifacts": [],
         "notes": "The result was too large for the spine; only its links are kept.",
     }
+
+
+def test_outputs_are_made_small_enough_for_the_spine() -> None:
+    result = {"durationMs": 5, "exitCode": 3, "stdout": "o" * 200_000, "stderr": "e" * 200_000}
+    shorter = outcome.smaller(outcome.fail(None, requeue=False, result=result))
+    assert shorter is not None
+    out, errors = shorter.result["stdout"], shorter.result["stderr"]
+    assert (out[:3], out[-20:], errors[:3], errors[-20:]) == (
+        "ooo",
+        "\n[output truncated]\n",
+        "eee",
+        "\n[output truncated]\n",
+    )
+    assert abs(len(out) - len(errors)) < 30
+    assert 255_900 < len(msgspec.json.encode(shorter.result)) <= 256_000
+    assert (shorter.error, shorter.requeue, shorter.result["exitCode"]) == (None, False, 3)
+
+
+def test_a_text_is_made_small_enough_for_the_spine() -> None:
+    shorter = outcome.smaller(outcome.complete("pong: " + "é" * 300_000))
+    assert shorter is not None
+    assert shorter.result[:7] == "pong: é"
+    assert shorter.result[-20:] == "\n[output truncated]\n"
+    assert 255_900 < len(msgspec.json.encode(shorter.result)) <= 256_000
+
+
+@pytest.mark.parametrize("result", [None, "short", {"stdout": "o", "stderr": ""}, {"notes": "n" * 300_000}])
+def test_what_cannot_be_made_smaller_is_left_alone(result: object) -> None:
+    assert outcome.smaller(outcome.complete(result)) is None

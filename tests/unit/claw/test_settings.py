@@ -57,6 +57,61 @@ def test_a_token_is_never_shown_and_never_passed_on(tmp_path: Path) -> None:
     assert not any("SPINE" in name for name in used.base_env)
 
 
+def test_without_dialects_a_claw_offers_nothing_of_them() -> None:
+    used = settings.from_env(PLAIN | {"CLAW_NAME": "left", "SKYCLAW_CAPABILITIES": "gpu", "WORKER_CAPS": "tools"})
+    assert used.dialects == settings.Dialects(
+        names=(),
+        capabilities=(),
+        allowed_commands=("automaton", "node", "bash", "sh"),
+        automaton="automaton",
+        timeout_ms=300_000,
+        output_bytes=128_000,
+        worker_id="left",
+        runner_folder=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("env", "offered"),
+    [
+        ({"CLAW_DIALECTS": "skyclaw"}, ("skyclaw", "shell", "automaton")),
+        ({"CLAW_DIALECTS": "skyclaw", "SKYCLAW_CAPABILITIES": " gpu, shell,"}, ("skyclaw", "gpu", "shell")),
+        ({"CLAW_DIALECTS": "broker"}, ("broker",)),
+        ({"CLAW_DIALECTS": "broker", "WORKER_CAPS": "a, b", "LLM_CAP": "llm:small"}, ("broker", "a", "b", "llm:small")),
+        ({"CLAW_DIALECTS": "broker", "WORKER_CAPS": '["a", "b"]'}, ("broker", "a", "b")),
+        ({"CLAW_DIALECTS": "skyclaw,broker,skyclaw"}, ("broker", "skyclaw", "shell", "automaton")),
+    ],
+)
+def test_what_a_dialect_adds_to_what_is_offered(env: dict[str, str], offered: tuple[str, ...]) -> None:
+    assert settings.from_env(PLAIN | env).dialects.capabilities == offered
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("", 300_000), ("soon", 300_000), ("2500", 2500), ("2500ms", 2500), ("1e9", 1), (" 7.9", 7), ("-3", -3)],
+)
+def test_numbers_of_skyclaw_are_read_by_their_leading_digits(text: str, number: int) -> None:
+    assert settings.from_env(PLAIN | {"SKYCLAW_TIMEOUT_MS": text}).dialects.timeout_ms == number
+
+
+def test_faults_in_what_dialects_need() -> None:
+    wrong = {"CLAW_DIALECTS": "skyclaw,morse", "WORKER_CAPS": "[1]", "RUNNER_STATE_DIR": "relative"}
+    with pytest.raises(SettingsError) as caught:
+        settings.from_env(PLAIN | wrong | {"SKYCLAW_TOKEN": "s", "CLAW_PASS_ENV": "SKYCLAW_TOKEN"})
+    assert sorted(caught.value.faults) == [
+        "CLAW_DIALECTS: 'morse' is not one of broker, skyclaw",
+        "CLAW_PASS_ENV: SKYCLAW_TOKEN is never passed to a job; take it out",
+        "RUNNER_STATE_DIR: 'relative' is not an absolute path",
+        "WORKER_CAPS: not a JSON list of texts",
+    ]
+
+
+def test_tokens_of_others_are_masked_and_no_child_gets_them() -> None:
+    used = settings.from_env(PLAIN | {"SKYCLAW_TOKEN": "a-token-of-skyclaw", "WORKER_TOKEN": "a-token-of-a-runner"})
+    assert used.secrets() == ("a-token-of-a-claw", "a-token-of-skyclaw", "a-token-of-a-runner")
+    assert sorted(used.base_env) == ["HOME", "LANG", "PATH"]
+
+
 def test_commands_are_lists_or_words() -> None:
     used = settings.from_env(PLAIN | {"CLAW_AGENT_COMMAND": '["a", "b c"]', "CLAW_PR_COMMAND": "gh pr 'create it'"})
     assert used.agent_command == ("a", "b c")
@@ -70,7 +125,7 @@ def test_the_virtual_environment_is_not_on_the_path_of_children() -> None:
 
 def test_the_table_lists_exactly_what_is_read() -> None:
     source = Path(settings.__file__).read_text()
-    body = source[source.index("def from_env") : source.index("def urls")]
-    read = set(re.findall(r'"((?:SPINE|CLAW)_[A-Z_]+)"', body))
-    assert {row.name for row in settings.SETTINGS} == read
+    body = source[source.index("def from_env") : source.index("def _leading_digits")]
+    read = set(re.findall(r'"((?:SPINE|CLAW|SKYCLAW|WORKER|RUNNER|LLM)_[A-Z_]+)"', body))
+    assert {row.name for row in settings.SETTINGS} == read | {"SKYCLAW_TOKEN", "WORKER_TOKEN"}
     assert all(row.meaning for row in settings.SETTINGS)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.env import SettingsError
-from head.settings import for_commands, from_env
+from head.settings import Coordinators, for_commands, for_enqueue, from_env
 
 
 def test_defaults() -> None:
@@ -47,3 +47,33 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_commands_see_the_name_of_a_token_file_and_no_token() -> None:
     seen = for_commands({"PATH": "/bin", "SPINE_TOKEN": "t0ken", "SPINE_TOKEN_FILE": "/token", "SPINE_BASE_URL": "u"})
     assert seen == {"PATH": "/bin", "SPINE_TOKEN_FILE": "/token", "SPINE_BASE_URL": "u"}
+
+
+MANY, ONE = {"SKYCLAW_COORDINATOR_URLS": " http://a:1, http://b/x/ ,"}, {"SKYCLAW_COORDINATOR_URL": "http://c"}
+TOKEN, HEAD = {"SKYCLAW_TOKEN": "s"}, {"SPINE_TOKEN": "t0ken"}
+
+
+@pytest.mark.parametrize(
+    ("env", "urls", "token"),
+    [
+        (MANY | ONE | TOKEN | HEAD, ("http://a:1", "http://b/x/"), "s"),
+        (ONE | HEAD, ("http://c",), None),
+        ({"SKYCLAW_COORDINATOR_URLS": " , "} | ONE, ("http://c",), None),
+        ({"SPINE_BASE_URL": "http://e:1/,http://f"} | TOKEN, ("http://e:1/skyclaw", "http://f/skyclaw"), "s"),
+        (HEAD | TOKEN, ("http://127.0.0.1:36725/skyclaw",), "s"),
+        (TOKEN, ("http://127.0.0.1:8787",), "s"),
+        ({}, ("http://127.0.0.1:8787",), None),
+    ],
+)
+def test_where_a_job_of_skyclaw_goes(env: dict[str, str], urls: tuple[str, ...], token: str | None) -> None:
+    assert for_enqueue(env) == Coordinators(urls=urls, token=token)
+
+
+@pytest.mark.parametrize("env", [HEAD, {"SPINE_TOKEN_FILE": "/t"}, {"SPINE_BASE_URL": "http://e"}])
+def test_a_head_without_skyclaws_settings_submits_to_its_spine(env: dict[str, str]) -> None:
+    assert for_enqueue(env) is None
+
+
+def test_a_token_of_skyclaw_is_hidden() -> None:
+    assert "a-token-of-skyclaw" not in repr(for_enqueue({"SKYCLAW_TOKEN": "a-token-of-skyclaw"}))
+    assert for_commands({"SKYCLAW_TOKEN": "s", "A": "b"}) == {"A": "b"}

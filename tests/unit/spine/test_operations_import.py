@@ -10,8 +10,9 @@ from tests.support.queue_store import DAY_MS, QueueStore, SetClock
 
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import Retention
-from spine.operations.importing import Report, bring_in
+from spine.operations.importing import bring_in
 from spine.operations.refusal import Refused
+from spine.operations.taken import Report
 from spine.queue import view
 from spine.store import attempts, blobs, comments, events, listing
 from spine.store.listing import Filter
