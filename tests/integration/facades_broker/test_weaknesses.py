@@ -357,6 +357,17 @@ def test_a_port_of_its_own(start_spine: Start, variable: str) -> None:
         assert (own.call("GET", path).status, own.call("GET", path).json) == (404, {"detail": "Not Found"})
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second address of the loopback")
+def test_an_address_of_its_own(start_spine: Start) -> None:
+    """Section 6: `BROKER_HOST`."""
+    port = free_port()
+    spine = start_spine(SPINE_BROKER_PORT=str(port), BROKER_HOST="127.0.0.2")
+    assert Api(port, host="127.0.0.2").get("/health").json == {"ok": True, "ts_bound": True}
+    with pytest.raises(ConnectionRefusedError):
+        Api(port).get("/health")
+    assert Api(spine.port).get("/broker/health").status == 200
+
+
 def test_without_its_tokens_the_dialect_is_not_spoken(start_spine: Start) -> None:
     spine = start_spine(BOT_TOKEN=None, WORKER_TOKEN=None)
     assert Broker(spine.port).call("GET", "/health").status == 404
