@@ -14,11 +14,13 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.errors import BadJson, Conflict, InvalidField, NotFound, StaleFence
+from contract.errors import BadJson, Conflict, InvalidField, NotFound, StaleFence, TooLarge
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
+from spine.facades import broker_records as records
 from spine.facades import front, mapping, plans
-from spine.facades.front import App, Door, decoded, members, value
+from spine.facades.broker_records import Unprocessable, job_record, string
+from spine.facades.front import App, Door, decoded
 from spine.facades.mapping import ANY, BROKER, as_json, clean
 from spine.queue import claim, settle, submit
 from spine.settings import Dialect
@@ -42,11 +44,6 @@ METHODS = {
     "/jobs/{job_id}/chunks": ["POST"],
 }
 _SLASHED = re.compile(r"/(health|jobs(/[^/]+(/(result|fail|chunks))?)?)/\Z")
-_JSON = re.compile(r"application/([\w.+-]+\+)?json\s*(;|\Z)", re.IGNORECASE)
-
-
-class Unprocessable(InvalidField):
-    """A body that lacks something, or has it in another form."""
 
 
 class BrokerDoor(Door):
@@ -91,38 +88,10 @@ def build(core: Core, dialect: Dialect) -> App:
     return app
 
 
-def job_record(row: JobRow) -> dict[str, Any]:
-    """Return a job object: eleven members, all always there, times in epoch seconds (contract: section 2)."""
-    spec = msgspec.json.decode(row.spec)
-    known = spec if isinstance(spec, dict) else {"command": "", "payload": spec}
-    result = None if row.result is None or row.status != Status.DONE else msgspec.json.decode(row.result)
-    return {
-        "id": row.id,
-        "created_at": row.created_at // 1000,
-        "started_at": _seconds(row.started_at if row.claimed_by else None),
-        "finished_at": _seconds(row.finished_at),
-        "lease_until": _seconds(row.lease_until),
-        "status": mapping.STATUS[Status(row.status)].broker,
-        "command": _text(known.get("command")),
-        "payload": _text(known.get("payload")),
-        "result": result if result is None or isinstance(result, str) else as_json(result),
-        "error": mapping.error(row),
-        "worker_id": row.worker_id or mapping.worker(BROKER, row.claimed_by) or None,
-    }
-
-
 def _over(job: JobRow, wanted: str, ignored: str) -> dict[str, Any]:
     """Answer what comes after the end: the first outcome stays (contract: section 3), the attempt keeps the other."""
     status = mapping.STATUS[Status(job.status)].broker
     return {"ok": True, "status": status} | ({} if status == wanted else {"note": f"already {status}; {ignored}"})
-
-
-def _seconds(ms: int | None) -> int | None:
-    return None if ms is None else ms // 1000
-
-
-def _text(found: Any) -> str:
-    return found if isinstance(found, str) else "" if found is None else as_json(found)
 
 
 class Broker:
@@ -143,12 +112,12 @@ class Broker:
         """POST /jobs: create."""
         self._bot(req)
         given = await self._given(req)
-        command, payload = clean(_string(given, "command")), clean(_string(given, "payload"))
+        command, payload = clean(string(given, "command")), clean(string(given, "payload"))
         if self._dialect.commands and command.strip() not in self._dialect.commands:
             raise InvalidField("invalid command", "command")
         if len(command) > COMMAND_MOST:
             raise InvalidField(f"command: at most {COMMAND_MOST} characters", "command")
-        caps = mapping.caps(value(given, "requires"))
+        caps = records.caps(given.get("requires"))
 
         def verb(tx: Tx) -> dict[str, Any]:
             spec: dict[str, Any] = {"command": command, "payload": payload}
@@ -178,7 +147,7 @@ class Broker:
     async def on_get_next(self, req: Request, resp: Response) -> None:
         """GET /jobs/next: take the oldest job that this worker can do."""
         worker_id = self._worker(req)
-        caps = frozenset([BROKER, *_header_caps(req.get_header("X-Worker-Caps"))])
+        caps = frozenset([BROKER, *records.header_caps(req.get_header("X-Worker-Caps"))])
 
         def verb(tx: Tx) -> dict[str, Any]:
             caller = mapping.holder(BROKER, worker_id)
@@ -195,8 +164,13 @@ class Broker:
         worker_id = self._worker(req)
         job_id = decoded(job_id)
         # What can be kept comes in, however many escapes it is sent with.
-        given = await self._given(req, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
-        result = self._cut(_string(given, "result"))
+        try:
+            given = await self._given(req, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
+        except TooLarge as e:
+            why = f"the result was too large: {e.detail}"
+            await self._core.write(lambda tx: self._give_up(tx, job_id, worker_id, why))
+            raise
+        result = self._cut(string(given, "result"))
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
@@ -220,7 +194,7 @@ class Broker:
         worker_id = self._worker(req)
         job_id = decoded(job_id)
         given = await self._given(req)
-        error = self._cut(_string(given, "error") if "error" in given else "unknown").strip() or "unknown"
+        error = self._cut(string(given, "error") if "error" in given else "unknown").strip() or "unknown"
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
@@ -253,6 +227,13 @@ class Broker:
 
         _reply(resp, await self._core.write(verb))
 
+    def _give_up(self, tx: Tx, job_id: str, worker_id: str | None, why: str) -> None:
+        """End a job whose result cannot come in: its worker drops the result, and each further run would end so."""
+        job = self._job(tx, job_id)
+        fence = _fence(tx, job, worker_id)
+        if fence is not None:
+            settle.fail(tx, mapping.holder(BROKER, worker_id), job.id, fence, why, requeue=False)
+
     async def _settle(self, resp: Response, verb: Any) -> None:
         answer = await self._core.write(verb)
         if isinstance(answer, Refusal):
@@ -279,14 +260,7 @@ class Broker:
 
     async def _given(self, req: Request, most: int = 0) -> dict[str, msgspec.Raw]:
         data = await front.read(self._core, req, max(most, self._dialect.body_max_bytes))
-        if not data.strip() or data.strip() == b"null":
-            raise _unprocessed("missing", ["body"], "Field required", None)
-        try:
-            return _object(data, req)
-        except BadJson as e:
-            found = _unprocessed("json_invalid", ["body", 0], "JSON decode error", {})
-            found.members["told"]["ctx"] = {"error": e.detail}
-            raise found from e
+        return records.members_of(data, req.content_type or "")
 
     def _cut(self, text: str) -> str:
         """Return a text that the store can keep; a worker whose result is refused would throw it away."""
@@ -294,53 +268,6 @@ class Broker:
         if len(text) * 4 <= most or len(text.encode()) <= most:
             return text
         return text.encode()[: most - len(CUT.encode())].decode(errors="ignore") + CUT
-
-
-def _object(data: bytes, req: Request) -> dict[str, msgspec.Raw]:
-    """Return the members of the body; no object, or nothing that is said to be JSON, is refused as the broker does."""
-    if _JSON.match(req.content_type or "") and data.lstrip()[:1] == b"{":
-        return members(data)
-    if _JSON.match(req.content_type or ""):
-        try:
-            shown = msgspec.json.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-            raise BadJson(str(e)) from e
-    else:
-        shown = data[:200].decode(errors="replace")
-    wanted = "Input should be a valid dictionary or object to extract fields from"
-    raise _unprocessed("model_attributes_type", ["body"], wanted, shown)
-
-
-def _unprocessed(kind: str, loc: list[Any], msg: str, shown: Any) -> Unprocessable:
-    return Unprocessable(msg, ".".join(map(str, loc)), told={"type": kind, "loc": loc, "msg": msg, "input": shown})
-
-
-def _string(given: dict[str, msgspec.Raw], name: str) -> str:
-    """Return a member that must be a string.
-
-    Raises:
-        Unprocessable
-    """
-    if name not in given:
-        shown = {known: msgspec.Raw(raw) for known, raw in given.items() if len(raw) < 1000}
-        raise _unprocessed("missing", ["body", name], "Field required", shown)
-    found = value(given, name)
-    if not isinstance(found, str):
-        raise _unprocessed("string_type", ["body", name], "Input should be a valid string", given[name])
-    return found
-
-
-def _header_caps(header: str | None) -> list[str]:
-    """Return what a worker can do: a JSON list, or words with commas between."""
-    if not header or len(header) > 8192:
-        return []
-    listed: Any = header.split(",")
-    if header.lstrip().startswith("["):
-        try:
-            listed = msgspec.json.decode(header)
-        except (msgspec.DecodeError, RecursionError):
-            return []
-    return [cap.strip() for cap in listed if isinstance(cap, str) and cap.strip()]
 
 
 def _fence(tx: Tx, job: JobRow, worker_id: str | None) -> int | None:

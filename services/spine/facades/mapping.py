@@ -17,7 +17,6 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
 SKYCLAW, BROKER = "skyclaw", "broker"
-CAPS_MOST, CAP_MOST = 64, 256
 ANY = frozenset({ANY_TARGET})
 ANONYMOUS = "broker:"
 """The machine of a broker's worker that gives no X-Worker-Id. No claw's name holds a colon."""
@@ -95,21 +94,3 @@ def clean(text: str) -> str:
 def as_json(value: Any) -> str:
     """Encode a value as the store keeps it."""
     return msgspec.json.encode(value).decode()
-
-
-def caps(given: Any) -> list[str]:
-    """Return what a broker's job asks of its worker: `{"caps":[…]}`, also as text (contract: Broker, section 5).
-
-    Anything else asks for nothing, so that no odd requirement holds a job or a queue up.
-    """
-    if isinstance(given, str):
-        try:
-            given = msgspec.json.decode(given)
-        except (msgspec.DecodeError, RecursionError):
-            return []
-    listed = given.get("caps") if isinstance(given, dict) else None
-    if not isinstance(listed, list) or len(listed) > CAPS_MOST:
-        return []
-    if not all(isinstance(cap, str) and len(cap) <= CAP_MOST for cap in listed):
-        return []
-    return sorted({clean(cap.strip()) for cap in listed} - {""})

@@ -12,6 +12,7 @@ import msgspec
 
 from contract.states import TERMINAL, Status
 from spine.facades import front, mapping, plans, replicate
+from spine.facades.broker_records import caps
 from spine.facades.mapping import BROKER, as_json, clean
 from spine.operations.past_jobs import Entry, Told, entry_of, rows_of, shown
 from spine.operations.refusal import Refused
@@ -118,7 +119,7 @@ def _job(row: dict[str, Any]) -> Told:
         created_at=created_at,
         updated_at=max(at for at in (created_at, started_at, finished_at) if at is not None),
         attempts=1 if claimed and found != Status.QUEUED else 0,  # a broker does not count them
-        requires=mapping.caps(row.get("requires")),
+        requires=caps(row.get("requires")),
         spec=as_json({"command": _text(row, "command"), "payload": _text(row, "payload")}),
         holder=mapping.machine(BROKER, worker) if claimed else None,
         worker=worker,

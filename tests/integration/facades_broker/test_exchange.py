@@ -45,6 +45,40 @@ def test_malformed_json(broker: Broker, body: bytes) -> None:
     assert broker.next() is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"\\ud800"',
+        b"[1e999]",
+        b"[%s]" % (b"9" * 400),
+        b"[" * 300 + b"]" * 300,
+        b"[" + b"1," * 50_000 + b"1]",
+        b"7",
+        b"true",
+    ],
+)
+def test_json_that_is_no_object(broker: Broker, body: bytes) -> None:
+    """Section 3: source. Whatever it is, it is the sender's fault."""
+    answer = broker.call("POST", "/jobs", body, BOT | JSON)
+    assert answer.status == 422
+    assert answer.json["detail"][0]["type"] in ("model_attributes_type", "json_invalid")
+
+
+@pytest.mark.parametrize(
+    "value", [b'"\\ud800"', b"1e999", b"9" * 400, b"[" * 300 + b"]" * 300, b'"' + b"x" * 2000 + b'"']
+)
+def test_members_of_every_kind(broker: Broker, value: bytes) -> None:
+    """Sections 1 and 3: source. Also where the refusal shows what was sent."""
+    answer = broker.call("POST", "/jobs", b'{"command":"ping","payload":"","extra":%s}' % value, BOT | JSON)
+    assert (answer.status, plain(answer.body.decode())) == (200, '{"id":"<id>","status":"queued"}')
+    answer = broker.call("POST", "/jobs", b'{"command":"ping","extra":%s}' % value, BOT | JSON)
+    assert (answer.status, answer.json["detail"][0]["type"]) == (422, "missing")
+    answer = broker.call("POST", "/jobs", b'{"command":"ping","payload":[%s]}' % value, BOT | JSON)
+    assert (answer.status, answer.json["detail"][0]["type"]) == (422, "string_type")
+    answer = broker.call("POST", "/jobs", b'{"command":"ping","payload":"","requires":%s}' % value, BOT | JSON)
+    assert answer.status == 200
+
+
 # --- 2. What is stored ------------------------------------------------------------------------------------------------
 
 
@@ -56,6 +90,8 @@ def test_texts_come_back_as_they_were_sent(broker: Broker) -> None:
     broker.take()
     broker.result(job_id, ' {"a": "ů"}\n')
     assert broker.job(job_id)["result"] == ' {"a": "ů"}\n'
+    odd = broker.create("ping", "a\x00b\ud800c")
+    assert broker.job(odd)["payload"] == "a\ufffdb\ufffdc"
 
 
 def test_a_job_s_times(broker: Broker) -> None:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.integration.facades_broker.conftest import Broker
 from tests.support.raw_http import Api
+from tests.support.spine_process import SpineProcess
 
 ENDED = {"ok": True, "status": "done"}
 
@@ -46,7 +48,7 @@ def test_an_approval_of_what_is_no_plan_id_reaches_no_worker(broker: Broker, pay
     assert broker.next() is None
 
 
-def test_a_plan_is_approved_once_and_on_the_record(broker: Broker, head: Api) -> None:
+def test_a_plan_is_approved_once_and_on_the_record(broker: Broker, head: Api, module_spine: SpineProcess) -> None:
     """Single-use, recorded with who and when, and bound to the text that was shown."""
     plan_id = "5b0c1cde-7a51-4b5e-9b39-6f0d3c1f0a02"
     text = planned(broker.by("w"), plan_id)
@@ -64,9 +66,11 @@ def test_a_plan_is_approved_once_and_on_the_record(broker: Broker, head: Api) ->
     assert broker.next() is None
     broker.result(approval, "applied")
     assert broker.job(broker.create("approve_echo", plan_id))["error"] == told
-    assert [e["data"]["planId"] for e in head.events(spec["plan"]["jobId"]) if e["type"] == "plan.approved"] == [
-        plan_id
-    ]
+    assert [e for e in head.events() if e["type"] == "plan.approved" and e["data"]["planId"] == plan_id] == [event]
+    with sqlite3.connect(module_spine.data_dir / "spine.db") as store:
+        kept = store.execute("SELECT digest, approved_by, approval FROM plans WHERE id = ?", (plan_id,)).fetchall()
+    store.close()
+    assert kept == [(digest, "broker", approval)]
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])

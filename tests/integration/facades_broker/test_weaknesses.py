@@ -292,6 +292,21 @@ def test_a_result_over_two_mib_is_cut_and_says_so(broker: Broker, escaped: bool)
     assert kept == "x" + "é" * (len(kept) - len(MARK) - 1) + MARK
 
 
+def test_a_result_that_cannot_come_in_ends_the_job(start_spine: Start) -> None:
+    """20, 4: its worker drops it, so that the job would be run again and again, each time for nothing."""
+    spine = start_spine(SPINE_DIALECT_RESULT_MAX_BYTES="1024", SPINE_DIALECT_BODY_MAX_BYTES="1024")
+    broker, job_id = Broker(spine.port, "w"), Broker(spine.port).create()
+    assert broker.take() == job_id
+    assert broker.by("v").result(job_id, "x" * 8192).status == 409
+    assert broker.job(job_id)["status"] == "running"
+    answer = broker.result(job_id, "x" * 8192)
+    assert (answer.status, answer.json) == (413, {"detail": "the body may have 7168 bytes"})
+    job = broker.job(job_id)
+    told = "the result was too large: the body may have 7168 bytes"
+    assert (job["status"], job["result"], job["error"]) == ("failed", None, told)
+    assert broker.result("unknown", "x" * 8192).status == 404
+
+
 @pytest.mark.parametrize("character", ["y", "\x7f", "\n", "\x1f", "é", "漢", "😀"])
 def test_a_result_of_two_mib_is_kept_whole(broker: Broker, character: str) -> None:
     """20: however long it is as JSON."""
@@ -340,6 +355,17 @@ def test_a_port_of_its_own(start_spine: Start, variable: str) -> None:
     # Nothing else is there.
     for path in ("/ready", "/skill.md", "/machines", "/broker/health", "/v1/state"):
         assert (own.call("GET", path).status, own.call("GET", path).json) == (404, {"detail": "Not Found"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a second address of the loopback")
+def test_an_address_of_its_own(start_spine: Start) -> None:
+    """Section 6: `BROKER_HOST`."""
+    port = free_port()
+    spine = start_spine(SPINE_BROKER_PORT=str(port), BROKER_HOST="127.0.0.2")
+    assert Api(port, host="127.0.0.2").get("/health").json == {"ok": True, "ts_bound": True}
+    with pytest.raises(ConnectionRefusedError):
+        Api(port).get("/health")
+    assert Api(spine.port).get("/broker/health").status == 200
 
 
 def test_without_its_tokens_the_dialect_is_not_spoken(start_spine: Start) -> None:
