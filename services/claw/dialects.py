@@ -1,6 +1,5 @@
 """What a job of Skyclaw or of the broker asks for; every other job's spec is read by `claw.spec`."""
 
-import math
 from typing import Any
 
 from claw.spec import BadSpec, HostCommand, Phase, Plan, RunnerOrder
@@ -9,6 +8,9 @@ from claw.spec import parse as parse_native
 SKYCLAW, BROKER = "skyclaw", "broker"
 NAMES = (BROKER, SKYCLAW)
 """A dialect's name is the capability that its jobs require."""
+
+
+TIMEOUT_MOST_MS = 2_592_000_000
 
 
 def parse(spec: Any, requires: list[str]) -> Plan:
@@ -119,6 +121,6 @@ def _milliseconds(spec: dict[str, Any]) -> int | float | None:
     value = spec.get("timeoutMs")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= TIMEOUT_MOST_MS:
         raise BadSpec("spec.timeoutMs: expected a number of milliseconds")
     return int(value) if value == int(value) else value

@@ -163,6 +163,7 @@ def _port_taken(settings: Settings) -> str | None:
             try:
                 probe.bind((host, port))
             except OSError as e:
-                names = "SPINE_HOST, SPINE_PORT" if port == settings.port else "the port of a dialect"
+                own = (host, port) == (settings.host, settings.port)
+                names = "SPINE_HOST, SPINE_PORT" if own else "the address of a dialect"
                 return f"{names}: cannot listen on {host}:{port} ({e.strerror})"
     return None

@@ -57,6 +57,11 @@ SETTINGS = (
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
     Setting("SKYCLAW_TOKEN", "", "token of Skyclaw's hosts and clients; with it the spine speaks their dialect"),
     Setting("SKYCLAW_LEASE_MS", "60000", "how long a claim of a Skyclaw host holds without its heartbeat"),
+    Setting(
+        "SKYCLAW_TIMEOUT_MS",
+        "300000",
+        "how long Skyclaw's hosts let a job run that names no time-out; longer its lease is not extended",
+    ),
     Setting("SKYCLAW_COORDINATOR_NODE_ID", "", "what the spine calls itself to Skyclaw; its store's id when not set"),
     Setting(
         "SPINE_SKYCLAW_PORT", "0", "a port for Skyclaw's dialect alone, 0 for none; also `SKYCLAW_COORDINATOR_PORT`"
@@ -77,6 +82,8 @@ SETTINGS = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
 
+RESERVED = frozenset({"head", "any", "viewer", "skyclaw", "broker"})
+"""Names that no claw may have: roles, and the dialects."""
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
@@ -88,6 +95,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     tokens: dict[str, str]
     lease_ms: int
+    timeout_ms: int
     host: str
     port: int
     node_id: str | None = None
@@ -152,11 +160,12 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     skill = env.optional("SPINE_SKILL_MD_PATH")
     listed = env.optional("SPINE_TOKEN_DIGESTS")
     principals = _principals(env, Path(listed) if listed else None)
+    port = env.integer("SPINE_PORT", 36725, 0, 65535)
     settings = Settings(
         principals=principals,
         token_digests=Path(listed) if listed else None,
         host=env.text("SPINE_HOST", "127.0.0.1"),
-        port=env.integer("SPINE_PORT", 36725, 0, 65535),
+        port=port,
         data_dir=store_folder(environ),
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
         lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
@@ -175,7 +184,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
-        **_dialects(env, principals),
+        **_dialects(env, principals, port),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -185,8 +194,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def _dialects(env: EnvReader, principals: dict[str, Principal]) -> dict[str, Dialect | None]:
-    """Return the foreign dialects: each is spoken when it has its tokens."""
+def _dialects(env: EnvReader, principals: dict[str, Principal], own: int) -> dict[str, Dialect | None]:
+    """Return the foreign dialects: each is spoken when it has its tokens. `own`: the server's own port."""
     taken = {digest: principal.name for digest, principal in principals.items()}
     host = env.text("SPINE_HOST", "127.0.0.1")
     ports = {
@@ -203,6 +212,7 @@ def _dialects(env: EnvReader, principals: dict[str, Principal]) -> dict[str, Dia
         "skyclaw": env.integer("SKYCLAW_LEASE_MS", 60_000, 1000, 86_400_000),
         "broker": env.integer("BROKER_LEASE_SECONDS", 60, 1, 86_400) * 1000,
     }
+    timeout_ms = env.integer("SKYCLAW_TIMEOUT_MS", 300_000, 1000, 2_592_000_000)
     hosts = {"skyclaw": env.text("SKYCLAW_COORDINATOR_HOST", host), "broker": env.text("BROKER_HOST", host)}
     commands = env.listed("BROKER_COMMANDS")
     body_max = env.integer("SPINE_DIALECT_BODY_MAX_BYTES", 4 * MIB, 1024, 64 * MIB)
@@ -212,6 +222,11 @@ def _dialects(env: EnvReader, principals: dict[str, Principal]) -> dict[str, Dia
         if port and not tokens[name]:
             needs = {"skyclaw": "SKYCLAW_TOKEN", "broker": "BOT_TOKEN and WORKER_TOKEN"}[name]
             env.faults.append(f"SPINE_{name.upper()}_PORT: a port for that dialect alone needs {needs}")
+    if ports["skyclaw"] and ports["skyclaw"] == ports["broker"]:
+        env.faults.append("SPINE_BROKER_PORT: the same port is SPINE_SKYCLAW_PORT; a dialect's port is its alone")
+    for name, port in ports.items():
+        if port and port == own:
+            env.faults.append(f"SPINE_{name.upper()}_PORT: the same port is SPINE_PORT; a dialect's port is its alone")
     if env.optional("SKYCLAW_PEER_URLS"):
         env.faults.append(
             "SKYCLAW_PEER_URLS: a spine on an embedded store has no peers; take the variable out, and where one "
@@ -221,6 +236,7 @@ def _dialects(env: EnvReader, principals: dict[str, Principal]) -> dict[str, Dia
         name: Dialect(
             tokens=tokens[name],
             lease_ms=leases[name],
+            timeout_ms=timeout_ms,
             host=hosts[name],
             port=ports[name],
             node_id=node_id,
@@ -329,7 +345,7 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
         if not pair.strip():
             continue
         name, _, value = pair.strip().partition("=")
-        if name in ("head", "any", "viewer") or not value or not _is_name(name):
+        if name in RESERVED or not value or not _is_name(name):
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
             continue
         _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))

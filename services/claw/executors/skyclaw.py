@@ -7,6 +7,7 @@ outlives it or the time-out; the outputs are never held whole.
 import errno
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,11 @@ from claw.spec import HostCommand
 TIMEOUT_LEAST_MS = 1000
 NOT_ALLOWED = 126
 FAILED = 1
+RUN_ANYTHING = frozenset({"bash", "sh", "dash", "zsh", "node", "python", "python3", "env"})
+_LOADERS = re.compile(r"(LD_|DYLD_|GCONV_PATH\Z|GLIBC_TUNABLES\Z)")
+_INTERPRETERS = re.compile(
+    r"(NODE_|PYTHON|PERL5?|RUBY|BASH_FUNC_|(BASH_ENV|ENV|SHELLOPTS|BASHOPTS|PS4|IFS|JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS)\Z)"
+)
 _NOT_EXECUTED = (126, 127)
 """What the guard answers when the program could not be executed."""
 
@@ -48,6 +54,9 @@ def run(
     program = find(name, settings)
     if program is None:
         return _ended(FAILED), _outcome(FAILED, error=f"spawn {name} ENOENT")
+    variable = forbidden(place.env, settings)
+    if variable is not None:
+        return _ended(NOT_ALLOWED), _outcome(NOT_ALLOWED, error=f"variable not allowed: {variable}")
     out, errors = (Capture(settings.dialects.output_bytes, settings.secrets(), tee) for _ in range(2))
     wanted_ms = settings.dialects.timeout_ms if command.timeout_ms is None else command.timeout_ms
     limit_ms = max(TIMEOUT_LEAST_MS, wanted_ms)
@@ -86,6 +95,18 @@ def allowed(name: str, settings: Settings) -> bool:
         return True
     program, path = find(name, settings), settings.base_env["PATH"]
     return program is not None and os.path.realpath(program) in shell.resolved(settings.allowed_commands, path)
+
+
+def forbidden(env: Mapping[str, str], settings: Settings) -> str | None:
+    """Return a variable of the job's by which something else than the allowed program would run; None if there is none.
+
+    Those that interpreters read are let through where the list has a shell or node: such a job may run anything anyway.
+    """
+    open_to_all = not set(settings.dialects.allowed_commands).isdisjoint(RUN_ANYTHING)
+    for name in (name for name, value in env.items() if settings.base_env.get(name) != value):
+        if _LOADERS.match(name) or (not open_to_all and _INTERPRETERS.match(name)):
+            return name
+    return None
 
 
 def find(name: str, settings: Settings) -> str | None:

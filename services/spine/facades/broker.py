@@ -20,8 +20,8 @@ from spine.api.core import Core
 from spine.facades import broker_records as records
 from spine.facades import front, mapping, plans
 from spine.facades.broker_records import Unprocessable, job_record, string
-from spine.facades.front import App, Door, decoded
-from spine.facades.mapping import ANY, BROKER, as_json, clean
+from spine.facades.front import App, Door, decoded, value
+from spine.facades.mapping import ANY, BROKER, as_json, clean, cut
 from spine.queue import claim, settle, submit
 from spine.settings import Dialect
 from spine.store import attempts
@@ -32,7 +32,6 @@ BOT, WORKER = "x-bot-token", "x-worker-token"
 COMMAND_MOST = 256
 # A byte of text is at most this long as JSON; and what may stand around the text.
 ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
-CUT = "… [cut: the result was longer than the spine keeps]"
 STATUS = {InvalidField: 400, StaleFence: 409, BadJson: 422}
 METHODS = {
     "/health": ["GET"],
@@ -170,7 +169,7 @@ class Broker:
             why = f"the result was too large: {e.detail}"
             await self._core.write(lambda tx: self._give_up(tx, job_id, worker_id, why))
             raise
-        result = self._cut(string(given, "result"))
+        result = cut(string(given, "result"), self._dialect.result_max_bytes)
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
@@ -194,7 +193,8 @@ class Broker:
         worker_id = self._worker(req)
         job_id = decoded(job_id)
         given = await self._given(req)
-        error = self._cut(string(given, "error") if "error" in given else "unknown").strip() or "unknown"
+        told = string(given, "error") if "error" in given else "unknown"
+        error = cut(told.strip(), self._core.settings.field_max_bytes) or "unknown"
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
             job = self._job(tx, job_id)
@@ -217,11 +217,12 @@ class Broker:
         """POST /jobs/{id}/chunks: of what a worker streams, the heartbeat counts: it extends the lease (later)."""
         worker_id = self._worker(req)
         job_id = decoded(job_id)
-        await self._given(req)
+        given = await self._given(req)
+        beats = "heartbeat" in (value(given, "type"), value(given, "chunk_type"))
 
         def verb(tx: Tx) -> dict[str, Any]:
             job = self._job(tx, job_id)
-            if job.status == Status.RUNNING and _fence(tx, job, worker_id) == job.fence:
+            if beats and job.status == Status.RUNNING and _fence(tx, job, worker_id) == job.fence:
                 settle.stretch(tx, self._rules, job)
             return {"ok": True}
 
@@ -261,13 +262,6 @@ class Broker:
     async def _given(self, req: Request, most: int = 0) -> dict[str, msgspec.Raw]:
         data = await front.read(self._core, req, max(most, self._dialect.body_max_bytes))
         return records.members_of(data, req.content_type or "")
-
-    def _cut(self, text: str) -> str:
-        """Return a text that the store can keep; a worker whose result is refused would throw it away."""
-        text, most = clean(text), self._dialect.result_max_bytes
-        if len(text) * 4 <= most or len(text.encode()) <= most:
-            return text
-        return text.encode()[: most - len(CUT.encode())].decode(errors="ignore") + CUT
 
 
 def _fence(tx: Tx, job: JobRow, worker_id: str | None) -> int | None:

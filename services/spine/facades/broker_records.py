@@ -106,7 +106,7 @@ def caps(requires: Any) -> list[str]:
         return []
     if not all(isinstance(cap, str) and len(cap) <= CAP_MOST for cap in listed):
         return []
-    return sorted({clean(cap.strip()) for cap in listed} - {""})
+    return sorted({clean(cap.strip()) for cap in listed} - {"", *mapping.DIALECTS})
 
 
 def header_caps(header: str | None) -> list[str]:

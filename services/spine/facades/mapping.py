@@ -4,6 +4,7 @@ A dialect's job is for `any` and asks for the dialect's name as a capability, so
 a claw that offers it, takes it.
 """
 
+import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,9 +18,14 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
 SKYCLAW, BROKER = "skyclaw", "broker"
+DIALECTS = frozenset({SKYCLAW, BROKER})
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
 ANY = frozenset({ANY_TARGET})
 ANONYMOUS = "broker:"
 """The machine of a broker's worker that gives no X-Worker-Id. No claw's name holds a colon."""
+
+
+CUT = "… [cut: it was longer than the spine keeps]"
 
 
 class Words(NamedTuple):
@@ -88,7 +94,15 @@ def holder(dialect: str, worker_id: str | None) -> Caller:
 
 def clean(text: str) -> str:
     """Return a text that every engine can keep: NUL and halves of surrogate pairs become U+FFFD."""
-    return "".join("\ufffd" if c == "\x00" or "\ud800" <= c <= "\udfff" else c for c in text)
+    return _UNFIT.sub("\ufffd", text)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many bytes that every engine can keep; what was cut off is told of at its end."""
+    kept = clean(text[:most])
+    if len(text) <= most and (len(kept) * 4 <= most or len(kept.encode()) <= most):
+        return kept
+    return kept.encode()[: most - len(CUT.encode())].decode(errors="ignore") + CUT
 
 
 def as_json(value: Any) -> str:

@@ -20,7 +20,7 @@ from spine.facades.mapping import SKYCLAW, as_json, clean
 from spine.facades.skyclaw_records import OUTPUTS, Facts
 from spine.queue.moving import move
 from spine.queue.rules import Rules
-from spine.store import attempts, jobs, machines, past
+from spine.store import attempts, jobs, machines, past, retention
 from spine.store.attempts import AttemptRow
 from spine.store.engine import Tx
 from spine.store.events import EventRow
@@ -105,8 +105,10 @@ def merge(tx: Tx, rules: Rules, state: State) -> bool:
             row = machines.meet(tx, name, canonical([SKYCLAW, *host.known.capabilities]))
             machines.set_facts(tx, name, records.with_facts(row, host.known))
             changed = True
-    for theirs in state.jobs:
+    for theirs in sorted(state.jobs, key=lambda job: job.created_at):
         ours = jobs.find(tx, theirs.id)
+        if ours is None and retention.tombstone(tx, theirs.id) is not None:
+            continue  # it ended here, and has been deleted since
         if ours is None:
             _add(tx, rules, theirs)
             changed = True

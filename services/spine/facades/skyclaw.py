@@ -6,7 +6,7 @@ how many it has is counted, not believed; a repeated completion is answered as t
 
 import dataclasses
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -14,13 +14,13 @@ from falcon.asgi import Request, Response
 
 from contract import wire
 from contract.clock import iso
-from contract.errors import BadJson, Conflict, IdempotencyMismatch, InvalidField, NotFound, TooLarge
+from contract.errors import BadJson, Conflict, IdempotencyMismatch, InvalidField, NotFound
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
 from spine.facades import front, mapping, replicate
 from spine.facades import skyclaw_records as records
 from spine.facades.front import App, Door, decoded, members, value
-from spine.facades.mapping import ANY, SKYCLAW, as_json, clean
+from spine.facades.mapping import ANY, BROKER, SKYCLAW, as_json, clean, cut
 from spine.facades.skyclaw_records import OUTPUTS, Facts
 from spine.queue import claim, settle, submit
 from spine.queue.once import Answer, Key, key_of, once
@@ -35,6 +35,9 @@ HEADER = "x-skyclaw-token"
 CAPABILITY_MOST, CAPABILITIES_MOST = 256, 256
 ENDED_MOST, ENDED_BYTES = 10_000, 32 * 1024 * 1024
 _KEY_MOST = 255
+TIMEOUT_MOST_MS = 2_592_000_000  # a month
+# A byte of text is at most this long as JSON; and what may stand around the texts.
+ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 # Method and the resource's suffix of each path.
 ROUTES = {
     "/health": ("GET", "health"),
@@ -100,14 +103,15 @@ class Skyclaw:
         """GET /v1/state: all hosts, all unfinished jobs, and of the others the newest 10,000 or 32 MiB."""
 
         def look(tx: Tx) -> dict[str, Any]:
-            rows, size = listing.unfinished_by(tx, SKYCLAW), 0
-            for n, row in enumerate(listing.ended_by(tx, SKYCLAW)):
+            rows, size = listing.unfinished_of_skyclaw(tx), 0
+            for n, row in enumerate(listing.ended_of_skyclaw(tx)):
                 size += len(row.spec) + len(row.result or "") + 1000
                 if n == ENDED_MOST or size > ENDED_BYTES:
                     break
                 rows.append(row)
             rows.sort(key=lambda row: (row.created_at, row.seq))
-            hosts = [self._host(tx, row) for row in machines.all_of(tx) if row.name.startswith(f"{SKYCLAW}:")]
+            held = leases.counts_held(tx)
+            hosts = [self._host(row, held) for row in machines.all_of(tx) if row.name.startswith(f"{SKYCLAW}:")]
             known = sorted((host for host in hosts if host is not None), key=lambda host: str(host["registeredAt"]))
             return {"nodeId": self._node, "hosts": known, "jobs": [records.job(row, self._node) for row in rows]}
 
@@ -155,9 +159,11 @@ class Skyclaw:
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
             machines.note_seen(tx, row, row.name, None)
-            # What was claimed before it registered last has lost its process: its lease runs out.
-            for job in leases.held_by(tx, row.name, known.entered_at):
-                settle.stretch(tx, self._rules, job)
+            # A host that has asked for more during a whole lease runs none of what it holds: an answer was lost, or a
+            # result was thrown away. And what was claimed before it registered last has lost its process.
+            if not known.idle_since or tx.now - known.idle_since < self._rules.lease_ms:
+                for job in leases.held_by(tx, row.name, _entered(tx, known)):
+                    settle.stretch(tx, self._rules, job)
             return {"host": records.host(host_id, known, tx.now, leases.count_held(tx, row.name), self._node)}
 
         await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/heartbeat", verb)
@@ -170,7 +176,9 @@ class Skyclaw:
 
         def verb(tx: Tx) -> dict[str, Any]:
             row, known = self._known(tx, host_id)
-            if leases.count_held(tx, row.name, known.entered_at) >= known.max_parallel:
+            full = leases.count_held(tx, row.name, _entered(tx, known)) >= known.max_parallel
+            self._note_idle(tx, row, known, full)
+            if full:
                 return {"job": None}
             can = frozenset([SKYCLAW, *known.capabilities])
             taken = claim.claim_next(tx, self._rules, mapping.holder(SKYCLAW, host_id), ANY, can, 1, SKYCLAW)
@@ -196,7 +204,12 @@ class Skyclaw:
             raise InvalidField("requirement: expected an object", "requirement")
         named = None if requirement is None else requirement.get("requiredCapabilities")
         asked = _capabilities(named, "requirement.requiredCapabilities")
-        wanted = wire.Submit(target=wire.ANY_TARGET, spec=given["payload"], requires=[SKYCLAW, *asked])
+        wanted = wire.Submit(
+            target=wire.ANY_TARGET,
+            spec=given["payload"],
+            requires=[SKYCLAW, *asked],
+            timeout_seconds=self._timeout_seconds(payload),
+        )
 
         def verb(tx: Tx) -> dict[str, Any]:
             job, _new = submit.submit(tx, self._rules, mapping.submitter(SKYCLAW), wanted, f"job_{uuid.uuid4()}")
@@ -204,29 +217,46 @@ class Skyclaw:
 
         await self._carry_out(req, resp, data, "/v1/jobs", verb)
 
+    def _timeout_seconds(self, payload: dict[str, Any]) -> int:
+        """Return how long a host lets a job run (contract: section 8): its lease is not extended for longer."""
+        named = payload.get("timeoutMs")
+        if isinstance(named, bool) or not isinstance(named, (int, float)) or not named < TIMEOUT_MOST_MS:
+            named = self._dialect.timeout_ms
+        return max(1, -int(-named // 1000))
+
     async def on_post_complete(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /v1/jobs/:id/complete."""
         job_id = decoded(job_id)
-        data = await self._body(req)
+        # What can be kept comes in, however many escapes it is sent with: a daemon throws away what is refused.
+        most = max(self._dialect.body_max_bytes, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
+        data = await front.read(self._core, req, most)
         given = members(data)
         host_id, success, error = value(given, "hostId"), bool(value(given, "success")), value(given, "error")
-        outputs = {name: given[name] for name in OUTPUTS if name in given}
-        for name in outputs:
-            value(given, name)  # it is kept as it came, so it must be JSON
-        result = as_json(outputs)
-        if len(result) > self._dialect.result_max_bytes:
-            raise TooLarge(f"the outputs may have {self._dialect.result_max_bytes} bytes", limit=len(result))
-        told = None if error is None else clean(error if isinstance(error, str) else as_json(error))
+        result = as_json(self._outputs(given))
+        most = self._core.settings.field_max_bytes
+        told = None if error is None else cut(error if isinstance(error, str) else as_json(error), most)
 
         def verb(tx: Tx) -> dict[str, Any] | Refusal:
-            row, _known = self._known(tx, host_id if isinstance(host_id, str) else as_json(host_id))
+            row, known = self._known(tx, host_id if isinstance(host_id, str) else as_json(host_id))
             job = mapping.find(tx, SKYCLAW, job_id)
             if job is None:
                 raise NotFound(f"unknown job: {job_id}")
+            self._note_idle(tx, row, known, False)
             ended = self._complete(tx, row, job, success, result, told)
             return ended if isinstance(ended, Refusal) else {"job": records.job(ended, self._node)}
 
         await self._carry_out(req, resp, data, f"/v1/jobs/{job_id}/complete", verb)
+
+    def _outputs(self, given: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+        """Return a result's outputs as they came; texts that are too long together are cut, and say so."""
+        found: dict[str, Any] = {name: given[name] for name in OUTPUTS if name in given}
+        values = {name: value(given, name) for name in found}  # they are kept as they came, so they must be JSON
+        if sum(len(raw) for raw in found.values()) > self._dialect.result_max_bytes:
+            # Escapes may make of each byte six.
+            most = (self._dialect.result_max_bytes - MEMBERS_BYTES) // (len(OUTPUTS) * ESCAPE_BYTES)
+            texts = {n: v if isinstance(v, str) else as_json(v) for n, v in values.items() if len(found[n]) > most}
+            found |= {name: cut(text, most) for name, text in texts.items()}
+        return found
 
     def _complete(
         self, tx: Tx, host: MachineRow, job: JobRow, success: bool, result: str, error: str | None
@@ -238,9 +268,9 @@ class Skyclaw:
             if mine is None:
                 raise _refusal(job)
             fence = mine.fence
-            if job.status in TERMINAL and fence == job.fence:
-                same = success == (job.status == Status.DONE) and job.result == result
-                if same and mine.outcome == ("done" if success else "failed") and (success or mine.error == error):
+            if job.status in TERMINAL and fence == job.fence and mine.outcome in ("done", "failed"):
+                same = success == (mine.outcome == "done") and job.result == result
+                if same and (success or mine.error == error):
                     return job
                 raise _refusal(job)
         caller = mapping.holder(SKYCLAW, mapping.worker(SKYCLAW, host.name))
@@ -251,6 +281,12 @@ class Skyclaw:
         if isinstance(ended, Refusal):
             return Refusal(_refusal(job))  # what came too late is kept with its attempt
         return ended
+
+    def _note_idle(self, tx: Tx, row: MachineRow, known: Facts, idle: bool) -> None:
+        """Note since when a host asks for work although it is full; a daemon that works does not ask."""
+        if idle != bool(known.idle_since):
+            since = tx.now if idle else 0
+            machines.set_facts(tx, row.name, records.with_facts(row, msgspec.structs.replace(known, idle_since=since)))
 
     # --- peers -------------------------------------------------------------------------------------------------------
 
@@ -272,12 +308,12 @@ class Skyclaw:
             raise NotFound(f"unknown host: {host_id}")
         return row, known
 
-    def _host(self, tx: Tx, row: MachineRow) -> dict[str, Any] | None:
+    def _host(self, row: MachineRow, held: Mapping[str, int]) -> dict[str, Any] | None:
         known = records.facts(row)
         if known is None:
             return None
         host_id = mapping.worker(SKYCLAW, row.name) or ""
-        return records.host(host_id, known, row.seen_at, leases.count_held(tx, row.name), self._node)
+        return records.host(host_id, known, row.seen_at, held.get(row.name, 0), self._node)
 
     async def _carry_out(
         self, req: Request, resp: Response, data: bytes, route: str, verb: Verb, holds: list[str] | None = None
@@ -323,6 +359,11 @@ def _refusal(job: JobRow) -> Conflict:
     return Conflict(f"job {job.id} is assigned to {holder or 'nobody'}")
 
 
+def _entered(tx: Tx, known: Facts) -> int:
+    """Return when a host registered last (ms); after the clock was set back over it, ever."""
+    return known.entered_at if known.entered_at <= tx.now else 0
+
+
 def _worker(host_id: str) -> str:
     if len(host_id) > front.WORKER_MOST or not host_id.isprintable():
         raise InvalidField(f"hostId: at most {front.WORKER_MOST} printable characters", "hostId")
@@ -338,6 +379,8 @@ def _capabilities(given: Any, field: str) -> list[str]:
     found = sorted({name.strip() for name in given} - {""})
     if len(found) > CAPABILITIES_MOST or any(len(n) > CAPABILITY_MOST or clean(n) != n for n in found):
         raise InvalidField(f"{field}: at most {CAPABILITIES_MOST} of {CAPABILITY_MOST} characters", field)
+    if BROKER in found:
+        raise InvalidField(f"{field}: {BROKER} is another dialect's", field)
     return found
 
 

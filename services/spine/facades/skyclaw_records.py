@@ -20,6 +20,7 @@ class Facts(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     """What only Skyclaw knows of a machine, kept among the machine's facts under `skyclaw`.
 
     `entered_at` (ms): when it registered last. What it claimed before that, a process before this one claimed.
+    `idle_since` (ms, 0: not): since when it asks for work although it has as much as it may hold.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Facts(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     max_parallel: float = 1
     registered_at: str
     entered_at: int = 0
+    idle_since: int = 0
     version: int = 1
 
 

@@ -44,7 +44,7 @@ def new_code(tx: Tx, caller: Caller, name: str, ttl_seconds: int) -> tuple[str, 
     Raises:
         InvalidField: a name that is a role's.
     """
-    if name in ("head", "any", "viewer", "spine", "reaper"):
+    if name in ("head", "any", "viewer", "spine", "reaper", "skyclaw", "broker"):
         raise InvalidField(f"name: {name!r} is not free for a machine", "name")
     letters = [secrets.choice(CODE_ALPHABET) for _ in range(4 * CODE_GROUPS)]  # 80 bits
     code = "-".join("".join(letters[n : n + 4]) for n in range(0, len(letters), 4))

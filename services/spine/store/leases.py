@@ -25,6 +25,11 @@ _HELD = (
     & pw.SQL("claimed_by < 'skyclaw<'")
 )
 _HELD_BY = Statement(Job.select(*COLUMNS).where(_HELD & (Job.started_at >= bind("since"))).order_by(Job.started_at))
+_COUNTS_HELD = Statement(
+    Job.select(Job.claimed_by, pw.fn.COUNT(Job.seq))
+    .where((Job.status == text("running")) & pw.SQL("claimed_by >= 'skyclaw:'") & pw.SQL("claimed_by < 'skyclaw<'"))
+    .group_by(Job.claimed_by)
+)
 _COUNT_HELD = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_HELD & (Job.started_at >= bind("since"))))
 _GRACE = Statement(
     Job.update({Job.lease_until: bind("until")}).where(
@@ -78,6 +83,11 @@ def count_held(tx: Tx, host: str, since: int = 0) -> int:
     """Return how many those are."""
     row = tx.one(_COUNT_HELD, host=host, since=since)
     return 0 if row is None else int(row[0])
+
+
+def counts_held(tx: Tx) -> dict[str, int]:
+    """Return how many jobs each Skyclaw host holds that holds any."""
+    return {str(row[0]): int(row[1]) for row in tx.rows(_COUNTS_HELD)}
 
 
 def grant_grace(tx: Tx, since: int, until: int) -> int:

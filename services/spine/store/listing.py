@@ -29,6 +29,15 @@ _COUNTS = Statement(
 _TEXTS = (Job.id, Job.label, Job.spec, Job.error)
 
 
+_OF_SKYCLAW = Job.created_by == text("skyclaw")
+_SKYCLAW_UNFINISHED = Statement(Job.select(*COLUMNS).where(_OF_SKYCLAW & Job.finished_at.is_null()).order_by(Job.seq))
+_SKYCLAW_ENDED = Statement(
+    Job.select(*COLUMNS)
+    .where(_OF_SKYCLAW & Job.finished_at.is_null(False))
+    .order_by(Job.finished_at.desc(), Job.seq.desc())
+)
+
+
 @lru_cache(maxsize=512)
 def _where(
     statuses: tuple[str, ...], target: bool, targets: bool, machine: bool, label: bool, q: bool, since: bool
@@ -67,12 +76,6 @@ def _count(*shape: Any) -> Statement:
     return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_where(*shape)))
 
 
-@lru_cache(maxsize=8)
-def _dialect(created_by: str, ended: bool) -> Statement:
-    where = (Job.created_by == text(created_by)) & Job.finished_at.is_null(not ended)
-    return Statement(Job.select(*COLUMNS).where(where).order_by(Job.seq.desc() if ended else Job.seq))
-
-
 def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> tuple[Any, ...]:
     n = narrowed
     given = (n.target, targets, n.machine, n.label, n.q, n.since)
@@ -93,14 +96,14 @@ def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: i
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
 
 
-def unfinished_by(tx: Tx, created_by: str) -> list[JobRow]:
-    """Return all jobs of a dialect that have not ended, oldest first."""
-    return [JobRow._make(row) for row in tx.rows(_dialect(created_by, ended=False))]
+def unfinished_of_skyclaw(tx: Tx) -> list[JobRow]:
+    """Return all jobs of that dialect that have not ended, oldest first."""
+    return [JobRow._make(row) for row in tx.rows(_SKYCLAW_UNFINISHED)]
 
 
-def ended_by(tx: Tx, created_by: str) -> Iterator[JobRow]:
-    """Iterate over all jobs of a dialect that have ended, newest first."""
-    return map(JobRow._make, tx.rows(_dialect(created_by, ended=True)))
+def ended_of_skyclaw(tx: Tx) -> Iterator[JobRow]:
+    """Iterate over all jobs of that dialect that have ended, the last one first."""
+    return map(JobRow._make, tx.rows(_SKYCLAW_ENDED))
 
 
 def count(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None = None) -> int:

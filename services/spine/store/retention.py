@@ -47,9 +47,11 @@ _NEWEST_EVENT = Statement(Event.select(pw.fn.MAX(Event.seq)).where(Event.job_id 
 _DELETES = (
     *(
         Statement(table.delete().where(table.job_id == bind("id")))
-        for table in (Attempt, Comment, Event, Log, LogChunk, Plan)
+        for table in (Attempt, Comment, Event, Log, LogChunk)
     ),
     Statement(BlobMention.delete().where(BlobMention.job_id == bind("id"))),
+    # That a plan was approved is kept: nobody shall approve it again.
+    Statement(Plan.delete().where((Plan.job_id == bind("id")) & Plan.approved_at.is_null())),
     Statement(Dependency.delete().where(Dependency.job_id == bind("id"))),
     Statement(Dependency.delete().where((Dependency.needs_id == bind("id")) & (Dependency.met == number(0)))),
     Statement(Job.delete().where(Job.id == bind("id"))),

@@ -250,3 +250,23 @@ def test_a_stop_ends_it(run: Run, tmp_path: Path) -> None:
         return False
 
     until(gone)
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("LD_PRELOAD", "bash,sh", True),
+        ("DYLD_INSERT_LIBRARIES", "true", True),
+        ("NODE_OPTIONS", "true", True),
+        ("BASH_ENV", "true", True),
+        ("NODE_OPTIONS", "true,node", False),
+        ("ANYTHING", "true", False),
+    ],
+)
+def test_a_variable_by_which_another_program_would_run(run: Run, name: str, allowed: str, refused: bool) -> None:
+    """Weakness 11, by another way than PATH; with a shell or node on the list nothing more is to be kept from a job."""
+    command = allowed.split(",", 1)[0]
+    ended = run(
+        command, *(["-c", "true"] if command == "bash" else []), job={name: "x"}, SKYCLAW_ALLOWED_COMMANDS=allowed
+    )
+    assert (ended.error, ended.result["exitCode"]) == ((f"variable not allowed: {name}", 126) if refused else (None, 0))

@@ -3,6 +3,7 @@
 Each test fails on the original's behaviour; the number is that of the weakness.
 """
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,11 +49,33 @@ def test_a_job_longer_than_its_lease_is_done_once_while_its_host_lives(start_spi
     ends = time.monotonic() + 2.5
     while time.monotonic() < ends:
         assert sky.heartbeat("h", active=1)["activeLeases"] == 1
-        assert sky.claim("h") is None
         time.sleep(0.3)  # a host's pace
     assert sky.complete(long, "h").status == 200
     assert sky.job(long)["attempts"] == 1
     assert (sky.claim("h") or {})["id"] == following
+
+
+def test_a_host_whose_claim_got_lost_is_not_wedged(start_spine: Start) -> None:
+    """1: the answer to a claim was lost; the daemon beats and asks for work, which it does not while it works."""
+    sky = Skyclaw(start_spine(SKYCLAW_LEASE_MS="1000").port)
+    sky.register("h")
+    lost = sky.enqueue()
+    sky.claim("h")
+
+    def beat_and_ask() -> bool:
+        sky.heartbeat("h", active=1)
+        return sky.claim("h") is not None
+
+    eventually(beat_and_ask, 10, every=0.1, what="the lost job, again")
+    assert sky.job(lost)["attempts"] == 2
+    assert sky.complete(lost, "h").status == 200
+
+
+def test_a_lease_is_not_extended_beyond_the_time_out_of_its_job(skyclaw: Skyclaw, head: Api) -> None:
+    """The host ends its job then, if it is still there."""
+    named, unnamed = skyclaw.enqueue("nobody-has-it", timeoutMs=1500), skyclaw.enqueue("nobody-has-it")
+    odd = skyclaw.enqueue("nobody-has-it", timeoutMs="soon")
+    assert [head.job(job_id)["timeoutSeconds"] for job_id in (named, unnamed, odd)] == [2, 300, 300]
 
 
 def test_a_host_that_lost_its_lease_is_not_wedged_and_its_work_not_thrown_away(start_spine: Start) -> None:
@@ -269,6 +292,19 @@ def test_a_job_that_was_leased_there_goes_on_here(skyclaw: Skyclaw) -> None:
     skyclaw.complete("job_m2", "moved")
 
 
+def test_a_job_that_ended_and_was_deleted_here_is_not_done_again(start_spine: Start, tmp_path: Path) -> None:
+    """A peer that has not heard of it goes on sending it."""
+    spine = start_spine()
+    sky = Skyclaw(spine.port)
+    spine.stop()
+    with sqlite3.connect(spine.data_dir / "spine.db") as store:
+        store.execute("INSERT INTO tombstones (id, ended_at) VALUES ('job_gone', 1)")
+    store.close()
+    spine.start()
+    assert sky.post("/v1/replicate/snapshot", {"jobs": [snapshot_job("job_gone")]})["changed"] is False
+    assert sky.call("GET", "/v1/state").json["jobs"] == []
+
+
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 
@@ -316,6 +352,35 @@ def test_outputs_as_large_as_a_host_may_send_are_kept(skyclaw: Skyclaw) -> None:
     assert skyclaw.job(job_id)["result"]["stdout"] == "\x01" * 128_000
 
 
+def test_outputs_that_are_too_long_are_cut_and_not_refused(skyclaw: Skyclaw) -> None:
+    """A daemon throws away a result that is refused, and with it the work."""
+    skyclaw.register("louder", "louder")
+    job_id = skyclaw.enqueue("louder")
+    skyclaw.claim("louder")
+    assert skyclaw.complete(job_id, "louder", stdout="x" * 3_000_000, durationMs=7).status == 200
+    result = skyclaw.job(job_id)["result"]
+    assert result["stdout"].endswith("xx… [cut: it was longer than the spine keeps]")
+    assert (result["durationMs"], result["exitCode"], result["stderr"]) == (7, 0, "")
+
+
+def test_a_result_that_comes_after_a_cancel_is_kept(skyclaw: Skyclaw, head: Api) -> None:
+    skyclaw.register("stopped", "stopped")
+    job_id = skyclaw.enqueue("stopped")
+    skyclaw.claim("stopped")
+    assert head.post(f"/jobs/{job_id}/cancel").status == 200
+    late = skyclaw.complete(job_id, "stopped", stdout="late")
+    assert (late.status, late.json) == (409, {"error": f"job {job_id} is not leased"})
+    (attempt,) = head.attempts(job_id)
+    assert (attempt["outcome"], attempt["lateResult"]["stdout"]) == ("cancelled", "late")
+
+
+def test_a_job_cannot_ask_for_another_dialect(skyclaw: Skyclaw) -> None:
+    body = {"payload": {"kind": "shell"}, "requirement": {"requiredCapabilities": ["broker"]}}
+    answer = skyclaw.call("POST", "/v1/jobs", body)
+    told = "requirement.requiredCapabilities: broker is another dialect's"
+    assert (answer.status, answer.json) == (400, {"error": told})
+
+
 def test_half_a_surrogate_pair_in_an_output_costs_no_result(skyclaw: Skyclaw) -> None:
     skyclaw.register("odd", "odd")
     job_id = skyclaw.enqueue("odd")
@@ -357,6 +422,10 @@ BAD_SETTINGS: dict[str, tuple[dict[str, str | None], str]] = {
     "a short token": (
         {"SKYCLAW_TOKEN": "short"},
         "SKYCLAW_TOKEN: a token needs at least 8 characters; `spine token` makes one",
+    ),
+    "the spine's own port": (
+        {"SPINE_SKYCLAW_PORT": "18111", "SPINE_PORT": "18111"},
+        "SPINE_SKYCLAW_PORT: the same port is SPINE_PORT; a dialect's port is its alone",
     ),
     "a port without a token": (
         {"SKYCLAW_TOKEN": None, "SPINE_SKYCLAW_PORT": "8787"},

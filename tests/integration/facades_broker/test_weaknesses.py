@@ -275,7 +275,7 @@ def test_a_body_over_four_mib_is_refused(broker: Broker) -> None:
     assert broker.job(job_id)["status"] == "running"
 
 
-MARK = "… [cut: the result was longer than the spine keeps]"
+MARK = "… [cut: it was longer than the spine keeps]"
 
 
 @pytest.mark.parametrize("escaped", [False, True])

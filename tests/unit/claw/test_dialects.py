@@ -58,6 +58,7 @@ def test_a_job_of_skyclaw(spec: dict[str, Any], read: HostCommand, env: dict[str
         ({"kind": "shell", "command": "sh", "env": {"A=": ""}}, "spec.env: 'A=' is not a name of a variable"),
         ({"kind": "shell", "command": "sh", "timeoutMs": "1"}, "spec.timeoutMs: expected a number of milliseconds"),
         ({"kind": "shell", "command": "sh", "timeoutMs": True}, "spec.timeoutMs: expected a number of milliseconds"),
+        ({"kind": "shell", "command": "sh", "timeoutMs": 10**400}, "spec.timeoutMs: expected a number of milliseconds"),
     ],
 )
 def test_what_no_host_could_run(spec: Any, why: str) -> None:

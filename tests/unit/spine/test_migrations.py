@@ -175,7 +175,8 @@ PLANS = {
     "what a Skyclaw host holds": (leases._HELD_BY, "jobs_held"),
     "how many that is": (leases._COUNT_HELD, "jobs_held"),
     "a machine's newest claim of a job": (attempts._NEWEST_OF, "PRIMARY KEY"),
-    "a dialect's jobs": (listing._dialect("skyclaw", True), "jobs_dialect"),
+    "Skyclaw's jobs that have not ended": (listing._SKYCLAW_UNFINISHED, "jobs_skyclaw"),
+    "Skyclaw's jobs that have": (listing._SKYCLAW_ENDED, "jobs_skyclaw"),
     "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 

@@ -1,5 +1,5 @@
--- Jobs of foreign dialects, for their own lists; it costs nothing for all others.
-CREATE INDEX jobs_dialect ON jobs (created_by, seq) WHERE created_by = 'skyclaw' OR created_by = 'broker';
+-- Jobs of Skyclaw's dialect, for its own list: first those that have not ended. It costs nothing for all others.
+CREATE INDEX jobs_skyclaw ON jobs (finished_at, seq) WHERE created_by = 'skyclaw';
 -- What Skyclaw's hosts hold: how many leases one has is counted at each of its claims.
 CREATE INDEX jobs_held ON jobs (claimed_by, started_at)
     WHERE status = 'running' AND claimed_by >= 'skyclaw:' AND claimed_by < 'skyclaw<';
