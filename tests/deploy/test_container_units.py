@@ -85,19 +85,22 @@ def words(unit: str) -> list[str]:
     return shlex.split(next(line for line in text.splitlines() if line.startswith("ExecStart=")))
 
 
+COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
+
+
 @pytest.mark.parametrize(
     ("unit", "settings", "own"),
     [
-        # What the image sets itself, and tokens: a spine has the digests only.
+        # What the image sets itself, and what commands of people read; tokens come as files.
         ("spinal-spine.service", SPINE_SETTINGS, {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH"}),
-        ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", "SPINE_TOKEN"}),
-        ("spinal-claw@.service", CLAW_SETTINGS, {"CLAW_STATE_DIR", "CLAW_WORK_DIR", "SPINE_TOKEN"}),
+        ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", *COORDINATORS}),
+        ("spinal-claw@.service", CLAW_SETTINGS, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
     ],
 )
 def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, str], ...], own: set[str]) -> None:
     said = words(unit)
     passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
-    tokens = {name for name, *_ in settings if unit.startswith("spinal-spine") and name.endswith(("_TOKEN", "_TOKENS"))}
+    tokens = {name for name, *_ in settings if name.endswith(("_TOKEN", "_TOKENS"))}
     kill_points = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
     assert passed == {name for name, *_ in settings} - own - tokens - kill_points
 
