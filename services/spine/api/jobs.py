@@ -37,7 +37,7 @@ class Jobs:
             await self._submit_list(req, resp, caller, data)
             return
         request = core.decode(resp, data, wire.Submit, self._limits)
-        submit.check(core.rules, request)
+        await self._check(request)
 
         def verb(tx: Tx) -> Answer:
             row, new = submit.submit(tx, core.rules, caller, request)
@@ -47,6 +47,18 @@ class Jobs:
         if resp.data is not None and resp.status_code == 201:
             resp.set_header("Location", f"/jobs/{msgspec.json.decode(resp.data, type=_OnlyId).id}")
 
+    async def _check(self, request: wire.Submit) -> None:
+        """Refuse what no transaction is needed to refuse.
+
+        A machine that joins is in the store, and so in the list of machines, a moment before its name is known here.
+
+        Raises:
+            InvalidField
+        """
+        if request.target is not None and request.target not in self._core.rules.targets | {wire.ANY_TARGET}:
+            await self._core.reload_tokens()
+        submit.check(self._core.rules, request)
+
     async def _submit_list(self, req: Request, resp: Response, caller: Caller, data: bytes) -> None:
         """POST /jobs with a list: up to 1,000, all or none."""
         core = self._core
@@ -54,7 +66,7 @@ class Jobs:
         for n, item in enumerate(body.items(data, LIST_SUBMIT_MOST)):
             try:
                 request = core.decode(resp, item, wire.Submit, self._limits)
-                submit.check(core.rules, request)
+                await self._check(request)
             except (InvalidField, TooLarge) as e:
                 raise type(e)(f"[{n}].{e.detail}", **(e.members | {"field": f"[{n}].{e.members.get('field')}"})) from e
             requests.append(request)

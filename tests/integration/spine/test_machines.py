@@ -389,3 +389,12 @@ def test_of_twelve_who_want_a_lease_one_gets_it(server: Server, name: str) -> No
     for thread in threads:
         thread.join()
     assert sorted(answer.status for answer in answers) == [200] + [409] * 11
+
+
+def test_a_machine_whose_name_is_not_known_here_yet_is_a_target(start_spine: StartSpine) -> None:
+    """It has joined, and so it is in the list of machines; the server learns its name a moment later."""
+    server = start_spine()
+    with contextlib.closing(sqlite3.connect(server.process.data_dir / "spine.db")) as store, store:
+        store.execute("INSERT INTO tokens (digest, name, role, created_at) VALUES ('digest', 'just-joined', 'claw', 1)")
+    assert server.head.post("/jobs", {"target": "just-joined", "spec": "x"}).status == 201
+    assert server.head.post("/jobs", {"target": "never-joined", "spec": "x"}).status == 422
