@@ -6,13 +6,13 @@ from typing import Any, Literal
 import msgspec
 
 from claw import exits
+from claw.process.capture import MARK
 
 RESULT_MOST_BYTES = 250 * 1024
 """The spine takes 256 KiB; the rest is room for the body around it."""
 RESULT_FILE_MOST_BYTES = 4 << 20
 ERROR_MOST_CHARS = 4000
-CUT_MARK = "\n[output truncated]\n"
-"""Where an output ends that was longer than its limit: what Skyclaw's hosts write."""
+CUT_MARK = MARK.decode()
 
 Action = Literal["complete", "fail", "release", "drop"]
 

@@ -148,10 +148,10 @@ class SpineClient:
         error: str | None,
         requeue: bool = True,
         idempotency_key: str | None = None,
-        **more: Any,
+        result: Any = None,
     ) -> wire.Job:
-        """Report failure: another try with `requeue`, while attempts last. A `result=` stays on one that ends."""
-        body = {"fence": fence, "error": error, "requeue": requeue, **more}
+        """Report failure: another try with `requeue`, while attempts last. A result stays on a job that ends."""
+        body = {"fence": fence, "error": error, "requeue": requeue} | ({} if result is None else {"result": result})
         return self._post(f"{_job(job_id)}/fail", body, wire.Job, key=idempotency_key)
 
     def release(

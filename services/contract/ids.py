@@ -1,9 +1,11 @@
 """Names that nobody can guess: ids of jobs and blobs, tokens, and the digest under which a token is known."""
 
 import hashlib
+import re
 import secrets
 from functools import lru_cache
 
+_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}\Z")
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MOMENT_LENGTH = 8  # of a number of ms in base 36: enough until 2059, when it begins again
 _RANDOM_LENGTH = 12
@@ -37,6 +39,11 @@ def _moment(now: int) -> str:
         now, digit = divmod(now, len(_ALPHABET))
         out = _ALPHABET[digit] + out
     return out
+
+
+def is_id(text: str) -> bool:
+    """Tell whether an id that was given elsewhere can be one here: 1 to 64 of A-Z a-z 0-9 . _ ~ -, no dot first."""
+    return _ID.match(text) is not None
 
 
 def new_blob_id() -> str:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 from contract.redaction import Redactor
 
-_MARK = b"\n[output truncated]\n"
+MARK = b"\n[output truncated]\n"
+"""Where an output ends that was longer than its limit: what Skyclaw's hosts write."""
 
 
 class Capture:
@@ -27,7 +28,7 @@ class Capture:
         self._take(self._redactor.flush())
         data = bytes(self._kept)
         if len(data) > self._most:
-            data = data[: max(self._most - len(_MARK), 0)] + _MARK
+            data = data[: max(self._most - len(MARK), 0)] + MARK
         return data.decode("utf-8", "replace")
 
     def _take(self, data: bytes) -> None:

@@ -69,8 +69,7 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
     if ended.action == "complete":
         client.complete(job_id, held.fence, ended.result, idempotency_key=key)
     elif ended.action == "fail":
-        more = {} if ended.result is None else {"result": ended.result}
-        client.fail(job_id, held.fence, ended.error, ended.requeue, idempotency_key=key, **more)
+        client.fail(job_id, held.fence, ended.error, ended.requeue, key, ended.result)
     else:
         client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
 

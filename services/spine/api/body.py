@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Request)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _UNKNOWN = "Object contains unknown field "
 _UNKNOWN_MOST = 100
-_BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
+BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NUL = b"\\u0000"
 _FENCE_MOST = 2**53 - 1
 _PASSED_OVER = 8 * 1024 * 1024
@@ -167,12 +167,12 @@ def _bad_text(value: Any, path: str) -> str | None:
     stack = [(path, value)]
     while stack:
         where, item = stack.pop()
-        if isinstance(item, str) and _BAD_TEXT.search(item):
+        if isinstance(item, str) and BAD_TEXT.search(item):
             return where or "body"
         if isinstance(item, dict):
             for key, member in item.items():
                 stack.append((f"{where}.{key}" if where else key, member))
-                if _BAD_TEXT.search(key):
+                if BAD_TEXT.search(key):
                     return where or "body"
         elif isinstance(item, list):
             stack += [(f"{where}[{n}]", member) for n, member in enumerate(item)]

@@ -55,7 +55,7 @@ class Jobs:
         Raises:
             InvalidField
         """
-        if request.target is not None and request.target not in self._core.rules.targets | {wire.ANY_TARGET}:
+        if request.target and not submit.is_target(self._core.rules, request.target):
             await self._core.reload_tokens()
         submit.check(self._core.rules, request)
 

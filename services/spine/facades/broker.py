@@ -14,7 +14,7 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.errors import BadJson, Conflict, InvalidField, NotFound, StaleFence, TooLarge
+from contract.errors import BadJson, Conflict, InvalidField, NotFound, TooLarge
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
 from spine.facades import broker_records as records
@@ -30,9 +30,7 @@ from spine.store.jobs import JobRow
 
 BOT, WORKER = "x-bot-token", "x-worker-token"
 COMMAND_MOST = 256
-# A byte of text is at most this long as JSON; and what may stand around the text.
-ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
-STATUS = {InvalidField: 400, StaleFence: 409, BadJson: 422}
+STATUS = {InvalidField: 400, BadJson: 422}
 METHODS = {
     "/health": ["GET"],
     "/jobs": ["POST"],
@@ -162,9 +160,8 @@ class Broker:
         """POST /jobs/{id}/result."""
         worker_id = self._worker(req)
         job_id = decoded(job_id)
-        # What can be kept comes in, however many escapes it is sent with.
         try:
-            given = await self._given(req, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
+            given = await self._given(req, front.result_body_most(self._dialect))
         except TooLarge as e:
             why = f"the result was too large: {e.detail}"
             await self._core.write(lambda tx: self._give_up(tx, job_id, worker_id, why))
@@ -249,7 +246,7 @@ class Broker:
     def _worker(self, req: Request) -> str | None:
         self._door.require(req, WORKER, "worker", "bad worker token")
         worker_id = (req.get_header("X-Worker-Id") or "").strip()
-        if len(worker_id) > front.WORKER_MOST or not worker_id.isprintable():
+        if not front.is_worker_id(worker_id):
             raise InvalidField(f"X-Worker-Id: at most {front.WORKER_MOST} printable characters", "X-Worker-Id")
         return worker_id or None
 
@@ -259,8 +256,8 @@ class Broker:
             raise NotFound("job not found")
         return job
 
-    async def _given(self, req: Request, most: int = 0) -> dict[str, msgspec.Raw]:
-        data = await front.read(self._core, req, max(most, self._dialect.body_max_bytes))
+    async def _given(self, req: Request, most: int | None = None) -> dict[str, msgspec.Raw]:
+        data = await front.read(self._core, req, most or self._dialect.body_max_bytes)
         return records.members_of(data, req.content_type or "")
 
 
@@ -276,7 +273,7 @@ def _fence(tx: Tx, job: JobRow, worker_id: str | None) -> int | None:
         return job.fence or None
     mine = attempts.newest_of(tx, job.id, mapping.machine(BROKER, worker_id))
     if mine is None and job.status == Status.RUNNING:
-        if job.claimed_by == mapping.ANONYMOUS:
+        if job.claimed_by == mapping.machine(BROKER, None):
             return job.fence
         raise _held_by_another(job)
     return None if mine is None else mine.fence

@@ -14,13 +14,16 @@ from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, U
 from contract.ids import token_digest
 from spine.api import body, problems
 from spine.api.core import Core
+from spine.facades.mapping import clean
+from spine.settings import Dialect
 
 App = falcon.asgi.App[Any, Any]
 Scope = dict[str, Any]
 _SLASHES = re.compile("/{2,}")
-_HALVES = re.compile("[\ud800-\udfff]")
 _BROKEN_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 WORKER_MOST = 128
+# A byte of text is at most this long as JSON; and what may stand around the texts.
+ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 
 
 class Front(NamedTuple):
@@ -79,6 +82,11 @@ def decoded(segment: str) -> str:
         raise InvalidField("URI malformed", "path") from e
 
 
+def is_worker_id(text: str) -> bool:
+    """Tell whether a worker or a host may call itself this; nothing is something, too."""
+    return len(text) <= WORKER_MOST and text.isprintable()
+
+
 class Door:
     """Knows a dialect's tokens, by digest; wrong ones are throttled with those of our own dialect."""
 
@@ -108,6 +116,11 @@ async def read(core: Core, req: Request, most: int) -> bytes:
     return await body.read(req, most, core.settings.body_seconds)
 
 
+def result_body_most(dialect: Dialect) -> int:
+    """Return how long a body with a result may be: what can be kept comes in, however many escapes it is sent with."""
+    return max(dialect.body_max_bytes, ESCAPE_BYTES * dialect.result_max_bytes + MEMBERS_BYTES)
+
+
 def members(data: bytes) -> dict[str, msgspec.Raw]:
     """Return the members of a JSON object, each as the text that came; an empty body is an empty object.
 
@@ -127,7 +140,7 @@ def members(data: bytes) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, UnicodeDecodeError) as e:
         try:
             whole = json.dumps(json.loads(data, parse_constant=_no_constant), ensure_ascii=False)
-            return _members(_HALVES.sub("\ufffd", whole).encode())
+            return _members(clean(whole).encode())  # NUL stands there as an escape, and stays
         except (ValueError, RecursionError):
             raise BadJson(f"the body is not JSON: {e}") from e
 
@@ -157,7 +170,7 @@ def _no_constant(name: str) -> None:
 
 
 def make_app(
-    door: Any,
+    door: Door,
     told: Callable[[Response, int, str], None],
     status: Mapping[type[SpineError], int],
     not_found: str = "not found",
@@ -167,7 +180,8 @@ def make_app(
 
     Without `not_allowed` a method that a path does not take is as unknown as a path (Skyclaw).
     """
-    app: App = falcon.asgi.App(middleware=[door])
+    hooks: Any = door
+    app: App = falcon.asgi.App(middleware=[hooks])
 
     async def refused(req: Request, resp: Response, error: SpineError, params: dict[str, Any], **_: Any) -> None:
         door.core.metrics.refused(error)

@@ -4,7 +4,6 @@ A dialect's job is for `any` and asks for the dialect's name as a capability, so
 a claw that offers it, takes it.
 """
 
-import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import msgspec
 
 from contract.states import Status
 from contract.wire import ANY_TARGET
+from spine.api.body import BAD_TEXT
 from spine.queue.access import Caller, Principal
 from spine.store import jobs
 from spine.store.engine import Tx
@@ -19,12 +19,7 @@ from spine.store.jobs import JobRow
 
 SKYCLAW, BROKER = "skyclaw", "broker"
 DIALECTS = frozenset({SKYCLAW, BROKER})
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
 ANY = frozenset({ANY_TARGET})
-ANONYMOUS = "broker:"
-"""The machine of a broker's worker that gives no X-Worker-Id. No claw's name holds a colon."""
-
-
 CUT = "… [cut: it was longer than the spine keeps]"
 
 
@@ -73,8 +68,11 @@ def error(job: JobRow) -> str | None:
 
 
 def machine(dialect: str, worker: str | None) -> str:
-    """Return the name of the machine that a dialect's worker is to us."""
-    return f"{dialect}:{worker}" if worker else ANONYMOUS
+    """Return the name of the machine that a dialect's worker is to us; no claw's name holds a colon.
+
+    The broker's workers may be nameless: they are one machine.
+    """
+    return f"{dialect}:{worker or ''}"
 
 
 def worker(dialect: str, claimed_by: str | None) -> str | None:
@@ -94,7 +92,7 @@ def holder(dialect: str, worker_id: str | None) -> Caller:
 
 def clean(text: str) -> str:
     """Return a text that every engine can keep: NUL and halves of surrogate pairs become U+FFFD."""
-    return _UNFIT.sub("\ufffd", text)
+    return BAD_TEXT.sub("\ufffd", text)
 
 
 def cut(text: str, most: int) -> str:

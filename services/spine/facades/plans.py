@@ -16,8 +16,13 @@ from spine.store.jobs import JobRow
 from spine.store.plans import PlanRow
 
 PLAN, APPROVE = "plan_echo", "approve_echo"
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _ENDED_BADLY = frozenset({Status.FAILED, Status.DEAD, Status.CANCELLED})
+
+
+def is_plan_id(text: str) -> bool:
+    """Tell whether a text is a plan's id: a UUID as it is written by default, and so nothing that leads anywhere."""
+    return _UUID.match(text) is not None
 
 
 def note(tx: Tx, job: JobRow, result: str) -> None:
@@ -35,7 +40,7 @@ def approve(tx: Tx, plan_id: str, approval: str) -> tuple[dict[str, Any] | None,
     """
     if not plan_id:
         return None, "plan_id required"
-    if not _UUID.match(plan_id):
+    if not is_plan_id(plan_id):
         return None, "unknown plan_id"
     plan = plans.find(tx, plan_id) or _made_by_a_claw(tx, plan_id)
     if plan is None:
@@ -69,7 +74,7 @@ def _plan_id(job: JobRow, result: str) -> str | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     plan_id = plan.get("plan_id") if isinstance(plan, dict) and plan.get("type") == "plan" else None
-    return plan_id if isinstance(plan_id, str) and _UUID.match(plan_id) else None
+    return plan_id if isinstance(plan_id, str) and is_plan_id(plan_id) else None
 
 
 def _digest(result: str) -> str:

@@ -5,7 +5,6 @@ claims to have: only a job that came this way, and that nothing has touched here
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import msgspec
 
 from contract.clock import iso, parse_iso
 from contract.errors import InvalidField
+from contract.ids import is_id
 from contract.states import Action, Status
 from spine.facades import front, mapping
 from spine.facades import skyclaw_records as records
@@ -31,7 +31,6 @@ PEER = "skyclaw-peer"
 VERSION_MOST = 10**12
 """A coordinator counts its writes: no honest one gets there."""
 FARTHEST_MS = 4_102_444_800_000  # the year 2100
-_ID = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}\Z")
 _STATUS = {
     "queued": Status.QUEUED,
     "leased": Status.RUNNING,
@@ -226,7 +225,7 @@ class _Reader:
 
     def id(self, name: str) -> str:
         found = self.text(name, 64)
-        if not _ID.match(found):
+        if not is_id(found):
             self.refuse(name, "expected 1 to 64 of A-Z a-z 0-9 . _ ~ -, no dot first")
         return found
 
@@ -256,7 +255,7 @@ class _Reader:
 
 def _host(record: _Reader) -> Host:
     host_id = record.text("id", front.WORKER_MOST)
-    if not host_id.isprintable():
+    if not front.is_worker_id(host_id):
         record.refuse("id", "expected printable characters")
     record.number("version", VERSION_MOST)
     registered_at = record.moment("registeredAt")

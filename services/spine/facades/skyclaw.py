@@ -36,8 +36,6 @@ CAPABILITY_MOST, CAPABILITIES_MOST = 256, 256
 ENDED_MOST, ENDED_BYTES = 10_000, 32 * 1024 * 1024
 _KEY_MOST = 255
 TIMEOUT_MOST_MS = 2_592_000_000  # a month
-# A byte of text is at most this long as JSON; and what may stand around the texts.
-ESCAPE_BYTES, MEMBERS_BYTES = 6, 1024
 # Method and the resource's suffix of each path.
 ROUTES = {
     "/health": ("GET", "health"),
@@ -227,9 +225,7 @@ class Skyclaw:
     async def on_post_complete(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /v1/jobs/:id/complete."""
         job_id = decoded(job_id)
-        # What can be kept comes in, however many escapes it is sent with: a daemon throws away what is refused.
-        most = max(self._dialect.body_max_bytes, ESCAPE_BYTES * self._dialect.result_max_bytes + MEMBERS_BYTES)
-        data = await front.read(self._core, req, most)
+        data = await front.read(self._core, req, front.result_body_most(self._dialect))
         given = members(data)
         host_id, success, error = value(given, "hostId"), bool(value(given, "success")), value(given, "error")
         result = as_json(self._outputs(given))
@@ -253,7 +249,7 @@ class Skyclaw:
         values = {name: value(given, name) for name in found}  # they are kept as they came, so they must be JSON
         if sum(len(raw) for raw in found.values()) > self._dialect.result_max_bytes:
             # Escapes may make of each byte six.
-            most = (self._dialect.result_max_bytes - MEMBERS_BYTES) // (len(OUTPUTS) * ESCAPE_BYTES)
+            most = (self._dialect.result_max_bytes - front.MEMBERS_BYTES) // (len(OUTPUTS) * front.ESCAPE_BYTES)
             texts = {n: v if isinstance(v, str) else as_json(v) for n, v in values.items() if len(found[n]) > most}
             found |= {name: cut(text, most) for name, text in texts.items()}
         return found
@@ -365,7 +361,7 @@ def _entered(tx: Tx, known: Facts) -> int:
 
 
 def _worker(host_id: str) -> str:
-    if len(host_id) > front.WORKER_MOST or not host_id.isprintable():
+    if not front.is_worker_id(host_id):
         raise InvalidField(f"hostId: at most {front.WORKER_MOST} printable characters", "hostId")
     return host_id
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +9,14 @@ from typing import Any
 
 import msgspec
 
+from contract.ids import is_id
 from contract.states import TERMINAL, Status
 from spine.facades import front, mapping, plans, replicate
 from spine.facades.broker_records import caps
 from spine.facades.mapping import BROKER, as_json, clean
 from spine.operations.past_jobs import Entry, Told, entry_of, rows_of, shown
 from spine.operations.refusal import Refused
-from spine.operations.taken import ID_RULE, KNOWN, Broken, Found, Line, is_id
+from spine.operations.taken import ID_RULE, KNOWN, Broken, Found, Line
 from spine.store.engine import Tx
 from spine.store.foreign import Foreign
 from spine.store.jobs import JobRow
@@ -30,7 +30,6 @@ _STATUS = {
     "done": Status.DONE,
     "failed": Status.FAILED,
 }
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 _PLAN_MOST = 1 << 20
 
 
@@ -108,7 +107,7 @@ def _job(row: dict[str, Any]) -> Told:
     if found in TERMINAL and finished_at is None:
         raise Broken(f"finished_at: missing, although it is {status}")
     worker = (_text_or_none(row, "worker_id") or "").strip() or None
-    if worker is not None and (len(worker) > front.WORKER_MOST or not worker.isprintable()):
+    if worker is not None and not front.is_worker_id(worker):
         raise Broken(f"worker_id: expected at most {front.WORKER_MOST} printable characters")
     claimed = found == Status.RUNNING or started_at is not None or worker is not None
     result, error = _text_or_none(row, "result"), _text_or_none(row, "error")
@@ -160,7 +159,7 @@ def _plan(path: Path) -> Told:
     Raises:
         Broken
     """
-    if not _UUID.match(path.stem):
+    if not plans.is_plan_id(path.stem):
         raise Broken("its name is not <plan_id>.json with a UUID in lower case")
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:

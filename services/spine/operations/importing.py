@@ -9,13 +9,14 @@ import re
 from pathlib import Path
 
 from contract.clock import Clock
+from contract.ids import is_id
 from contract.states import Status
 from spine.blobs.disk import DiskBlobs
 from spine.operations import files, v0
 from spine.operations.files import Progress
 from spine.operations.manifest import BLOBS, DATABASE
 from spine.operations.refusal import Refused
-from spine.operations.taken import KNOWN, WAS_RUNNING, Broken, Found, Line, Report, add, is_id, is_known
+from spine.operations.taken import KNOWN, WAS_RUNNING, Broken, Found, Line, Report, add, is_known
 from spine.operations.v0 import Entry
 from spine.store import blobs, offline
 from spine.store.blobs import BlobRow

@@ -114,7 +114,7 @@ def rows_of(told: Told) -> Found:
     events = [_event(row, told.created_at, "job.created", told.dialect, target=ANY_TARGET)]
     if not held:
         return Found(row, [], [], events, [])
-    by = row.claimed_by or mapping.ANONYMOUS
+    by = row.claimed_by or mapping.machine(told.dialect, None)
     known = {} if told.lease_until is None else {"leaseUntil": iso(told.lease_until)}
     events.append(
         _event(row, started_at, "job.claimed", by, **known, attempt=attempts, fence=attempts, workerId=told.worker)

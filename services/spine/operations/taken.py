@@ -1,6 +1,5 @@
 """What an import takes, whatever it comes from, and what it tells of it."""
 
-import re
 from typing import NamedTuple
 
 from contract.states import Status
@@ -15,7 +14,6 @@ from spine.store.lanes import Lanes
 
 KNOWN = "already there"
 WAS_RUNNING = "was running; queued, its attempt counted"
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,64}\Z")
 ID_RULE = "an id has 1 to 64 of A-Z a-z 0-9 . _ ~ -"
 
 
@@ -59,11 +57,6 @@ class Found(NamedTuple):
     comments: list[CommentRow]
     events: list[EventRow]
     faults: list[str]
-
-
-def is_id(text: str) -> bool:
-    """Tell whether a text can be an id here."""
-    return _ID.match(text) is not None and not text.startswith(".")
 
 
 def is_known(tx: Tx, job_id: str) -> bool:

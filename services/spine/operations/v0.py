@@ -8,9 +8,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contract.clock import parse_iso
+from contract.ids import is_id
 from contract.states import TERMINAL, Status
 from contract.wire import Name
-from spine.operations.taken import ID_RULE, Broken, Found, is_id
+from spine.operations.taken import ID_RULE, Broken, Found
 from spine.store.attempts import AttemptRow
 from spine.store.comments import CommentRow
 from spine.store.events import EventRow

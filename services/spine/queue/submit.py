@@ -30,7 +30,7 @@ def check(rules: Rules, request: wire.Submit) -> None:
         InvalidField
     """
     target = request.target or wire.DEFAULT_TARGET
-    if target != wire.ANY_TARGET and target not in rules.targets:
+    if not is_target(rules, target):
         known = ", ".join(sorted({*rules.targets, wire.ANY_TARGET}))
         raise InvalidField(f"target: no machine and no token is named {target!r}; known: {known}", "target")
     if not (_given(request.meta) or "{").lstrip().startswith("{"):
@@ -40,6 +40,11 @@ def check(rules: Rules, request: wire.Submit) -> None:
     if request.concurrency_limit is not UNSET and request.concurrency_key is None:
         raise InvalidField("concurrencyLimit: needs a concurrencyKey", "concurrencyLimit")
     _not_before(request)
+
+
+def is_target(rules: Rules, name: str) -> bool:
+    """Tell whether a job may be for this name."""
+    return name == wire.ANY_TARGET or name in rules.targets
 
 
 def _given(value: msgspec.Raw | msgspec.UnsetType) -> str | None:

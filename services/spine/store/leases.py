@@ -18,19 +18,11 @@ _NEXT_LEASE_END = Statement(
     Job.select(Job.lease_until).where(Job.lease_until.is_null(False)).order_by(Job.lease_until).limit(number(1))
 )
 # In the words of the index jobs_held, so that it can be taken.
-_HELD = (
-    (Job.status == text("running"))
-    & (Job.claimed_by == bind("host"))
-    & pw.SQL("claimed_by >= 'skyclaw:'")
-    & pw.SQL("claimed_by < 'skyclaw<'")
-)
-_HELD_BY = Statement(Job.select(*COLUMNS).where(_HELD & (Job.started_at >= bind("since"))).order_by(Job.started_at))
-_COUNTS_HELD = Statement(
-    Job.select(Job.claimed_by, pw.fn.COUNT(Job.seq))
-    .where((Job.status == text("running")) & pw.SQL("claimed_by >= 'skyclaw:'") & pw.SQL("claimed_by < 'skyclaw<'"))
-    .group_by(Job.claimed_by)
-)
-_COUNT_HELD = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_HELD & (Job.started_at >= bind("since"))))
+_BY_HOSTS = (Job.status == text("running")) & pw.SQL("claimed_by >= 'skyclaw:'") & pw.SQL("claimed_by < 'skyclaw<'")
+_HELD = _BY_HOSTS & (Job.claimed_by == bind("host")) & (Job.started_at >= bind("since"))
+_HELD_BY = Statement(Job.select(*COLUMNS).where(_HELD).order_by(Job.started_at))
+_COUNT_HELD = Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_HELD))
+_COUNTS_HELD = Statement(Job.select(Job.claimed_by, pw.fn.COUNT(Job.seq)).where(_BY_HOSTS).group_by(Job.claimed_by))
 _GRACE = Statement(
     Job.update({Job.lease_until: bind("until")}).where(
         (Job.lease_until >= bind("since")) & (Job.lease_until < bind("until"))
