@@ -3,8 +3,6 @@
 `make test` takes 2,000 jobs, for its time; `make soak` the full 10,000.
 """
 
-import http.client
-import json
 import random
 import threading
 import time
@@ -16,6 +14,7 @@ from typing import Any
 import pytest
 from tests.suites.matrix import ENDED, MATRIX
 from tests.support.eventually import eventually
+from tests.support.line import Line
 from tests.support.spine_process import TOKENS, SpineProcess
 
 pytestmark = pytest.mark.acceptance
@@ -27,32 +26,6 @@ LAPSE = 1.5  # seconds after which a claim that nobody confirmed is surely over
 CLAWS = {"a": ["git"], "b": ["git", "gpu"], "c": []}
 KEYS = {"db": 1, "web": 3, "disk": 2}
 SILENT = {"job.heartbeat", "job.comment", "job.late_result", "job.approved"}
-
-
-class Line:
-    """One connection that is kept, with one token."""
-
-    def __init__(self, port: int, token: str, worker: str | None = None) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        if worker is not None:
-            self._headers["X-Worker-Id"] = worker
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Make a call; a refusal is an answer, a fault of the server is not."""
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-        response = self._connection.getresponse()
-        data = response.read()
-        assert response.status < 500, data
-        return response.status, json.loads(data) if data else None
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
-
-    def post(self, path: str, body: Any = None) -> tuple[int, Any]:
-        """POST; no body is an empty object."""
-        return self.call("POST", path, {} if body is None else body)
 
 
 class Fleet:
@@ -202,7 +175,8 @@ class Fleet:
         assert self.faults == []
 
     def _line(self, token: str, worker: str | None = None) -> Line:
-        self.lines.append(Line(self.port, token, worker))
+        named = {} if worker is None else {"X-Worker-Id": worker}
+        self.lines.append(Line(self.port, {"Authorization": f"Bearer {token}"} | named))
         return self.lines[-1]
 
     def _guard(self, part: Any, *args: Any) -> None:
@@ -297,7 +271,7 @@ def check(folder: Path, count: int) -> None:
     claws = ",".join(f"{name}=token-of-{name}-0001" for name in CLAWS)
     quick = {"LEASE_SECONDS": "2", "SPINE_ACCEPT_LEASE_SECONDS": "1", "REAPER_INTERVAL_MS": "100"}
     spine = SpineProcess(folder / "spine", {"CLAW_TOKENS": claws, "SPINE_LOG_LEVEL": "warning", **quick}).start()
-    head = Line(spine.port, TOKENS["HEAD_TOKEN"])
+    head = Line(spine.port, {"Authorization": f"Bearer {TOKENS['HEAD_TOKEN']}"})
     try:
         fleet = Fleet(spine.port, count)
         fleet.run()

@@ -3,8 +3,6 @@
 None is lost, none is done twice, and each dialect tells the same of its jobs as ours does.
 """
 
-import http.client
-import json
 import random
 import threading
 from collections import Counter
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.support.eventually import eventually
+from tests.support.line import Line
 from tests.support.spine_process import TOKENS, SpineProcess
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
@@ -35,32 +34,6 @@ DIALECTS = {
 }
 
 
-class Line:
-    """One connection that is kept, with the headers of a dialect."""
-
-    def __init__(self, port: int, **headers: str) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        self._headers = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Make a call; a fault of the server is no answer."""
-        self._connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-        response = self._connection.getresponse()
-        data = response.read()
-        assert response.status < 500, data
-        return response.status, json.loads(data) if data else None
-
-    def good(self, method: str, path: str, body: Any = None) -> Any:
-        """Make a call that is expected to succeed."""
-        status, answer = self.call(method, path, body)
-        assert status in (200, 201, 204), answer
-        return answer
-
-    def close(self) -> None:
-        """Hang up."""
-        self._connection.close()
-
-
 class Mix:
     """Who submits and who works, each in a thread with a connection of its own."""
 
@@ -75,15 +48,17 @@ class Mix:
 
     def line(self, kind: str, worker: str = "") -> Line:
         """Connect as one of a dialect."""
-        made = {
-            "native": lambda: Line(self.port, Authorization=f"Bearer {TOKENS['LEFT_CLAW_TOKEN']}", X_Worker_Id=worker),
-            "head": lambda: Line(self.port, Authorization=f"Bearer {TOKENS['HEAD_TOKEN']}"),
-            "skyclaw": lambda: Line(self.port, x_skyclaw_token=DIALECTS["SKYCLAW_TOKEN"]),
-            "bot": lambda: Line(self.port, X_Bot_Token=DIALECTS["BOT_TOKEN"]),
-            "broker": lambda: Line(
-                self.port, X_Worker_Token=DIALECTS["WORKER_TOKEN"], **({"X_Worker_Id": worker} if worker else {})
-            ),
-        }[kind]()
+        named = {"X-Worker-Id": worker} if worker else {}
+        made = Line(
+            self.port,
+            {
+                "native": {"Authorization": f"Bearer {TOKENS['LEFT_CLAW_TOKEN']}"} | named,
+                "head": {"Authorization": f"Bearer {TOKENS['HEAD_TOKEN']}"},
+                "skyclaw": {"X-Skyclaw-Token": DIALECTS["SKYCLAW_TOKEN"]},
+                "bot": {"X-Bot-Token": DIALECTS["BOT_TOKEN"]},
+                "broker": {"X-Worker-Token": DIALECTS["WORKER_TOKEN"]} | named,
+            }[kind],
+        )
         self._lines.append(made)
         return made
 

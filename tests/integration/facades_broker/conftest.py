@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.dialect_spine import Start, served, starting
 from tests.support.raw_http import Answer, Api
 from tests.support.spine_process import TOKENS, SpineProcess
 
@@ -90,16 +91,11 @@ class Broker:
         return self.worker("POST", f"/jobs/{job_id}/fail", {"error": error})
 
 
-Start = Callable[..., SpineProcess]
-
-
 @pytest.fixture(scope="module")
 def module_spine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpineProcess]:
     """A spine with default leases for a whole module."""
-    process = SpineProcess(tmp_path_factory.mktemp("spine"), SETTINGS).start()
-    yield process
-    process.kill9()
-    assert process.faults() == [], process.log_tail()
+    with served(tmp_path_factory.mktemp("spine"), SETTINGS) as process:
+        yield process
 
 
 @pytest.fixture
@@ -119,14 +115,5 @@ def broker(module_spine: SpineProcess, head: Api) -> Iterator[Broker]:
 @pytest.fixture
 def start_spine(tmp_path: Path) -> Iterator[Start]:
     """Start spines with settings of their own; killed when the test ends."""
-    running: list[SpineProcess] = []
-
-    def start(**env: str | None) -> SpineProcess:
-        process = SpineProcess(tmp_path / f"spine{len(running)}", SETTINGS | env)
-        running.append(process)
-        return process.start()
-
-    yield start
-    for process in running:
-        process.kill9()
-        assert process.faults() == [], process.log_tail()
+    with starting(tmp_path, SETTINGS) as start:
+        yield start
