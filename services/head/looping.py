@@ -1,7 +1,6 @@
 """`spine-head loop`: the loop as a command, what it prints, and how it ends."""
 
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from contract import killpoints
 from contract.clock import iso
 from contract.env import SettingsError
 from contract.liveness import Beacon
+from contract.signals import on_sigterm
 from head import clean, exits, policy, settings, words
 from head.desk import Desk, as_json, complain, pass_desk
 from head.ledger import Ledger, Taken
@@ -45,11 +45,11 @@ def loop(desk: Desk, policy_file: str | None, state: str | None, once: bool, jso
         notifier.status(_sentence(news))
         _tell(desk.screen, news, json)
 
-    def leave(*_: object) -> None:
+    def leave() -> None:
         notifier.stopping("ends")
         sys.exit(exits.OK)  # by an exception, so that a command under way is ended too
 
-    signal.signal(signal.SIGTERM, leave)
+    on_sigterm(leave)
     try:
         with ledger.lock():
             beat = Beacon(ledger.path.with_suffix(".alive"), notifier).beat

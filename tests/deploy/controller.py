@@ -1,5 +1,6 @@
 """What a person deploys from: a checkout, an inventory, the playbooks over SSH."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,6 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.support.eventually import eventually
+
+from contract.procfs import stat_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 NOT_COPIED = (".git", ".venv", ".*cache", ".hypothesis", ".spinal-cord", "build", "secrets", "tests", "docs")
@@ -100,6 +105,28 @@ class Controller:
 
 
 def kill_group(process: "subprocess.Popen[bytes]") -> None:
-    """Kill -9 a process and all that it has started."""
-    os.killpg(process.pid, signal.SIGKILL)
+    """Kill -9 a process and all that it has started, and wait until they are gone.
+
+    Ansible's workers are in sessions of their own: they would go on with their task, and keep the lock meanwhile.
+    """
+    os.killpg(process.pid, signal.SIGSTOP)  # nothing new is started while we look
+    family = [process.pid]
+    for pid in family:
+        family += _children(pid)
+    for pid in family:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.wait(20)
+    eventually(lambda: not any(map(_lives, family)), 20, what="their end")
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def _lives(pid: int) -> bool:
+    return (stat_fields(pid) or ["X"])[0] not in "ZX"
