@@ -17,8 +17,8 @@ on_sigterm(lambda: sys.exit(7))
 if "masked" in sys.argv:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 here, there = socket.socketpair()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     here.recv(1)
 finally:
     print("left", flush=True)
