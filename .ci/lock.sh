@@ -12,11 +12,11 @@ compile() { # compile NAME SOURCE OPTION…; further requirements come on standa
 }
 
 build='setuptools>=77' # what `pip install --no-build-isolation` needs to build this project itself
-compile dev pyproject.toml - --extra spine --extra claw --extra head --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
+compile dev pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
 # dev holds everything; the others take its versions, so that tests run what is shipped.
-compile run pyproject.toml - --extra spine --extra claw --extra head --constraint requirements/dev.txt <<<"$build"
+compile run pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"
-for role in spine claw head deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+for role in spine claw head dispatch deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
 compile bench - --constraint requirements/dev.txt <<<'huey>=3.5,<4' # the other queue that `make bench` holds itself against
 compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
 wc -l requirements/*.txt

@@ -1,0 +1,1 @@
+"""Agent sessions on an OpenClaw gateway: start them, steer them, know what became of them."""
