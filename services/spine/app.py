@@ -99,6 +99,10 @@ class Server:
         await asyncio.to_thread(self.keeper.stop)
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
+        folded = self.store.folded
+        if folded is not None:
+            tell = _log.info if folded.whole else _log.warning  # what is left in the log the next start reads
+            tell("store.checkpoint", kind="truncate", **folded._asdict())
         _log.info("spine.stopped")
 
     async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Housekeeping by APScheduler ticks, on their own threads: the reaper, sealing of ended logs, pruning, retention."""
+"""Housekeeping by APScheduler ticks on their own threads: reaper, sealing of logs, pruning, retention, checkpoints."""
 
 import os
 import threading
@@ -33,6 +33,7 @@ RETENTION_BATCH = 500
 # Between two batches the writer is everyone else's: a batch takes it for some tens of milliseconds.
 RETENTION_PAUSE_SECONDS = 0.2
 DIGESTS_SECONDS = 1
+CHECKPOINT_SECONDS = 3600
 DAY_MS = 24 * 3600 * 1000
 # Below this the two clocks only differ by how they are read and slewed.
 JUMP_MS = 5_000
@@ -211,6 +212,7 @@ class Keeper:
         )
         self._scheduler.add_job(self.seal, "interval", seconds=SEAL_SECONDS, id="seal", jitter=2)
         self._scheduler.add_job(self.prune, "interval", seconds=PRUNE_SECONDS, id="prune", jitter=30)
+        self._scheduler.add_job(self.checkpoint, "interval", seconds=CHECKPOINT_SECONDS, id="checkpoint", jitter=60)
         if self._retention is not None and self._retention.days:
             self._scheduler.add_job(
                 self._retention.turn,
@@ -268,6 +270,13 @@ class Keeper:
             self._store.write(record).result(timeout=WAIT_SECONDS)
         finally:
             upload.discard()
+
+    def checkpoint(self) -> None:
+        """Fold the store's write-ahead log back; what it could not fold stays for the next turn."""
+        try:
+            self._store.checkpoint()
+        except SpineError as e:
+            _log.error("keeper.checkpoint_failed", error=str(e))
 
     def prune(self) -> None:
         """Drop idempotency keys that are over."""

@@ -113,5 +113,12 @@ class Engine(Protocol):
     def read(self, operation: Operation[T]) -> "Future[T]":
         """Run an operation that only reads, on a snapshot."""
 
+    def checkpoint(self) -> None:
+        """Bring what is committed to where it stays, while everything goes on. Nothing depends on it.
+
+        Raises:
+            SpineError: the store cannot be read or written; nothing is lost.
+        """
+
     def close(self) -> None:
         """Finish what was given, then close. Later calls fail."""

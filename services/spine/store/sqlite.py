@@ -21,6 +21,8 @@ import structlog
 from contract.clock import Clock
 from contract.errors import Internal, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
+from spine.store import checkpoint
+from spine.store.checkpoint import Checkpoint
 from spine.store.engine import Operation, Signals, Tx
 from spine.store.handover import Asked, Failed, Turn, deliver
 from spine.store.lock import refuse_half_restored, take_lock
@@ -83,6 +85,7 @@ class SqliteEngine:
             raise
         self.on_commit: Callable[[Signals], None] = lambda _signals: None
         self.batches = self.operations = 0
+        self.folded: Checkpoint | None = None  # by the close
         self.on_rollback: Callable[[], None] = lambda: None
         self._queue: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
         self._turn = Turn(self._put)
@@ -134,8 +137,18 @@ class SqliteEngine:
             future.set_exception(Unavailable("the store is closed"))
             return future
 
+    def checkpoint(self) -> None:
+        """Fold back of the write-ahead log what can be folded in passing (see `Engine.checkpoint`)."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        try:
+            found = checkpoint.passive(self._path)
+            _log.info("store.checkpoint", kind="passive", **found._asdict())
+        except sqlite3.Error as e:
+            raise _fault(e) from e
+
     def close(self) -> None:
-        """Finish the queue, fold the write-ahead log back, give up the lock."""
+        """Finish the queue, fold the write-ahead log back, give up the lock. `folded` tells how that went."""
         with self._closing:
             if self._closed:
                 return
@@ -147,7 +160,7 @@ class SqliteEngine:
             reader.close()
         try:
             self._connection.execute("PRAGMA optimize")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self.folded = checkpoint.truncate(self._connection)
         except sqlite3.Error as e:
             _log.warning("store.checkpoint_failed", error=str(e))
         self._connection.close()

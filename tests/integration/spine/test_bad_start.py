@@ -1,5 +1,6 @@
 """What keeps a server from starting: a folder it cannot use, a store that is newer, another server, a taken port."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -79,6 +80,38 @@ def test_a_store_of_a_newer_version_is_left_alone(process: MakeProcess) -> None:
     spine.start()
     assert Server(spine).head.job(job["id"]) == job
     assert spine.stop() == 0
+
+
+def test_a_store_that_cannot_be_brought_up_to_date_is_not_served(process: MakeProcess) -> None:
+    """W39: the reference prints a failed migration and goes on with half a database."""
+    spine = process().start()
+    job = Server(spine).head.submit()
+    assert spine.stop() == 0
+    database = spine.data_dir / "spine.db"
+    with sqlite3.connect(database) as connection:  # as if a migration had yet to come whose last steps cannot be taken
+        connection.execute("DELETE FROM schema_migrations WHERE version >= 7")
+        connection.execute("DROP INDEX jobs_skyclaw")
+    connection.close()
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        before = list(connection.iterdump())
+    connection.close()
+    for _ in range(2):  # nothing that failed is half done at the next start
+        spine.log_path.unlink()
+        assert refused(spine, CONFIG) == f"spine: {database} cannot be used: index jobs_held already exists"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        assert list(connection.iterdump()) == before
+        assert connection.execute("SELECT id FROM jobs").fetchall() == [(job["id"],)]
+    connection.close()
+
+
+def test_stopping_says_how_the_log_was_folded(process: MakeProcess) -> None:
+    spine = process().start()
+    Server(spine).head.submit()
+    assert (spine.data_dir / "spine.db-wal").stat().st_size > 0
+    assert spine.stop() == 0
+    assert sorted(path.name for path in spine.data_dir.glob("spine.db*")) == ["spine.db"]
+    lines = [json.loads(line) for line in spine.log().splitlines() if "store.checkpoint" in line]
+    assert [(line["kind"], line["busy"], line["level"]) for line in lines] == [("truncate", False, "info")]
 
 
 def test_a_file_that_is_no_store(process: MakeProcess) -> None:

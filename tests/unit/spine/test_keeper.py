@@ -280,6 +280,7 @@ def test_sealing_on_a_store_that_is_closed_raises_nothing(watched: Watched, kept
     watched.store.engine.close()
     kept.keeper.seal()
     kept.keeper.prune()
+    kept.keeper.checkpoint()
 
 
 def test_old_keys_go(watched: Watched, kept: Kept) -> None:
@@ -290,3 +291,18 @@ def test_old_keys_go(watched: Watched, kept: Kept) -> None:
     watched.clock.advance(24 * 3600 + 1)
     kept.keeper.prune()
     assert watched.store.dump()["idempotency"] == []
+
+
+def test_every_hour_the_file_gets_what_only_the_log_had(watched: Watched, kept: Kept, tmp_path: Path) -> None:
+    log = tmp_path / "data" / "spine.db-wal"
+    watched.store.submit(spec="x" * 100_000)
+    assert b"x" * 4000 not in (tmp_path / "data" / "spine.db").read_bytes()
+    assert log.stat().st_size > 100_000
+    kept.keeper.checkpoint()
+    assert b"x" * 4000 in (tmp_path / "data" / "spine.db").read_bytes()
+    kept.keeper.start()
+    try:
+        trigger = kept.keeper._scheduler.get_job("checkpoint").trigger
+        assert trigger.interval.total_seconds() == 3600
+    finally:
+        kept.keeper.stop()

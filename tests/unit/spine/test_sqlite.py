@@ -6,10 +6,12 @@ import stat
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from tests.suites.harness import Raw
 from tests.suites.manual_clock import START_MS, ManualClock
 
@@ -422,6 +424,61 @@ def test_the_write_ahead_log_is_folded_back(folder: Path) -> None:
     store.keys()
     store.engine.close()
     assert sorted(path.name for path in folder.iterdir()) == ["spine.db", "spine.lock"]
+    assert store.engine.folded == (False, 0, 0)  # SQLite counts the pages of the log that it leaves
+
+
+def test_in_passing_the_file_gets_what_only_the_log_had(store: Store, folder: Path) -> None:
+    store.engine.write(put("a", BIG)).result(10)
+    assert BIG.encode() not in (folder / "spine.db").read_bytes()
+    with capture_logs() as logged:
+        store.engine.checkpoint()
+    assert [(line["event"], line["kind"], line["busy"]) for line in logged] == [("store.checkpoint", "passive", False)]
+    assert logged[0]["pages"] == logged[0]["folded"] > 70  # 300,000 characters on pages of 4 KiB
+    # The file alone, without its log, is the whole store.
+    with closing(sqlite3.connect(f"file:{folder}/spine.db?mode=ro&immutable=1", uri=True)) as alone:
+        assert alone.execute("SELECT length(value) FROM meta WHERE key = 'a'").fetchall() == [(300_000,)]
+        assert alone.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    store.engine.write(put("b")).result(10)
+    assert store.keys() == ["a", "b"]
+
+
+def test_in_passing_nobody_is_waited_for(store: Store, folder: Path) -> None:
+    store.engine.write(put("a")).result(10)
+    with closing(sqlite3.connect(folder / "spine.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM meta").fetchone()
+        store.engine.write(put("b", BIG)).result(10)
+        with capture_logs() as logged:
+            store.engine.checkpoint()  # as far as that reader's snapshot, and no further
+        assert 0 < logged[0]["folded"] < logged[0]["pages"]
+    gate = store.closed_gate()
+    store.engine.checkpoint()  # while the writer is in the midst of a transaction
+    gate.set()
+    assert store.keys() == ["a", "b"]
+
+
+def test_a_close_beside_a_reader_says_that_the_log_is_left(folder: Path) -> None:
+    store = Store(folder)
+    store.engine._connection.execute("PRAGMA busy_timeout = 50")
+    with closing(sqlite3.connect(folder / "spine.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM meta").fetchone()
+        store.engine.write(put("a")).result(10)
+        store.engine.close()
+    assert store.engine.folded is not None
+    assert store.engine.folded.busy
+    assert not store.engine.folded.whole
+    again = Store(folder)
+    assert again.keys() == ["a"]
+    again.engine.close()
+
+
+def test_a_closed_store_is_not_opened_to_be_folded(folder: Path) -> None:
+    store = Store(folder)
+    store.engine.close()
+    with pytest.raises(Unavailable):
+        store.engine.checkpoint()
+    assert sorted(path.name for path in folder.iterdir()) == ["spine.db", "spine.lock"]
 
 
 # --- the data directory ----------------------------------------------------------------------------------------------
@@ -473,3 +530,4 @@ def test_how_the_file_is_written(store: Store) -> None:
     assert pragma("journal_mode") == "wal"
     assert pragma("synchronous") == 2
     assert pragma("foreign_keys") == 1
+    assert pragma("busy_timeout") == 5000
