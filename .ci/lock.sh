@@ -16,7 +16,9 @@ compile dev pyproject.toml - --extra spine --extra claw --extra head --extra dis
 # dev holds everything; the others take its versions, so that tests run what is shipped.
 compile run pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"
-for role in spine claw head dispatch deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+for role in spine head dispatch deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+# A claw runs spine-dispatch for jobs that are an agent's.
+compile claw pyproject.toml --extra claw --extra dispatch --constraint requirements/dev.txt
 compile bench - --constraint requirements/dev.txt <<<'huey>=3.5,<4' # the other queue that `make bench` holds itself against
 compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
 wc -l requirements/*.txt

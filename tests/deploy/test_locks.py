@@ -13,11 +13,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 WANTED = {
     "spine": ["spine"],
-    "claw": ["claw"],
+    "claw": ["claw", "dispatch"],
+    "dispatch": ["dispatch"],
     "head": ["head"],
-    "run": ["spine", "claw", "head"],
+    "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
-    "dev": ["spine", "claw", "head", "deploy", "dev"],
+    "dev": ["spine", "claw", "head", "dispatch", "deploy", "dev"],
 }
 
 

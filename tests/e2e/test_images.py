@@ -91,8 +91,8 @@ def test_nothing_to_build_with_is_left(role: str, inside: dict[str, dict[str, An
     assert inside[role]["lists"] == []
     built = r"gcc|g\+\+|cpp|binutils|make|.*-dev|python3-(pip|venv|setuptools)|python3-.*-venv|libpython3-dev|curl|wget"
     assert [name for name in inside[role]["packages"] if re.fullmatch(built, name)] == []
-    script = {"spine": "spine", "claw": "claw", "head": "spine-head"}[role]
-    assert inside[role]["programs"] == sorted([script, "python", "python3", "python3.11"])
+    scripts = {"spine": ["spine"], "claw": ["claw", "spine-dispatch"], "head": ["spine-head"]}[role]
+    assert inside[role]["programs"] == sorted([*scripts, "python", "python3", "python3.11"])
     assert inside[role]["tokens"] == []
 
 
