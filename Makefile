@@ -110,8 +110,9 @@ format: $(VENV)/.dev ## Put the code into the shape that check asks for
 	@$(PY) -m ruff check --fix-only . && $(PY) -m ruff format .
 
 .PHONY: test
-test: $(VENV)/.dev ## Run the tests; without a Docker Engine, those that need none
-	@if $(DOCKER); then $(TEST); else $(TEST) -m 'not docker'; fi
+test: $(VENV)/.dev ## Run the tests; without a Docker Engine or a gateway, those that need none
+	@left=; $(DOCKER) || left='not docker'; \
+	  .ci/gateway.sh where >/dev/null || left="$${left:+$$left and }not gateway"; $(TEST) -m "$$left"
 
 .PHONY: test-one
 test-one: $(VENV)/.dev ## Run the tests that match T, as in `make test-one T=tests/unit/contract` or T='-k claim'
@@ -134,6 +135,10 @@ lock: $(VENV)/.run ## Write requirements/*.txt anew (UPGRADE=1 takes newer versi
 .PHONY: engine
 engine: ## Make sure that a Docker Engine and the base images are there (installs on Debian, as root)
 	@.ci/engine.sh
+
+.PHONY: gateway
+gateway: ## Install the OpenClaw gateway that tests run against, outside the project (SPINE_GATEWAY_CACHE=folder)
+	@.ci/gateway.sh
 
 .PHONY: clean
 clean: ## Remove .venv, caches and what `make run` left

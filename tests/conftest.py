@@ -10,8 +10,15 @@ import pytest
 
 # Variables that configure a role: one set on the developer's machine must not change a test.
 ROLE_VARIABLES = re.compile(
-    r"(SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW|SKYCLAW|BROKER|WORKER|RUNNER)_\w*|LLM_CAP|\w+_TOKENS?"
+    r"(?!SPINE_GATEWAY_CACHE\Z)"  # where the gateway of the tests is installed
+    r"((SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW|SKYCLAW|BROKER|WORKER|RUNNER|DISPATCH|OPENCLAW)_\w*|LLM_CAP|\w+_TOKENS?)"
 )
+
+# What some tests need that a machine may not have: its marker, its name, and how to get it.
+NEEDS = {
+    "docker": ("A DOCKER ENGINE", "`make engine` (AS ROOT ON DEBIAN) OR START DOCKER, THEN `make test`."),
+    "gateway": ("AN OPENCLAW GATEWAY", "`make gateway`, THEN `make test`."),
+}
 
 # Tests run in several processes, each lane in one of them; most lanes are a file. These are begun first, since they
 # take longest: the bare machine runs most of the tests once more, and end-to-end tests share one stack of containers.
@@ -21,11 +28,12 @@ LONG_LANES = {
     "end to end": ("tests/e2e/",),
 }
 
-LEFT_OUT = pytest.StashKey[list[str]]()
+LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
+"""For each marker of NEEDS, the tests that were left out."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[LEFT_OUT] = []
+    config.stash[LEFT_OUT] = {marker: [] for marker in NEEDS}
     # Here too, and not only in the fixture, because session fixtures start processes.
     for name in [name for name in os.environ if ROLE_VARIABLES.fullmatch(name)]:
         del os.environ[name]
@@ -61,8 +69,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(trylast=True)
 def pytest_deselected(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("docker") and not item.get_closest_marker("soak"):
-            item.config.stash[LEFT_OUT].append(item.nodeid)
+        for marker in NEEDS:
+            if item.get_closest_marker(marker) and not item.get_closest_marker("soak"):
+                item.config.stash[LEFT_OUT][marker].append(item.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -133,12 +142,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("skipped tests")
         for report in skipped:
             write(f"{report.nodeid}: {_reason(report)}")
-    left_out = config.stash[LEFT_OUT]
-    # A person who names one test has chosen; only the whole run, or one marked "not docker", owes the word.
-    if left_out and "not docker" in (config.option.markexpr or ""):
+    for marker, (name, fix) in NEEDS.items():
+        left_out = config.stash[LEFT_OUT][marker]
+        # A person who names one test has chosen; only the whole run, or one marked "not docker", owes the word.
+        if not left_out or f"not {marker}" not in (config.option.markexpr or ""):
+            continue
         terminalreporter.section("LEFT OUT", red=True, bold=True)
         files = sorted({nodeid.split("::")[0] for nodeid in left_out})
-        loud(f"{len(left_out)} TESTS WERE LEFT OUT: THEY NEED A DOCKER ENGINE.")
+        loud(f"{len(left_out)} TESTS WERE LEFT OUT: THEY NEED {name}.")
         for file in files:
             write(f"  {file}: {sum(nodeid.startswith(file + '::') for nodeid in left_out)}")
-        loud("TO RUN THEM TOO: `make engine` (AS ROOT ON DEBIAN) OR START DOCKER, THEN `make test`.")
+        loud(f"TO RUN THEM TOO: {fix}")

@@ -24,6 +24,10 @@ def test_environment_is_clean():
 def test_in_a_container():
     pass
 
+@pytest.mark.gateway
+def test_on_a_gateway():
+    pass
+
 @pytest.mark.soak
 def test_for_hours():
     raise AssertionError("selected without SOAK=1")
@@ -51,11 +55,13 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, 
 def test_without_an_engine_what_is_left_out_is_said_loudly(tmp_path: Path, processes: str) -> None:
     (tmp_path / "test_suite.py").write_text(SUITE)
     roles = {"SPINE_HEAD_TOKEN": "x", "LEFT_CLAW_TOKEN": "x", "KEPT": "1"}
-    code, output = run_pytest(tmp_path, "-n", processes, "-m", "not docker", CI="true", **roles)
+    code, output = run_pytest(tmp_path, "-n", processes, "-m", "not docker and not gateway", CI="true", **roles)
     assert code == 0, output
-    assert re.search(r"^=+ 1 passed(, 2 deselected)? in ", output, re.MULTILINE), output
+    assert re.search(r"^=+ 1 passed(, 3 deselected)? in ", output, re.MULTILINE), output
     assert "1 TESTS WERE LEFT OUT: THEY NEED A DOCKER ENGINE." in output
     assert "make engine" in output.lower()
+    assert "1 TESTS WERE LEFT OUT: THEY NEED AN OPENCLAW GATEWAY." in output
+    assert "make gateway" in output.lower()
 
 
 def test_a_docker_test_skips_with_a_reason_when_no_engine_answers(tmp_path: Path) -> None:

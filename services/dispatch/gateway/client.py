@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from dispatch.gateway.connection import Connection
-from dispatch.gateway.errors import ProtocolFault
+from dispatch.gateway.errors import ProtocolFault, Refused, UnknownAgent
+from dispatch.gateway.frames import AGENT_FIX
 from dispatch.gateway.handshake import ADMIN, Granted
-from dispatch.gateway.rows import Message, Row, Wait, message_from
+from dispatch.gateway.rows import Message, Row, View, Wait, view_from
 from dispatch.gateway.runs import Accepted, Events, final_of
 from dispatch.settings import Settings
 
@@ -88,20 +89,41 @@ class Gateway:
 
         Raises:
             Refused: a value that the gateway does not take; its text lists the allowed ones.
+                UnknownAgent: the key names an agent that the gateway does not have.
             MissingScope: a v3 gateway takes this from an admin alone.
         """
         if self.granted.protocol > 3:
             fields.pop("spawnDepth", None)
         elif ADMIN not in self.granted.scopes:
             self._connection.ask_for(ADMIN)
-        return self._ask("sessions.patch", {"key": key, **fields})
+        try:
+            return self._ask("sessions.patch", {"key": key, **fields})
+        except Refused as e:
+            # A gateway says no more than "failed unexpectedly" when the key names an agent that it does not have.
+            named = key.split(":")[1] if key.startswith("agent:") and key.count(":") > 1 else None
+            if named is not None and e.gateway_code == "UNAVAILABLE" and named not in (self._agents() or {named}):
+                raise UnknownAgent(f"{named}: no such agent; {AGENT_FIX}") from e
+            raise
+
+    def look(self, key: str, limit: int = 200) -> View:
+        """Return a session's row and its last messages, of one moment where the gateway gives both at once (v4).
+
+        The row comes with the history, not by `sessions.describe`: that one leaves out whether a run is under way, and
+        while a run begins its status too.
+        """
+        answer = self._ask("chat.history", {"sessionKey": key, "limit": limit})
+        view = view_from(answer)
+        if view is None:
+            raise ProtocolFault("chat.history: the answer has no messages, or its row has another shape than we know")
+        if self.granted.protocol > 3:
+            return view
+        # v3 gives no row here, and does not describe a single session.
+        row = next((row for row in self.sessions() if row.key == key), None)
+        return View(row=row, messages=view.messages)
 
     def describe(self, key: str) -> Row | None:
         """Return a session's row, or None when the gateway has none."""
-        if "sessions.describe" in self.granted.methods:
-            found = self._ask("sessions.describe", {"key": key}).get("session")
-            return None if found is None else _convert(found, Row)
-        return next((row for row in self.sessions() if row.key == key), None)
+        return self.look(key, limit=1).row
 
     def sessions(
         self,
@@ -127,16 +149,19 @@ class Gateway:
         return list(found.values())
 
     def history(self, key: str, limit: int = 200) -> list[Message]:
-        """Return a session's last messages, oldest first; an unknown session has none."""
-        raw = self._ask("chat.history", {"sessionKey": key, "limit": limit}).get("messages")
-        if not isinstance(raw, list):
-            raise ProtocolFault("chat.history: the answer has no messages")
-        return [message_from(found) for found in raw if isinstance(found, dict)]
+        """Return a session's last messages, oldest first, then what waits for its turn; an unknown session has none."""
+        return list(self.look(key, limit).messages)
 
     def abort(self, key: str) -> bool:
         """Stop the run of a session; False when none was under way."""
         answer = self._ask("sessions.abort", {"key": key})
-        return bool(answer.get("abortedRunId")) or answer.get("status") == "aborted"
+        return bool(answer.get("abortedRunId"))
+
+    def _agents(self) -> set[str] | None:
+        if "agents.list" not in self.granted.methods:
+            return None
+        found = self._ask("agents.list", {}).get("agents")
+        return {str(agent.get("id")) for agent in found if isinstance(agent, dict)} if isinstance(found, list) else None
 
     # --- runs ------------------------------------------------------------------------------------------------------
 
@@ -228,7 +253,7 @@ def _rows(page: Mapping[str, Any]) -> list[Row]:
     found = page.get("sessions")
     if not isinstance(found, list):
         raise ProtocolFault("sessions.list: the answer has no sessions")
-    return [_convert(row, Row) for row in found]
+    return [_convert({n: v for n, v in row.items() if v is not None}, Row) for row in found if isinstance(row, dict)]
 
 
 def _convert(found: object, kind: type[T]) -> T:

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.retry import RetryPolicy
 from dispatch.gateway import frames, handshake, identity
-from dispatch.gateway.errors import GatewayError, MissingScope, ProtocolFault, Unreachable
+from dispatch.gateway.errors import GatewayError, MissingScope, ProtocolFault, Unreachable, Unsupported
 from dispatch.gateway.frames import Response
 from dispatch.gateway.handshake import SCOPES, Granted
 from dispatch.gateway.link import Call, Link, left
@@ -75,6 +75,9 @@ class Connection:
         """Send a request that must not be repeated; the call stays registered, since it may be answered twice."""
         deadline = time.monotonic() + seconds
         link = self.live(deadline)
+        if method not in self.granted.methods:
+            # Asked for all the same, the gateway would tell of a missing scope.
+            raise Unsupported(f"this gateway (OpenClaw {self.granted.version}) has no {method}; use a newer one")
         call = link.send(method, params, left(deadline))
         try:
             answer = call.next(left(deadline))

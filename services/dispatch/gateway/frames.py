@@ -32,6 +32,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 Frame = Response | Told
 
+AGENT_FIX = "name an agent that the gateway's configuration has (openclaw agents list)"
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -79,10 +81,11 @@ def fault(response: Response, method: str, url: str) -> GatewayError:
         )
     if code == "FORBIDDEN" or detail == "MISSING_SCOPE":
         return errors.MissingScope(
-            f"{method}: {told}; give this device the scope (openclaw devices list)", scopes=_scopes(details, told)
+            f"{method}: {told}; the scope is missing, or the gateway does not know a member of the call",
+            scopes=_scopes(details, told),
         )
     if "no longer exists in configuration" in told or "unknown agent" in told.lower():
-        return errors.UnknownAgent(f"{told}; name an agent that the gateway's configuration has (openclaw agents list)")
+        return errors.UnknownAgent(f"{told}; {AGENT_FIX}")
     if code == "UNAVAILABLE" and details.get("reason") == "startup-sidecars":
         return errors.Unreachable(f"{url} is still starting: {told}", starting=True, retry_after=retry_after)
     if code == "UNAVAILABLE" and OVERLOAD.search(told):

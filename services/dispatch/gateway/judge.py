@@ -16,10 +16,10 @@ from dispatch.gateway.rows import Final, Message, Row, Wait
 RUNNING, OK, FAILED, ABORTED, TIMED_OUT, LOST = "running", "ok", "failed", "aborted", "timed_out", "lost"
 OVERLOADED, TRANSIENT, PERMANENT = "overload", "transient", "permanent"
 
-LOST_GRACE_MS = 5_000
-"""A row may lag behind the accepted frame for so long before its silence counts as lost."""
-_CLOCKS_MS = 2_000
-"""How far the gateway's clock and ours may differ on one machine or two that keep time."""
+GRACE_MS = 10_000
+"""For so long after the dispatch a silent row counts as one that lags behind the accepted frame."""
+CLOCKS_MS = 2_000
+"""How far the gateway's clock and ours may differ."""
 _BAD_STOPS = frozenset({"error", "aborted"})
 _OVERLOAD_REASONS = frozenset({"overloaded", "overload", "rate_limit", "rate_limited"})
 _PERMANENT = re.compile(
@@ -28,6 +28,7 @@ _PERMANENT = re.compile(
     r"|\b(?:http|status)[ :=]*(?:400|401|402|403|404)\b",
     re.IGNORECASE,
 )
+_RESTART = "start it again with the original prompt"
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,9 @@ def outcome(
 ) -> Outcome:
     """Judge the run `run_id`, which was dispatched at `dispatched_at` (epoch ms) into the session of `row`.
 
+    `lost` wants a second look some seconds later before anything is started again: between the end of a run and the
+    moment at which its row tells of it, a session looks the same.
+
     Args:
         row: the session's row now; None when the gateway has none.
         history: the session's messages, oldest first.
@@ -68,23 +72,17 @@ def outcome(
         wait: what `agent.wait` says; a `timeout` without an end says nothing.
         reason: `errorKind` or `failoverReason` of an event about this run, when one was seen.
     """
-    ours = of_run(history, run_id, dispatched_at)
-    over = final is not None or (wait is not None and wait.ended)
-    if row is not None and _ours_active(row, run_id) and not (over and row.has_active_run is None):
-        return Outcome(state=RUNNING)
+    case = _Case(row, of_run(history, run_id, dispatched_at), run_id, final, wait, now, reason)
     if final is not None and not final.ok:
-        return _not_ok(final, row, ours, now, reason)
-    if row is None:
-        if over and final is not None:
-            return Outcome(state=OK, text=final.text)
-        return _silent(now, dispatched_at, "the gateway has no such session")
-    if row.last_run_id not in (None, run_id) and not _reached(ours, over):
-        # A run after ours, or before it: the row tells nothing about ours.
-        return Outcome(state=RUNNING) if _queued(row, run_id) else _by_history(ours, now, dispatched_at, reason)
-    if not over and not _reached(ours, over) and (row.status is None or _older(row, dispatched_at)):
-        # Section 7: the row has no run of ours and the history no message of ours, the prompt included.
-        return _silent(now, dispatched_at, "the gateway has forgotten the run and its prompt")
-    return _by_row(row, ours, final, wait, now, reason)
+        return case.by_final(final)
+    if case.active():
+        return Outcome(state=RUNNING)
+    if final is None and not case.ended():
+        young = now - dispatched_at < GRACE_MS
+        lost = case.why_lost(dispatched_at)
+        if lost:
+            return Outcome(state=RUNNING) if young else Outcome(state=LOST, message=f"{lost}: {_RESTART}")
+    return case.by_row() if case.row_is_ours() else case.by_history()
 
 
 def answer(history: Sequence[Message], run_id: str, dispatched_at: int) -> str | None:
@@ -96,7 +94,7 @@ def of_run(history: Sequence[Message], run_id: str, dispatched_at: int) -> list[
     """Return the messages of our run; where the gateway names no runs (v3), those since it was dispatched."""
     if any(message.run_id is not None for message in history):
         return [message for message in history if message.run_id == run_id]
-    return [m for m in history if m.timestamp is not None and m.timestamp >= dispatched_at - _CLOCKS_MS]
+    return [m for m in history if m.timestamp is not None and m.timestamp >= dispatched_at - CLOCKS_MS]
 
 
 def cause(text: str, reason: str | None = None) -> str:
@@ -106,89 +104,121 @@ def cause(text: str, reason: str | None = None) -> str:
     return PERMANENT if _PERMANENT.search(text) else TRANSIENT
 
 
-def _ours_active(row: Row, run_id: str) -> bool:
-    # Another run in our session may come before or after ours; only where the runs are named can they be told apart.
-    return row.active and (not row.active_run_ids or run_id in row.active_run_ids)
+class _Case:
+    """One run, and all that is known of it."""
 
+    def __init__(
+        self,
+        row: Row | None,
+        ours: list[Message],
+        run_id: str,
+        final: Final | None,
+        wait: Wait | None,
+        now: int,
+        reason: str | None,
+    ) -> None:
+        self.row, self.ours, self.run_id, self.final, self.wait = row, ours, run_id, final, wait
+        self.now, self.reason = now, reason
 
-def _queued(row: Row, run_id: str) -> bool:
-    return row.active and run_id not in row.active_run_ids
+    def ended(self) -> bool:
+        """Whether `agent.wait` knows for certain that it is over."""
+        return self.wait is not None and self.wait.ended
+
+    def active(self) -> bool:
+        """Whether the gateway says that our run is under way, or waits for its turn behind another."""
+        row = self.row
+        if row is None or self.final is not None or self.ended():
+            return False
+        return row.active and (not row.active_run_ids or self.run_id in row.active_run_ids or self._waits())
+
+    def _waits(self) -> bool:
+        return not self.ours or all(message.role == "user" for message in self.ours)
+
+    def row_is_ours(self) -> bool:
+        """Whether the row's status tells of our run; later ones in the same session take it over."""
+        return self.row is not None and self.row.last_run_id in (None, self.run_id) and not self.row.active
+
+    def why_lost(self, dispatched_at: int) -> str | None:
+        """Return why the run counts as lost, when nothing is left that will end it (contract section 7)."""
+        row = self.row
+        if row is None:
+            return None if self.ours else "the gateway has no such session"
+        if any(message.stop_reason in _BAD_STOPS for message in self.ours) or _settled(self.ours):
+            return None
+        told_of_ours = row.last_run_id == self.run_id or (row.last_run_id is None and not _older(row, dispatched_at))
+        if told_of_ours and row.status not in (None, "running"):
+            return None
+        if not self.ours:
+            return "the gateway has forgotten the run, with its prompt"
+        return "the gateway has no such run any more, and it left no answer"
+
+    def by_final(self, final: Final) -> Outcome:
+        """Judge by a final frame that tells of no success."""
+        if final.status == "timeout":
+            # Its summary is "aborted" in both cases.
+            stopped = final.stop_reason in ("rpc", "restart")
+            return Outcome(state=ABORTED if stopped else TIMED_OUT, message=self._told())
+        return self._failed()
+
+    def by_row(self) -> Outcome:
+        """Judge by a row that tells of our run: on v3 it knows of an overload when the final frame says ok."""
+        row, last = self.row, self.ours[-1] if self.ours else None
+        if row is None:
+            return self.by_history()
+        if row.status == "killed" or row.aborted_last_run:
+            return Outcome(state=ABORTED, message=self._told())
+        if row.status == "timeout":
+            return Outcome(state=TIMED_OUT, message=self._told())
+        if row.status == "failed" or row.last_run_error or (last is not None and last.stop_reason == "error"):
+            return self._failed()
+        return self.by_history()
+
+    def by_history(self) -> Outcome:
+        """Judge by our messages alone, and by how the run is said to have ended."""
+        if self.wait is not None and self.wait.ended and self.final is None:
+            if self.wait.stop_reason == "rpc":
+                return Outcome(state=ABORTED, message=self._told())
+            if self.wait.status == "timeout":
+                return Outcome(state=TIMED_OUT, message=self._told())
+            if self.wait.status == "error":
+                return self._failed()
+        if self.ours and self.ours[-1].stop_reason == "error":
+            return self._failed()
+        if self.ours and self.ours[-1].stop_reason == "aborted":
+            return Outcome(state=ABORTED, message=self._told())
+        text = _answer(self.ours)
+        return Outcome(state=OK, text=(self.final.text if self.final else "") or text or "")
+
+    def _failed(self) -> Outcome:
+        errors = [m for m in self.ours if m.stop_reason == "error"]
+        told = self._told()
+        texts = [told, *(m.error or m.text for m in errors)]
+        kind = cause("\n".join(texts), self.reason)
+        if any(OVERLOAD_START.match(m.error) for m in errors if m.error):
+            kind = OVERLOADED
+        when = None
+        if kind == OVERLOADED:
+            when = next((found for text in texts if (found := retry_at(text, self.now)) is not None), None)
+            if when is None and self.final is not None and self.final.retry_after:
+                when = self.now + int(self.final.retry_after * 1000)
+        message = told or "the run failed; the gateway does not say why"
+        return Outcome(state=FAILED, kind=kind, message=message, retry_at=when)
+
+    def _told(self) -> str:
+        found = (self.final.error if self.final else None) or (self.wait.error if self.ended() and self.wait else None)
+        if not found and self.row is not None and self.row.last_run_id in (None, self.run_id):
+            found = self.row.last_run_error
+        return found or next((m.error or m.text for m in reversed(self.ours) if m.stop_reason in _BAD_STOPS), "")
 
 
 def _older(row: Row, dispatched_at: int) -> bool:
     told = row.ended_at or row.started_at
-    return told is not None and told < dispatched_at - _CLOCKS_MS
+    return told is not None and told < dispatched_at - CLOCKS_MS
 
 
-def _reached(ours: Sequence[Message], over: bool) -> bool:
-    return over or bool(ours)
-
-
-def _silent(now: int, dispatched_at: int, why: str) -> Outcome:
-    if now - dispatched_at < LOST_GRACE_MS:
-        return Outcome(state=RUNNING)
-    return Outcome(state=LOST, message=f"{why}: start it again with the original prompt")
-
-
-def _by_row(
-    row: Row, ours: Sequence[Message], final: Final | None, wait: Wait | None, now: int, reason: str | None
-) -> Outcome:
-    told = _told(row, ours, final)
-    if row.status == "killed" or row.aborted_last_run:
-        return Outcome(state=ABORTED, message=told)
-    if row.status == "timeout":
-        return Outcome(state=TIMED_OUT, message=told)
-    if row.status == "failed" or (ours and ours[-1].stop_reason == "error") or (row.last_run_error and final is None):
-        return _failed(told, ours, now, reason)
-    if wait is not None and wait.ended and wait.status == "error" and final is None:
-        return _failed(wait.error or told, ours, now, reason)
-    text = _answer(ours)
-    if final is not None:
-        return Outcome(state=OK, text=final.text or text or "")
-    if text is None and row.status != "done":
-        return Outcome(state=LOST, message="the run ended without an answer: start it again with the original prompt")
-    return Outcome(state=OK, text=text or "")
-
-
-def _by_history(ours: Sequence[Message], now: int, dispatched_at: int, reason: str | None) -> Outcome:
-    if not ours:
-        return _silent(now, dispatched_at, "the gateway has forgotten the run and its prompt")
-    if ours[-1].stop_reason == "error":
-        return _failed(ours[-1].error or ours[-1].text, ours, now, reason)
-    if ours[-1].stop_reason == "aborted":
-        return Outcome(state=ABORTED, message=ours[-1].error or ours[-1].text)
-    text = _answer(ours)
-    if text is None:
-        return Outcome(state=LOST, message="the run ended without an answer: start it again with the original prompt")
-    return Outcome(state=OK, text=text)
-
-
-def _not_ok(final: Final, row: Row | None, ours: Sequence[Message], now: int, reason: str | None) -> Outcome:
-    told = _told(row, ours, final)
-    if final.status == "timeout":
-        stopped = final.stop_reason in ("rpc", "restart") or final.summary == "aborted"
-        return Outcome(state=ABORTED if stopped else TIMED_OUT, message=told)
-    return _failed(told, ours, now, reason, final)
-
-
-def _failed(told: str, ours: Sequence[Message], now: int, reason: str | None, final: Final | None = None) -> Outcome:
-    texts = [told, *(m.error or m.text for m in ours if m.stop_reason == "error")]
-    kind = cause("\n".join(texts), reason)
-    if kind != OVERLOADED and any(OVERLOAD_START.match(m.error) for m in ours if m.stop_reason == "error" and m.error):
-        kind = OVERLOADED
-    when = None
-    if kind == OVERLOADED:
-        when = next((found for text in texts if (found := retry_at(text, now)) is not None), None)
-        if when is None and final is not None and final.retry_after:
-            when = now + int(final.retry_after * 1000)
-    return Outcome(
-        state=FAILED, kind=kind, message=told or "the run failed; the gateway does not say why", retry_at=when
-    )
-
-
-def _told(row: Row | None, ours: Sequence[Message], final: Final | None) -> str:
-    found = (final.error if final else None) or (row.last_run_error if row else None)
-    return found or next((m.error or m.text for m in reversed(ours) if m.stop_reason in _BAD_STOPS), "")
+def _settled(ours: Sequence[Message]) -> bool:
+    """Whether the run's last word is an answer, and not the call of a tool."""
+    return bool(ours) and _answer(ours[-1:]) is not None and not ours[-1].tools
 
 
 def _answer(ours: Sequence[Message]) -> str | None:

@@ -56,6 +56,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     tools: bool = False
     """It calls a tool, or is the result of one."""
+    pending: bool = False
+    """It was accepted and waits for its turn: the run has not read it yet."""
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A session at one moment: `row` is None when the gateway has none."""
+
+    row: Row | None
+    messages: tuple[Message, ...]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +159,32 @@ def message_from(raw: dict[str, Any]) -> Message:
         idempotency_key=key,
         tools=_text(raw.get("role")) == "toolResult" or any("tool" in kind for kind in kinds),
     )
+
+
+def view_from(raw: dict[str, Any]) -> View | None:
+    """Read the answer of `chat.history`; None when it has not its shape. A row without a session is no row."""
+    found, waiting, flying = raw.get("messages"), _dict(raw.get("pendingInputs")), _dict(raw.get("inFlightRun"))
+    if not isinstance(found, list):
+        return None
+    messages = [message_from(message) for message in found if isinstance(message, dict)]
+    items = waiting.get("items")
+    for item in items if isinstance(items, list) else []:
+        if isinstance(item, dict) and isinstance(item.get("message"), dict):
+            message = message_from(item["message"])
+            run_id = _text(item.get("runId")) or message.run_id
+            messages.append(msgspec.structs.replace(message, run_id=run_id, pending=True))
+    info = _dict(raw.get("sessionInfo"))
+    if not info.get("sessionId") or not info.get("key"):
+        return View(row=None, messages=tuple(messages))
+    try:
+        # A null stands for "none" in every field.
+        row = msgspec.convert({name: value for name, value in info.items() if value is not None}, Row)
+    except msgspec.ValidationError:
+        return None
+    run_id = _text(flying.get("runId"))
+    if run_id is not None and run_id not in row.active_run_ids:
+        row = msgspec.structs.replace(row, active_run_ids=(*row.active_run_ids, run_id))
+    return View(row=row, messages=tuple(messages))
 
 
 def final_from(run_id: str, ok: bool, payload: dict[str, Any], error: dict[str, Any]) -> Final:

@@ -1,0 +1,66 @@
+"""Ask a gateway what became of a run: one look at its session, and a second one before it counts as lost."""
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from dispatch.gateway import judge
+from dispatch.gateway.client import Gateway
+from dispatch.gateway.judge import LOST, Outcome
+from dispatch.gateway.rows import Final, View
+
+SECOND_LOOK_SECONDS = 3.0
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement, and the session that it was made of."""
+
+    outcome: Outcome
+    view: View
+
+
+def verdict(
+    gateway: Gateway,
+    key: str,
+    run_id: str,
+    dispatched_at: int,
+    *,
+    now: Callable[[], int],
+    final: Final | None = None,
+    reason: str | None = None,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Verdict:
+    """Return what became of the run `run_id`, dispatched at `dispatched_at` (epoch ms) into the session `key`.
+
+    Args:
+        now: tells the time, epoch ms.
+        final, reason: as in `judge.outcome`.
+        sleep: how to wait for the second look.
+
+    Raises:
+        GatewayError: the gateway could not be asked; nothing is known then.
+    """
+    found = _look(gateway, key, run_id, dispatched_at, now(), final, reason)
+    if found.outcome.state != LOST:
+        return found
+    sleep(SECOND_LOOK_SECONDS)
+    return _look(gateway, key, run_id, dispatched_at, now(), final, reason)
+
+
+def _look(
+    gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int, final: Final | None, reason: str | None
+) -> Verdict:
+    wait = None if final is not None else gateway.wait(run_id, 0.0)
+    view = gateway.look(key)
+    outcome = judge.outcome(
+        view.row,
+        view.messages,
+        run_id=run_id,
+        dispatched_at=dispatched_at,
+        now=now,
+        final=final,
+        wait=wait,
+        reason=reason,
+    )
+    return Verdict(outcome=outcome, view=view)
