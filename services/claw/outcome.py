@@ -1,17 +1,21 @@
 """What came of a job: the mapping from exit code and result file to what the spine is told."""
 
 import signal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
 from claw import exits
 from claw.process.capture import MARK
+from contract import wire
+from contract.clock import parse_iso
 
 RESULT_MOST_BYTES = 250 * 1024
 """The spine takes 256 KiB; the rest is room for the body around it."""
 RESULT_FILE_MOST_BYTES = 4 << 20
 ERROR_MOST_CHARS = 4000
+WORDS = frozenset({"outcome", "error", "requeue", "reason", "cause", "notBefore"})
+"""Members of a result file that speak of the attempt and are no part of the result."""
 CUT_MARK = MARK.decode()
 
 Action = Literal["complete", "fail", "release", "drop"]
@@ -26,6 +30,8 @@ class Outcome(msgspec.Struct, rename="camel", kw_only=True):
     requeue: bool = True
     reason: str | None = None
     count_attempt: bool = True
+    cause: wire.Cause | None = None
+    not_before: str | None = None
 
 
 def complete(result: Any) -> Outcome:
@@ -85,27 +91,51 @@ def parse_result_file(raw: bytes) -> dict[str, Any]:
         raise BadResult(f"the result file's outcome is not complete, fail or release; it begins: {shown}")
     if not isinstance(said.get("requeue", True), bool):
         raise BadResult(f"the result file's requeue is neither true nor false; it begins: {shown}")
+    if said.get("cause") not in (None, *get_args(wire.Cause)):
+        raise BadResult(f"the result file's cause is not transient, overload or permanent; it begins: {shown}")
+    if not _is_moment(said.get("notBefore")):
+        raise BadResult(f"the result file's notBefore is no time such as 2030-01-31T08:00:00Z; it begins: {shown}")
     return said
 
 
 def merge(by_exit: Outcome, said: dict[str, Any]) -> Outcome:
     """Let a result file refine what the exit code says.
 
-    With exit 0 the file decides. Otherwise it may word the error, set `requeue` and choose between fail and release; it
-    cannot make a success of a failure.
+    With exit 0 the file decides. Otherwise it may word the error, set `requeue`, name the cause and the time of another
+    try, and choose between fail and release; it cannot make a success of a failure.
     """
-    rest = {name: value for name, value in said.items() if name not in ("outcome", "error", "requeue", "reason")}
+    rest = {name: value for name, value in said.items() if name not in WORDS}
     wanted = said.get("outcome")
     error = _text(said.get("error")) or _text(said.get("reason"))
     if by_exit.action == "complete":
         if wanted == "fail":
-            return fail(error or "the job reported a failure", bool(said.get("requeue", True)))
+            return _failed(error or "the job reported a failure", said, requeue=True)
         if wanted == "release":
-            return release(error or "the job gave itself back")
+            return _released(error or "the job gave itself back", said)
         return complete(rest)
     if wanted == "release" or (wanted is None and by_exit.action == "release"):
-        return release(error or by_exit.reason or by_exit.error or "")
-    return fail(error or by_exit.error or by_exit.reason or "", bool(said.get("requeue", by_exit.requeue)))
+        return _released(error or by_exit.reason or by_exit.error or "", said)
+    return _failed(error or by_exit.error or by_exit.reason or "", said, by_exit.requeue)
+
+
+def _failed(error: str, said: dict[str, Any], requeue: bool) -> Outcome:
+    """Report a failure as the file words it. A cause decides about another try, unless `requeue` does."""
+    cause, moment = said.get("cause"), said.get("notBefore")
+    again = bool(said.get("requeue", requeue if cause is None else True)) and cause != "permanent"
+    return msgspec.structs.replace(fail(error, again), cause=cause, not_before=moment)
+
+
+def _released(reason: str, said: dict[str, Any]) -> Outcome:
+    return msgspec.structs.replace(release(reason), not_before=said.get("notBefore"))
+
+
+def _is_moment(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        return isinstance(value, str) and parse_iso(value) >= 0
+    except (ValueError, OverflowError):
+        return False
 
 
 def fit(result: dict[str, Any]) -> dict[str, Any]:

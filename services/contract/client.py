@@ -17,7 +17,9 @@ import msgspec
 import requests
 
 from contract import __version__, wire
-from contract.errors import SpineError, Unauthorized, Unavailable, from_problem
+from contract.answers import fault_of, retry_after
+from contract.answers import read as _read
+from contract.errors import Unauthorized, Unavailable
 from contract.multipart import FileForm
 from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.sse import ServerEvent, parse_events
@@ -149,9 +151,15 @@ class SpineClient:
         requeue: bool = True,
         idempotency_key: str | None = None,
         result: Any = None,
+        cause: str | None = None,
+        not_before: str | None = None,
     ) -> wire.Job:
-        """Report failure: another try with `requeue`, while attempts last. A result stays on a job that ends."""
+        """Report failure: another try with `requeue`, while attempts last. A result stays on a job that ends.
+
+        `cause`: transient, overload or permanent. `not_before` (ISO 8601): when another try may begin.
+        """
         body = {"fence": fence, "error": error, "requeue": requeue} | ({} if result is None else {"result": result})
+        body |= {n: v for n, v in (("cause", cause), ("notBefore", not_before)) if v is not None}
         return self._post(f"{_job(job_id)}/fail", body, wire.Job, key=idempotency_key)
 
     def release(
@@ -161,9 +169,11 @@ class SpineClient:
         reason: str | None = None,
         count_attempt: bool = True,
         idempotency_key: str | None = None,
+        not_before: str | None = None,
     ) -> wire.Job:
-        """Give the job back to the queue."""
+        """Give the job back to the queue, to be claimed at `not_before` (ISO 8601) at the earliest."""
         body = {"fence": fence, "reason": reason, "countAttempt": count_attempt}
+        body |= {} if not_before is None else {"notBefore": not_before}
         return self._post(f"{_job(job_id)}/release", body, wire.Job, key=idempotency_key)
 
     # --- logs, events, blobs ---------------------------------------------------------------------------------------
@@ -307,13 +317,13 @@ class SpineClient:
                 )
                 if answer.status_code < 300 or answer.status_code == 304:
                     return answer
-                fault = _fault(answer)
+                fault = fault_of(answer)
                 if isinstance(fault, Unauthorized) and not renewed and (newer := self._renew(used)):
                     renewed, self._token = True, newer
                     continue
                 if answer.status_code not in _REPEATABLE:
                     raise fault
-                after = _retry_after(answer)
+                after = retry_after(answer)
                 lost = answer.status_code in _FAIL_OVER
             except requests.RequestException as e:
                 fault = Unavailable(f"{method} {self.base_url}: no answer ({e.__class__.__name__})")
@@ -344,7 +354,7 @@ class SpineClient:
                 allow_redirects=False,
             ) as answer:
                 if answer.status_code >= 300:
-                    raise _fault(answer)
+                    raise fault_of(answer)
                 yield from parse_events(_told(answer.iter_content(chunk_size=None), heard))
         except requests.RequestException as e:
             self._current += 1
@@ -368,33 +378,3 @@ def _key() -> str:
 
 def _job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
-
-
-def _read(answer: requests.Response, kind: type[T]) -> T:
-    """Read an answer's body.
-
-    Raises:
-        Unavailable: it is not what a spine answers (a captive portal's page with status 200).
-    """
-    try:
-        return msgspec.json.decode(answer.content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
-        raise Unavailable(f"HTTP {answer.status_code} from {answer.url}, and not the answer of a spine") from e
-
-
-def _fault(answer: requests.Response) -> SpineError:
-    """Read a problem document; anything else (a proxy's page) becomes Unavailable with the status."""
-    try:
-        members = msgspec.json.decode(answer.content, type=dict[str, Any])
-        code = members.pop("error")
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
-        return Unavailable(f"HTTP {answer.status_code} from {answer.url}, and not a problem document")
-    detail = str(members.pop("detail", members.pop("title", "")))
-    for name in ("type", "title", "retryable"):
-        members.pop(name, None)
-    return from_problem(str(code), detail, members)
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    value = answer.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from contract import wire
-from contract.client import SpineClient, _read
+from contract.answers import read
+from contract.client import SpineClient
 from contract.retry import ONCE
 
 
@@ -26,7 +27,7 @@ class FleetClient(SpineClient):
             NotFound: the code is unknown, used or over.
         """
         body = {"code": code, "capabilities": capabilities, "facts": dict(facts)}
-        return _read(self._call("POST", "/join", body=body, retry=ONCE), wire.Joined)
+        return read(self._call("POST", "/join", body=body, retry=ONCE), wire.Joined)
 
     def machines(self) -> wire.MachineList:
         """Return the machines that this token may see; a claw sees itself, once it has been heard of."""
@@ -48,7 +49,7 @@ class FleetClient(SpineClient):
             Forbidden: the token is another machine's. NotFound: it is not known, or revoked.
         """
         path = f"/machines/{quote(name, safe='')}/rotate"
-        return _read(self._call("POST", path, body={"graceSeconds": grace_seconds}, retry=ONCE), wire.Joined)
+        return read(self._call("POST", path, body={"graceSeconds": grace_seconds}, retry=ONCE), wire.Joined)
 
     def skill_document(self, etag: str = "") -> Document | None:
         """Return the skill document, or None when it is still the one with this ETag."""

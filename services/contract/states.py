@@ -35,10 +35,12 @@ class Action(StrEnum):
     COMPLETE_LATE = "complete_late"
     FAIL_REQUEUE = "fail_requeue"
     FAIL_BACKOFF = "fail_backoff"
+    FAIL_OVERLOAD = "fail_overload"
     FAIL = "fail"
     FAIL_LATE = "fail_late"
     EXHAUST = "exhaust"
     RELEASE = "release"
+    RELEASE_LATER = "release_later"
     EXPIRE = "expire"
     EXPIRE_BACKOFF = "expire_backoff"
     EXPIRE_DEAD = "expire_dead"
@@ -91,6 +93,14 @@ _TABLE = (
         Action.FAIL_BACKOFF, "running", Status.WAITING, "owner, head", "job.failed", "another attempt, after a backoff"
     ),
     _row(
+        Action.FAIL_OVERLOAD,
+        "running",
+        Status.WAITING,
+        "owner, head",
+        "job.failed",
+        "what it needs is overloaded or out of quota; the attempt is not counted",
+    ),
+    _row(
         Action.FAIL, "running", Status.FAILED, "owner, head", "job.failed", "a failure that asks for no other attempt"
     ),
     _row(
@@ -103,6 +113,14 @@ _TABLE = (
     ),
     _row(Action.EXHAUST, "running", Status.DEAD, "owner, head", "job.dead", "a failure with no attempt left"),
     _row(Action.RELEASE, "running", Status.QUEUED, "owner, head", "job.released", "given back; attempts stay counted"),
+    _row(
+        Action.RELEASE_LATER,
+        "running",
+        Status.WAITING,
+        "owner, head",
+        "job.released",
+        "given back, not to be claimed before a time",
+    ),
     _row(Action.EXPIRE, "running", Status.QUEUED, "reaper", "job.expired", "the lease ended"),
     _row(
         Action.EXPIRE_BACKOFF, "running", Status.WAITING, "reaper", "job.expired", "the lease ended; a backoff is due"

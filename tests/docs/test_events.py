@@ -44,14 +44,16 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     dialect = {"BOT_TOKEN": "bot-token-0001", "WORKER_TOKEN": "worker-token-0001"}
     spine.start(LEASE_SECONDS="1", SPINE_ACCEPT_LEASE_SECONDS="1", REAPER_INTERVAL_MS="100", **dialect)
     failed = head.submit(maxAttempts=2)["id"]
-    done, dead, released, lost, late = (head.submit(maxAttempts=1)["id"] for _ in range(5))
-    for job in (done, failed, dead, released):
+    done, dead, released, lost, late, full, later = (head.submit(maxAttempts=1)["id"] for _ in range(7))
+    for job in (done, failed, dead, released, full, later):
         claw.claim(job)
+    claw.post(f"/jobs/{full}/fail", {"error": "529", "cause": "overload", "retryAfterSeconds": 60})
+    claw.post(f"/jobs/{later}/release", {"retryAfterSeconds": 60})
     claw.post(f"/jobs/{done}/heartbeat", {"progress": 1})
     claw.post(f"/jobs/{done}/comment", {"text": "a word"})
     claw.post(f"/jobs/{done}/complete", {"result": {}})
     claw.post(f"/jobs/{failed}/fail", {"error": "no", "requeue": False})
-    claw.post(f"/jobs/{dead}/fail", {"error": "no"})
+    claw.post(f"/jobs/{dead}/fail", {"error": "no", "cause": "transient"})
     claw.post(f"/jobs/{released}/release", {"reason": "why"})
     claw.post(f"/jobs/{released}/claim")  # no attempt is left: it dies
     assert [job["id"] for job in claw.claim_next()] == [lost]  # never confirmed: the attempt comes back

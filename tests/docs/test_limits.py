@@ -12,7 +12,7 @@ from claw.runner import artifacts
 from contract import wire
 from spine import keeper, worker
 from spine.api import auth, core, events, jobs, logs, named, streams
-from spine.queue import listing, rules, steer
+from spine.queue import causes, listing, rules, steer
 from spine.store import idempotency, machines
 
 PAGE = reference("limits.md")
@@ -54,6 +54,7 @@ CONSTANTS = {
     "`concurrencyKey`, `dedupeKey`, each": bound(wire.Submit, "concurrencyKey", "maxLength"),
     "retry.backoffSeconds": bound(wire.Retry, "backoffSeconds", "maximum"),
     "retry.maxSeconds": bound(wire.Retry, "maxSeconds", "maximum"),
+    "retryAfterSeconds": bound(wire.Fail, "retryAfterSeconds", "maximum"),
     "notify": bound(wire.Submit, "notify", "maxItems"),
     "text of a review": bound(wire.Review, "text", "maxLength"),
     "reason of a cancel, a reject or a bulk call": bound(wire.Cancel, "reason", "maxLength"),
@@ -68,6 +69,7 @@ CONSTANTS = {
     "bytes of jobs in one answer": listing.LIST_BYTES,
     "events in one page": events._PAGE_MOST,
     "request line, and each header": 8190,
+    "how many overloads of one round burn no attempt": causes.OVERLOADS_MOST,
     "how often such a claim gives its attempt back": rules.UNACCEPTED_MOST,
     "from an attempt's `timeoutSeconds` to the end of its lease": rules.TIMEOUT_GRACE_MS // 1000,
     "more time for leases that ended while the spine was down, at most": rules.MIN_GRACE_MS // 1000,

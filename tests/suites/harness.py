@@ -14,6 +14,7 @@ from spine.queue import comment as commenting
 from spine.queue import submit as submitting
 from spine.queue import why as explaining
 from spine.queue.access import Caller, Principal
+from spine.queue.causes import NONE, Wish
 from spine.queue.rules import Rules
 from spine.store import attempts, events, jobs
 from spine.store.attempts import AttemptRow
@@ -148,9 +149,10 @@ class Store:
         error: str | None = "broke",
         requeue: bool = True,
         result: str | None = None,
+        wish: Wish = NONE,
     ) -> JobRow:
         """Report failure."""
-        return plain(self.write(lambda tx: settle.fail(tx, caller, job_id, fence, error, requeue, result)))
+        return plain(self.write(lambda tx: settle.fail(tx, caller, job_id, fence, error, requeue, result, wish)))
 
     def release(
         self,
@@ -159,9 +161,10 @@ class Store:
         caller: Caller = LEFT,
         reason: str | None = None,
         count_attempt: bool = True,
+        wish: Wish = NONE,
     ) -> JobRow:
         """Give a job back."""
-        return self.write(lambda tx: settle.release(tx, caller, job_id, fence, reason, count_attempt))
+        return self.write(lambda tx: settle.release(tx, caller, job_id, fence, reason, count_attempt, wish))
 
     def comment(self, job_id: str, text: str, caller: Caller = HEAD) -> JobRow:
         """Add a comment."""

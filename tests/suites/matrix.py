@@ -17,10 +17,12 @@ complete        .      +       .    .      .    .       .         | done      | 
 complete_late   +      .       .    .      .    .       .         | done      | job.completed   | owner
 fail_requeue    .      +       .    .      .    .       .         | queued    | job.failed      | owner, head
 fail_backoff    .      +       .    .      .    .       .         | waiting   | job.failed      | owner, head
+fail_overload   .      +       .    .      .    .       .         | waiting   | job.failed      | owner, head
 fail            .      +       .    .      .    .       .         | failed    | job.failed      | owner, head
 fail_late       +      .       .    .      .    .       .         | failed    | job.failed      | owner
 exhaust         .      +       .    .      .    .       .         | dead      | job.dead        | owner, head
 release         .      +       .    .      .    .       .         | queued    | job.released    | owner, head
+release_later   .      +       .    .      .    .       .         | waiting   | job.released    | owner, head
 expire          .      +       .    .      .    .       .         | queued    | job.expired     | reaper
 expire_backoff  .      +       .    .      .    .       .         | waiting   | job.expired     | reaper
 expire_dead     .      +       .    .      .    .       .         | dead      | job.dead        | reaper

@@ -69,9 +69,9 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
     if ended.action == "complete":
         client.complete(job_id, held.fence, ended.result, idempotency_key=key)
     elif ended.action == "fail":
-        client.fail(job_id, held.fence, ended.error, ended.requeue, key, ended.result)
+        client.fail(job_id, held.fence, ended.error, ended.requeue, key, ended.result, ended.cause, ended.not_before)
     else:
-        client.release(job_id, held.fence, ended.reason, ended.count_attempt, idempotency_key=key)
+        client.release(job_id, held.fence, ended.reason, ended.count_attempt, key, ended.not_before)
 
 
 def _refused(client: SpineClient, journal: Journal, held: Held, ended: Outcome, fault: SpineError) -> Delivery:

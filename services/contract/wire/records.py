@@ -104,6 +104,7 @@ class Attempt(Record):
     ended_at: str | None
     error: str | None
     result: Any = UNSET
+    cause: str | UnsetType = UNSET
     late_result: Any = UNSET
     late_error: str | None | UnsetType = UNSET
     late_at: str | UnsetType = UNSET

@@ -13,6 +13,8 @@ Capability = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z
 Fence = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Traceparent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")]
 Key = Annotated[str, Meta(min_length=1, max_length=200)]
+Pause = Annotated[float, Meta(ge=0, le=31_536_000)]
+Cause = Literal["transient", "overload", "permanent"]
 JobId = Annotated[str, Meta(min_length=1, max_length=64)]
 CLAIM_MOST = 100
 CLAIM_WAIT_MOST = 30
@@ -179,19 +181,27 @@ class Complete(Request):
 
 
 class Fail(Request):
-    """Body of POST /jobs/:id/fail. `result` is any JSON value; it stays on a job that this ends."""
+    """Body of POST /jobs/:id/fail. `result` is any JSON value; it stays on a job that this ends.
+
+    `notBefore` (ISO 8601) or `retryAfterSeconds`: when the next attempt may begin.
+    """
 
     error: str | None = None
     requeue: bool | None = None
     result: msgspec.Raw | UnsetType = UNSET
+    cause: Cause | None = None
+    not_before: str | None = None
+    retry_after_seconds: Pause | None = None
     fence: Fence | None = None
 
 
 class Release(Request):
-    """Body of POST /jobs/:id/release. `countAttempt` false gives the attempt back."""
+    """Body of POST /jobs/:id/release. `countAttempt` false gives the attempt back; the times are those of a fail."""
 
     reason: str | None = None
     count_attempt: bool = True
+    not_before: str | None = None
+    retry_after_seconds: Pause | None = None
     fence: Fence | None = None
 
 

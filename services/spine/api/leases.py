@@ -10,7 +10,7 @@ from contract.errors import IdempotencyBusy, InvalidField, RateLimited
 from contract.killpoints import reach
 from spine.api.body import fence_of, text_of
 from spine.api.core import Core, Pending
-from spine.queue import claim, settle, view
+from spine.queue import causes, claim, settle, view
 from spine.queue.access import Caller
 from spine.queue.once import Answer, Key, once
 from spine.queue.wake import Waiter
@@ -141,12 +141,13 @@ class Leases:
         data = await core.body(req)
         request = core.decode(resp, data, wire.Fail, self._limits)
         fence, result, requeue = fence_of(req, request.fence), text_of(request.result), request.requeue is not False
+        wish = causes.wish_of(request)
         await self._settle(
             req,
             resp,
             caller,
             data,
-            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, requeue, result),
+            lambda tx: settle.fail(tx, caller, job_id, fence, request.error, requeue, result, wish),
         )
 
     async def on_post_release(self, req: Request, resp: Response, job_id: str) -> None:
@@ -155,13 +156,13 @@ class Leases:
         caller = core.auth.worker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Release, self._limits)
-        fence = fence_of(req, request.fence)
+        fence, wish = fence_of(req, request.fence), causes.wish_of(request)
         await self._settle(
             req,
             resp,
             caller,
             data,
-            lambda tx: settle.release(tx, caller, job_id, fence, request.reason, request.count_attempt),
+            lambda tx: settle.release(tx, caller, job_id, fence, request.reason, request.count_attempt, wish),
         )
 
     async def _settle(self, req: Request, resp: Response, caller: Caller, data: bytes, verb: "settle.Settling") -> None:

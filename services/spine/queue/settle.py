@@ -6,11 +6,13 @@ A fence, when sent, decides before ownership and status (design: Fence). Without
 from collections.abc import Callable
 from typing import Any
 
+from contract.clock import iso
 from contract.states import Action, Status
+from spine.queue import causes
 from spine.queue.access import Caller, not_running, require_holder, stale, visible
+from spine.queue.causes import Wish
 from spine.queue.mentions import note_mentions
 from spine.queue.moving import move
-from spine.queue.reap import backoff_until
 from spine.queue.rules import Rules
 from spine.queue.view import raw
 from spine.store import attempts, comments, events, jobs, leases, machines
@@ -90,8 +92,11 @@ def fail(
     error: str | None,
     requeue: bool,
     result: str | None = None,
+    wish: Wish = causes.NONE,
 ) -> JobRow | Refusal:
     """End an attempt with an error: another try, or the end. A `result` that comes with it stays on a job that ends.
+
+    `wish`: the cause, and when the next attempt may begin (see `causes`).
 
     Raises:
         NotRunning, NotOwner, NotFound, Forbidden
@@ -107,11 +112,28 @@ def fail(
             return _late(tx, caller, job, fence, None, error, kind="failed")
     else:
         require_holder(caller, job)
-    attempts.end(tx, job.id, job.fence, "failed", error)
+    requeue = requeue and wish.cause != "permanent"
+    uncounted = None
+    if wish.cause == "overload" and requeue and job.status == Status.RUNNING:
+        uncounted = causes.uncounted_until(tx, job, wish)
+    attempts.end(tx, job.id, job.fence, "failed", error, wish.cause)
     note_mentions(tx, job.id, error, result)
     ended: dict[str, Any] = {"error": error} if result is None else {"error": error, "result": result}
+    back: dict[str, Any] = {"error": error, "claimed_by": None, "worker_id": None}
     exhausted = job.attempts >= job.max_attempts
-    data = {"requeued": requeue and not exhausted, "attempt": job.attempts, "error": error, "fence": job.fence}
+    data: dict[str, Any] = {
+        "requeued": uncounted is not None or (requeue and not exhausted),
+        "attempt": job.attempts,
+        "error": error,
+        "fence": job.fence,
+    }
+    if wish.cause is not None:
+        data["cause"] = wish.cause
+    if uncounted is not None:
+        data |= {"notBefore": iso(uncounted), "counted": False}
+        return move(
+            tx, Action.FAIL_OVERLOAD, job, caller.name, data, wake_at=uncounted, attempts=job.attempts - 1, **back
+        )
     if job.status == Status.QUEUED:
         if requeue:  # expiry has put it back already; only the reason is new
             events.append(tx, "job.failed", caller.name, job.id, job.target, data)
@@ -119,10 +141,11 @@ def fail(
         return move(tx, Action.FAIL_LATE, job, caller.name, data, **ended, **_holder_again(tx, job))
     if exhausted:
         dead = {"reason": "max_attempts", "attempts": job.attempts, "error": error, "fence": job.fence}
+        if wish.cause is not None:
+            dead["cause"] = wish.cause
         return move(tx, Action.EXHAUST, job, caller.name, dead, **ended)
     if requeue:
-        wake_at = backoff_until(tx, job)
-        back: dict[str, Any] = {"error": error, "claimed_by": None, "worker_id": None}
+        wake_at = causes.again_at(tx, job, wish)
         if wake_at is not None:
             return move(tx, Action.FAIL_BACKOFF, job, caller.name, data, wake_at=wake_at, **back)
         return move(tx, Action.FAIL_REQUEUE, job, caller.name, data, **back)
@@ -138,8 +161,16 @@ def refuse(tx: Tx, caller: Caller, job: JobRow, error: str) -> JobRow:
     return move(tx, Action.FAIL_LATE, job, caller.name, data, error=error)
 
 
-def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str | None, count_attempt: bool) -> JobRow:
-    """Give a job back to the queue; without `count_attempt` the attempt too.
+def release(
+    tx: Tx,
+    caller: Caller,
+    job_id: str,
+    fence: int | None,
+    reason: str | None,
+    count_attempt: bool,
+    wish: Wish = causes.NONE,
+) -> JobRow:
+    """Give a job back to the queue; without `count_attempt` the attempt too. With a time in `wish` it waits until then.
 
     Raises:
         StaleFence, NotRunning, NotOwner, NotFound, Forbidden
@@ -164,7 +195,12 @@ def release(tx: Tx, caller: Caller, job_id: str, fence: int | None, reason: str 
         changes["release_reason"] = reason
     if not count_attempt:
         changes["attempts"] = job.attempts - 1
-    return move(tx, Action.RELEASE, job, caller.name, {"reason": reason, "fence": job.fence}, **changes)
+    data: dict[str, Any] = {"reason": reason, "fence": job.fence}
+    wake_at = wish.earliest(tx)
+    if wake_at is None:
+        return move(tx, Action.RELEASE, job, caller.name, data, **changes)
+    data["notBefore"] = iso(wake_at)
+    return move(tx, Action.RELEASE_LATER, job, caller.name, data, wake_at=wake_at, **changes)
 
 
 def held(tx: Tx, caller: Caller, job_id: str, fence: int | None) -> JobRow:

@@ -7,20 +7,18 @@ import msgspec
 from msgspec import UNSET
 
 from contract import wire
-from contract.clock import parse_iso
 from contract.errors import InvalidField
 from contract.ids import new_job_id
 from contract.states import Action, Status
 from spine.queue.access import Caller
 from spine.queue.mentions import note_mentions
+from spine.queue.moments import moment_of
 from spine.queue.moving import is_lost, is_satisfied
 from spine.queue.rules import Rules
 from spine.store import dependencies, jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
-
-FARTHEST_MS = 253_402_300_799_000  # the end of the year 9999: what an ISO time can say
 
 
 def check(rules: Rules, request: wire.Submit) -> None:
@@ -54,15 +52,7 @@ def _given(value: msgspec.Raw | msgspec.UnsetType) -> str | None:
 
 
 def _not_before(request: wire.Submit) -> int | None:
-    if request.not_before is None:
-        return None
-    try:
-        moment = parse_iso(request.not_before)
-    except (ValueError, OverflowError) as e:
-        raise InvalidField("notBefore: expected a time such as 2030-01-31T08:00:00Z", "notBefore") from e
-    if not 0 <= moment <= FARTHEST_MS:
-        raise InvalidField("notBefore: out of range", "notBefore")
-    return moment
+    return None if request.not_before is None else moment_of(request.not_before, "notBefore")
 
 
 def submit(

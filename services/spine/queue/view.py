@@ -116,6 +116,8 @@ def attempt_record(row: AttemptRow) -> wire.Attempt:
     )
     if row.result is not None:
         record.result = raw(row.result)
+    if row.cause is not None:
+        record.cause = row.cause
     if row.late_at is not None:
         record.late_at = iso(row.late_at)
         if row.late_result is not None:

@@ -6,6 +6,7 @@ from contract import wire
 from contract.clock import iso
 from contract.states import TERMINAL, Status
 from contract.wire import Reason
+from spine.queue import causes
 from spine.queue.access import Caller
 from spine.queue.moving import holds
 from spine.store import dependencies, jobs, keys, machines
@@ -61,9 +62,12 @@ def _waits(tx: Tx, job: JobRow) -> list[Reason]:
             states = [_state_of(tx, job_id) for job_id in shown]
             told = f"it waits for {len(needed)} other job(s): " + ", ".join(states)
             found.append(Reason(code="after", message=told, jobs=shown))
+        elif causes.is_overload(tx, job):
+            told = f"what it needs was overloaded ({job.error}); the attempt was not counted, the next may begin "
+            found.append(Reason(code="overload", message=told + iso(job.wake_at or 0), jobs=[]))
         else:
             code = "backoff" if job.attempts else "time"
-            what = "the last attempt failed; the next may begin" if job.attempts else "it may not begin before"
+            what = "the last attempt has ended; the next may begin" if job.attempts else "it may not begin before"
             found.append(Reason(code=code, message=f"{what} {iso(job.wake_at or 0)}", jobs=[]))
     return found or [Reason(code="waiting", message="it waits; the reaper looks at it within a moment", jobs=[])]
 

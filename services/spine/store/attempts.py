@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+import peewee as pw
+
+from contract import wire
 from spine.store.engine import Tx
 from spine.store.models import Attempt
 from spine.store.statement import Statement, bind, number, text
@@ -25,6 +28,7 @@ class AttemptRow(NamedTuple):
     late_error: str | None
     late_at: int | None
     result: str | None
+    cause: str | None = None
 
 
 _COLUMNS = [getattr(Attempt, name) for name in AttemptRow._fields]
@@ -34,7 +38,12 @@ _START = Statement(
 )
 _END = Statement(
     Attempt.update(
-        {Attempt.outcome: bind("outcome"), Attempt.ended_at: bind("now"), Attempt.error: bind("error")}
+        {
+            Attempt.outcome: bind("outcome"),
+            Attempt.ended_at: bind("now"),
+            Attempt.error: bind("error"),
+            Attempt.cause: bind("cause"),
+        }
     ).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence")))
 )
 _KEEP_LATE = Statement(
@@ -55,6 +64,11 @@ _NEWEST_OF = Statement(
     .where((Attempt.job_id == bind("job_id")) & (Attempt.claimed_by == bind("claimed_by")))
     .order_by(Attempt.fence.desc())
     .limit(number(1))
+)
+_OVERLOADS = Statement(
+    Attempt.select(pw.fn.COUNT(Attempt.fence)).where(
+        (Attempt.job_id == bind("job_id")) & (Attempt.round == bind("round")) & (Attempt.cause == text("overload"))
+    )
 )
 _OF_JOB = Statement(Attempt.select(*_COLUMNS).where(Attempt.job_id == bind("job_id")).order_by(Attempt.fence))
 
@@ -83,9 +97,17 @@ def start(
     )
 
 
-def end(tx: Tx, job_id: str, fence: int, outcome: str, error: str | None = None) -> None:
+def end(
+    tx: Tx, job_id: str, fence: int, outcome: str, error: str | None = None, cause: wire.Cause | None = None
+) -> None:
     """Record how a claim ended."""
-    tx.run(_END, job_id=job_id, fence=fence, outcome=outcome, error=error, now=tx.now)
+    tx.run(_END, job_id=job_id, fence=fence, outcome=outcome, error=error, cause=cause, now=tx.now)
+
+
+def overloads(tx: Tx, job_id: str, round: int) -> int:
+    """Return how many attempts of a round have ended by overload."""
+    row = tx.one(_OVERLOADS, job_id=job_id, round=round)
+    return 0 if row is None else int(row[0])
 
 
 def keep_round(tx: Tx, job_id: str, fence: int, result: str | None) -> None:

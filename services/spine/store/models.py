@@ -90,6 +90,7 @@ class Attempt(Table):
     late_error = pw.TextField(null=True)
     late_at = pw.BigIntegerField(null=True)
     result = pw.TextField(null=True)
+    cause = pw.TextField(null=True)
 
     class Meta:
         table_name = "attempts"

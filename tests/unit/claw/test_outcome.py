@@ -44,6 +44,10 @@ def test_the_error_names_phase_code_and_last_line() -> None:
         b'{"outcome": "perhaps"}',
         b'{"outcome": 3}',
         b'{"requeue": "no"}',
+        b'{"cause": "bad luck"}',
+        b'{"cause": 3}',
+        b'{"notBefore": "tomorrow"}',
+        b'{"notBefore": 3}',
         b"\xff\xfe",
     ],
 )
@@ -71,6 +75,38 @@ def test_a_result_file_cannot_make_a_success_of_a_failure() -> None:
     assert merge(crashed, {"error": "worded", "requeue": False}) == outcome.fail("worded", requeue=False)
     assert merge(crashed, {"outcome": "release"}).action == "release"
     assert merge(from_exit(69, "later", "the job"), {}).reason == "later"
+
+
+FILES: list[tuple[int, dict[str, object], tuple[str, bool, str | None, str | None]]] = [
+    # exit code, file | action, requeue, cause, notBefore
+    (
+        75,
+        {"cause": "overload", "notBefore": "2030-01-01T00:00:00Z"},
+        ("fail", True, "overload", "2030-01-01T00:00:00Z"),
+    ),
+    (75, {"cause": "overload"}, ("fail", True, "overload", None)),
+    (1, {"cause": "transient"}, ("fail", True, "transient", None)),
+    (1, {"cause": "permanent"}, ("fail", False, "permanent", None)),
+    (1, {"cause": "permanent", "requeue": True}, ("fail", False, "permanent", None)),
+    (77, {"cause": "transient"}, ("fail", True, "transient", None)),
+    (77, {"cause": "transient", "requeue": False}, ("fail", False, "transient", None)),
+    (0, {"outcome": "fail", "cause": "permanent"}, ("fail", False, "permanent", None)),
+    (69, {"notBefore": "2030-01-01T00:00:00Z"}, ("release", True, None, "2030-01-01T00:00:00Z")),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "expected"), FILES)
+def test_a_result_file_names_the_cause(
+    code: int, said: dict[str, object], expected: tuple[str, bool, str | None, str | None]
+) -> None:
+    ended = merge(from_exit(code, "last", "the job"), said)
+    assert (ended.action, ended.requeue, ended.cause, ended.not_before) == expected
+
+
+def test_what_a_file_says_of_the_attempt_is_no_part_of_the_result() -> None:
+    assert merge(from_exit(0, "", "the job"), {"cause": "transient", "notBefore": None, "url": "u"}).result == {
+        "url": "u"
+    }
 
 
 def test_a_long_error_is_cut_and_nul_replaced() -> None:

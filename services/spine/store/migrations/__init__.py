@@ -24,19 +24,19 @@ def migrate(connection: Any, dialect: str, now: int) -> int:
         sqlite3.IntegrityError: a row would refer to one that is not there; the store is as it was.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, applied_at INTEGER)")
-    done = connection.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()[0]
+    done = {version for (version,) in connection.execute("SELECT version FROM schema_migrations").fetchall()}
     known = files(dialect)
     newest = known[-1][0]
-    if done > newest:
-        raise NewerStore(f"the store is at version {done}, this program knows {newest}: install the newer program")
-    if done == newest:
+    if max(done, default=0) > newest:
+        raise NewerStore(f"the store is at version {max(done)}, this program knows {newest}: install the newer program")
+    if all(version in done for version, _name, _sql in known):
         return newest
     # A table cannot be replaced while others refer to it; SQLite takes this setting outside of a transaction alone.
     enforced = connection.execute("PRAGMA foreign_keys").fetchone()[0]
     connection.execute("PRAGMA foreign_keys = 0")
     try:
         for version, _name, sql in known:
-            if version > done:
+            if version not in done:
                 _apply(connection, version, sql, now)
     finally:
         connection.execute(f"PRAGMA foreign_keys = {enforced}")
