@@ -67,7 +67,7 @@ def test_a_backup_is_one_moment_with_every_byte_that_it_names(store: QueueStore,
 
     assert made.jobs == {"done": 1, "queued": 1}
     assert (made.events, made.blobs, made.blob_bytes, made.damaged) == (4, 1, 5, [])
-    assert (made.created_at, made.schema, made.format) == ("2026-01-01T00:00:00.000Z", 7, "spinal-cord-backup")
+    assert (made.created_at, made.schema, made.format) == ("2026-01-01T00:00:00.000Z", 10, "spinal-cord-backup")
     assert sorted(tree(path)) == [f"blobs/aa/{BLOB}", "manifest.json", "spine.db"]
     assert (
         json.loads((path / "manifest.json").read_bytes())["databaseSha256"]
