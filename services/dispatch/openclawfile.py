@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+DEFAULT_PORT = 18789
 _TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
@@ -83,7 +84,7 @@ def _found(path: Path, gateway: dict[str, Any], environ: Mapping[str, str]) -> F
     scheme = "wss" if _dict(gateway.get("tls")).get("enabled") is True else "ws"
     mode = auth.get("mode")
     return Found(
-        url=f"{scheme}://127.0.0.1:{port}" if isinstance(port, int) or scheme == "wss" else None,
+        url=f"{scheme}://127.0.0.1:{port if isinstance(port, int) else DEFAULT_PORT}",
         token=None if mode == "password" else secret("gateway.auth.token", auth.get("token")),
         password=secret("gateway.auth.password", auth.get("password")) if mode == "password" else None,
         open=mode == "none",

@@ -10,8 +10,7 @@ import msgspec
 from contract.env import EnvReader, Secret, Setting, SettingsError
 from dispatch import openclawfile
 
-DEFAULT_PORT = 18789
-DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+DEFAULT_URL = f"http://127.0.0.1:{openclawfile.DEFAULT_PORT}"
 DEFAULT_HOME = "~/.spine/dispatch"
 
 SETTINGS: tuple[Setting, ...] = (
@@ -68,7 +67,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
 def _address(environ: Mapping[str, str]) -> Address:
     env = EnvReader(environ)
     given, token = env.custom("OPENCLAW_GATEWAY_URL", socket_url, None), env.secret("OPENCLAW_GATEWAY_TOKEN")
-    port = env.integer("OPENCLAW_GATEWAY_PORT", 0, 0, 65535)
+    port = env.integer("OPENCLAW_GATEWAY_PORT", 18789, 1, 65535) if env.optional("OPENCLAW_GATEWAY_PORT") else None
     for name in ("OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME"):
         env.optional(name)
     if given is not None:

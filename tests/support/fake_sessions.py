@@ -199,7 +199,7 @@ class FakeSessions:
             raise Bad("INVALID_REQUEST", f"invalid sessions.list params: unexpected property '{name}'")
         rows = [self._row(session) for session in self.sessions.values()]
         rows = [r for r in rows if params.get("label") in (None, r.get("label"))]
-        rows.sort(key=lambda row: -row["updatedAt"])
+        rows.sort(key=lambda row: -row.get("updatedAt", 0))
         if self.protocol <= 3:
             return {"ts": now(), "count": len(rows), "sessions": rows[: params.get("limit", 200)]}
         start = params.get("offset", 0)

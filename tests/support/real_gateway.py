@@ -165,6 +165,11 @@ class RealGateway:
         except (OSError, ValueError, urllib.error.HTTPError):
             return False
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def cli(self, *args: str) -> str:
         """Run one of OpenClaw's own commands, as an operator on this machine does; return its output."""
         done = subprocess.run(

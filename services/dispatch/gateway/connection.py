@@ -17,6 +17,7 @@ OPEN_SECONDS = 15.0
 """One try to connect: TCP, upgrade and handshake."""
 CALL_SECONDS = 30.0
 _REFUSED = RetryPolicy(attempts=3, base_seconds=0.2, cap_seconds=1.0)
+_BROKEN = RetryPolicy(attempts=4, base_seconds=0.2, cap_seconds=2.0)
 _STARTING = RetryPolicy(attempts=12, base_seconds=0.5, cap_seconds=4.0)
 
 
@@ -94,12 +95,16 @@ class Connection:
     def ask(self, method: str, params: dict[str, Any], seconds: float = CALL_SECONDS) -> dict[str, Any]:
         """Send a request that may be repeated, until its deadline."""
         deadline = time.monotonic() + seconds
+        waits = _BROKEN.waits()
         while True:
             try:
                 _, call, answer = self.once(method, params, left(deadline))
             except Unreachable as e:
-                if not e.sent or self._link is None or self._link.fault is None or left(deadline) <= 0.0:
+                wait = next(waits, None)
+                gone = e.sent and self._link is not None and self._link.fault is not None
+                if not gone or wait is None or wait >= left(deadline):
                     raise
+                time.sleep(wait)
                 continue
             self._forget(call)
             if not isinstance(answer.payload, dict):

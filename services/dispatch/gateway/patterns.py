@@ -7,7 +7,7 @@ of an error as v3 writes it, are (contract: gateway, section 6).
 import re
 
 OVERLOAD = re.compile(
-    r"\boverload(?:ed|ing)?\b|\bfailover ?error\b|\brate[ _-]?limit(?:ed|s|ing)?\b|\btoo many requests\b"
+    r"(?<![a-z])overload(?:ed|ing)?(?![a-z])|\bfailover ?error\b|\brate[ _-]?limit(?:ed|s|ing)?\b|\btoo many requests\b"
     r"|\b(?:http|status)(?: code)?[ :=]*(?:529|429)\b",
     re.IGNORECASE,
 )

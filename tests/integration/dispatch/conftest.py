@@ -162,7 +162,10 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Run a test against both gateways."""
     if request.param == "real":
-        yield request.getfixturevalue("real")
+        found = request.getfixturevalue("real")
+        if not found.gateway.running:  # the module before left it so
+            found.start()
+        yield found
         return
     fake = Fake()
     yield fake

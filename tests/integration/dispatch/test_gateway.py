@@ -211,14 +211,15 @@ def test_a_second_message_waits_for_its_turn(gateway: Gateway, world: World) -> 
     session = Session(gateway, "sleeps")
     first = session.run(mark := str(uuid.uuid4()))
     world.await_prompt(mark)
-    second = session.run("second")
+    second = session.run(later := str(uuid.uuid4()))
     assert second.outcome() == Outcome(state="running")
     assert first.outcome() == Outcome(state="running")
-    gateway.patch(session.key, model="mock/answers")
     world.wake()
     assert first.final().ok
     # The first one's end does not make the second one over.
-    assert second.outcome().state in ("running", "ok")
+    world.await_prompt(later)
+    assert first.outcome() == Outcome(state="ok", text="Forty-two.")
+    assert second.outcome() == Outcome(state="running")
     world.wake()
     assert second.final().ok
     assert second.outcome(final=second.final()).text == "Forty-two."
@@ -228,14 +229,14 @@ def test_an_interrupting_message_cuts_the_turn(gateway: Gateway, world: World) -
     session = Session(gateway, "sleeps")
     run = session.run(mark := str(uuid.uuid4()))
     world.await_prompt(mark)
-    gateway.patch(session.key, model="mock/answers")
-    steered = gateway.steer(session.key, "Stop, and say the number.", str(uuid.uuid4()), mode="interrupt")
+    steered = gateway.steer(session.key, word := str(uuid.uuid4()), str(uuid.uuid4()), mode="interrupt")
     final = run.final()
     assert (final.ok, final.status) == (False, "timeout")
     assert run.outcome(final=final).state == "aborted"
+    world.await_prompt(word)
+    world.wake()
     found = eventually(lambda: judge.answer(gateway.history(session.key), steered, run.at), RUN_SECONDS)
     assert found == "Forty-two."
-    world.wake()
 
 
 def test_many_threads_share_one_connection(gateway: Gateway) -> None:
@@ -272,29 +273,19 @@ def test_a_session_that_is_not_there(gateway: Gateway) -> None:
     assert not gateway.wait(str(uuid.uuid4()), 0).ended
 
 
-def test_a_restart_in_order_loses_no_row_and_no_answer(world: World, gateway: Gateway) -> None:
-    session = Session(gateway, "answers")
-    run = session.run("before the restart")
-    assert run.final().ok
-    before = gateway.granted.boot_id
-    world.stop()
-    with pytest.raises(Unreachable):
-        gateway.describe(session.key)
-    world.start()
-    # The same client opens its connection anew.
-    assert run.outcome() == Outcome(state="ok", text="Forty-two.")
-    assert gateway.granted.boot_id != before
-    assert session.run("after the restart").final().ok
-
-
 def test_a_run_that_was_killed_with_its_gateway_is_lost_and_starts_again(world: World, gateway: Gateway) -> None:
-    session, mark = Session(gateway, "sleeps"), str(uuid.uuid4())
+    before = Session(gateway, "answers").run("before the restart")
+    assert before.final().ok
+    session, mark, boot = Session(gateway, "sleeps"), str(uuid.uuid4()), gateway.granted.boot_id
     run = session.run(mark)
     world.await_prompt(mark)
     world.kill()
     with pytest.raises(Unreachable):
         run.accepted.final(20)
     world.start()
+    # The same client opens its connection anew, and what had ended is there.
+    assert before.outcome() == Outcome(state="ok", text="Forty-two.")
+    assert gateway.granted.boot_id != boot
     # For a while the row might only lag behind.
     assert run.outcome(later_ms=run.at - now()).state == "running"
     found = run.outcome(later_ms=60_000)
@@ -305,3 +296,18 @@ def test_a_run_that_was_killed_with_its_gateway_is_lost_and_starts_again(world: 
     again = session.run(mark)
     assert again.final().ok
     assert again.outcome(final=again.final()) == Outcome(state="ok", text="Forty-two.")
+
+
+def test_a_gateway_that_stops_in_order_ends_its_runs_first(world: World, gateway: Gateway) -> None:
+    session, mark = Session(gateway, "sleeps"), str(uuid.uuid4())
+    run = session.run(mark)
+    world.await_prompt(mark)
+    stopping = threading.Thread(target=world.stop)
+    stopping.start()
+    assert run.accepted.final(1.0) is None
+    world.wake()
+    assert run.final().text == "Forty-two."
+    stopping.join(60)
+    assert not stopping.is_alive()
+    with pytest.raises(Unreachable):
+        gateway.describe(session.key)
