@@ -51,6 +51,11 @@ def new_blob_id() -> str:
     return f"blob_{_text(24)}"
 
 
+def new_notice_id() -> str:
+    """Return `ntc_` and 24 characters of 0-9a-z: what a receiver knows a notice by, however often it comes."""
+    return f"ntc_{_text(24)}"
+
+
 def new_worker_id(machine: str) -> str:
     """Return an id for one worker process: its machine and 8 random characters."""
     return f"{machine}-{_text(8)}"

@@ -24,12 +24,16 @@ from spine.api.logs import Logs
 from spine.api.machines import Machines
 from spine.api.metrics import Metrics
 from spine.api.named import NamedLeases
+from spine.api.notices import Notices
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.blobs.disk import DiskBlobs
 from spine.facades import broker, skyclaw
 from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
+from spine.notices.book import ALIASES_SECONDS, Book
+from spine.notices.sender import PRUNE_SECONDS, Sender, Sending
+from spine.queue.notices import Patience
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
@@ -78,6 +82,29 @@ class Server:
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests)
+        self.book, self.sender = self._notices(rules, metrics)
+
+    def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
+        """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
+        s = self.settings
+        sending = Sending(
+            timeout_seconds=s.notice_timeout_seconds,
+            patience=Patience(s.notice_retry_seconds * 1000, s.notice_give_up_hours * 3_600_000),
+            origin=s.public_url or f"urn:spine:{self.core.store_id}",
+            base=s.public_url,
+            keep_days=s.notice_keep_days,
+        )
+
+        def adopted(faults: dict[str, str | None]) -> None:
+            rules.aliases.faults = faults
+            sender.kick()
+
+        book = Book(s.notices_file, adopted)
+        sender = Sender(self.store, lambda: book.entries, sending, metrics.notice)
+        book.turn()
+        self.keeper.every(ALIASES_SECONDS, book.turn, "aliases")
+        self.keeper.every(PRUNE_SECONDS, sender.prune, "notices")
+        return book, sender
 
     # --- middleware (Falcon calls these by name) ---------------------------------------------------------------------
 
@@ -87,16 +114,20 @@ class Server:
 
         def tell(signals: Signals) -> None:
             loop.call_soon_threadsafe(self.hub.committed, signals)
+            if signals.notices:
+                self.sender.kick()
 
         await asyncio.to_thread(self.reaper.begin)
         self.hub.deadlines = self.reaper.hint
         self.store.on_commit = tell
         self.keeper.start()
+        self.sender.start()
         _log.info("spine.serving", data_dir=str(self.settings.data_dir))
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """End: no ticks, then the store."""
         await asyncio.to_thread(self.keeper.stop)
+        await asyncio.to_thread(self.sender.stop)
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
         folded = self.store.folded
@@ -171,6 +202,7 @@ def create_app(server: Server) -> App:
         "reviews": Reviews(core),
         "machines": Machines(core),
         "named": NamedLeases(core),
+        "notices": Notices(core, server.book),
     }
     for path, noun, suffix, _who in ROUTES:
         app.add_route(path, resources[noun], suffix=suffix or None)

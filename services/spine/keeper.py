@@ -13,10 +13,10 @@ from contract.clock import Clock, JumpDetector
 from contract.errors import SpineError
 from contract.ids import new_blob_id
 from spine.blobs.disk import DiskBlobs
+from spine.digests import read_digests
 from spine.queue import reap
 from spine.queue.access import Principal
 from spine.queue.rules import Rules
-from spine.settings import read_digests
 from spine.store import blobs, idempotency, lock, logs, retention
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
@@ -194,12 +194,19 @@ class Keeper:
     ) -> None:
         self._store, self._files, self._reaper, self._retention = store, files, reaper, old
         self._digests = digests
+        self._others: list[tuple[str, float, Callable[[], object]]] = []
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
 
+    def every(self, seconds: float, turn: Callable[[], object], name: str) -> None:
+        """Have a turn of another part made every so many seconds. `turn` never raises. Before `start`."""
+        self._others.append((name, seconds, turn))
+
     def start(self) -> None:
         """Begin ticking."""
+        for name, seconds, turn in self._others:
+            self._scheduler.add_job(turn, "interval", seconds=seconds, id=name)
         self._reaper.replan = self._replan
         # Each pass plans the next one. The interval is for a plan that the scheduler lost: it drops a run that comes
         # due while the one before is still being put away.

@@ -1,7 +1,6 @@
 """The server's settings: read once from the environment, all faults reported together."""
 
 import os
-import re
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
@@ -11,6 +10,9 @@ from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
+from contract.outcall import check_url
+from spine.digests import is_name, principal_of, read_digests
+from spine.notices import aliases
 from spine.queue.access import Principal
 
 MIB = 1024 * 1024
@@ -78,6 +80,12 @@ SETTINGS = (
     Setting("BROKER_HOST", "", "address of that port; `SPINE_HOST` when not set"),
     Setting("SPINE_DIALECT_BODY_MAX_BYTES", "4194304", "largest body of a foreign dialect"),
     Setting("SPINE_DIALECT_RESULT_MAX_BYTES", "2097152", "largest result of a foreign dialect; a longer text is cut"),
+    Setting("SPINE_NOTICES_FILE", "", "JSON file of aliases for notices, mode 0600; read again when it changes"),
+    Setting("SPINE_PUBLIC_URL", "", "the server's address as people reach it, for links in notices"),
+    Setting("SPINE_NOTICE_TIMEOUT_SECONDS", "30", "how long one call to a receiver of notices may take in all"),
+    Setting("SPINE_NOTICE_RETRY_SECONDS", "5", "first wait after a notice was not taken; it doubles, to an hour"),
+    Setting("SPINE_NOTICE_GIVE_UP_HOURS", "24", "how long a notice is tried before it is given up"),
+    Setting("SPINE_NOTICE_KEEP_DAYS", "30", "days after which a notice that was sent is deleted"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which the process freezes"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
@@ -87,7 +95,6 @@ RESERVED = frozenset({"head", "any", "viewer", "skyclaw", "broker"})
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +141,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     skyclaw: Dialect | None = None
     broker: Dialect | None = None
+    notices_file: Path | None = None
+    public_url: str | None = None
+    notice_timeout_seconds: int = 30
+    notice_retry_seconds: int = 5
+    notice_give_up_hours: int = 24
+    notice_keep_days: int = 30
     kill_point: str | None = None
     kill_point_file: str | None = None
 
@@ -185,6 +198,12 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
         **_dialects(env, principals, port),
+        notices_file=env.custom("SPINE_NOTICES_FILE", _aliases, None),
+        public_url=env.custom("SPINE_PUBLIC_URL", _public_url, None),
+        notice_timeout_seconds=env.integer("SPINE_NOTICE_TIMEOUT_SECONDS", 30, 1, 300),
+        notice_retry_seconds=env.integer("SPINE_NOTICE_RETRY_SECONDS", 5, 1, 3600),
+        notice_give_up_hours=env.integer("SPINE_NOTICE_GIVE_UP_HOURS", 24, 1, 720),
+        notice_keep_days=env.integer("SPINE_NOTICE_KEEP_DAYS", 30, 1, 3650),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -192,6 +211,16 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
     env.finish()
     return settings
+
+
+def _aliases(path: str) -> Path:
+    aliases.read(Path(path))
+    return Path(path)
+
+
+def _public_url(url: str) -> str:
+    check_url(url)
+    return url.rstrip("/")
 
 
 def _dialects(env: EnvReader, principals: dict[str, Principal], own: int) -> dict[str, Dialect | None]:
@@ -292,32 +321,6 @@ def handed_sockets(environ: MutableMapping[str, str] | None = None) -> int:
     return int(count) if int(pid) == os.getpid() else 0
 
 
-def read_digests(path: Path) -> dict[str, Principal]:
-    """Read a file of token digests: lines of a name and the SHA-256 of its token in hex; `#` begins a comment.
-
-    Raises:
-        ValueError: naming the line that cannot be used, or that there is no head.
-        OSError
-    """
-    found: dict[str, Principal] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2 or not _is_name(words[0]) or words[0] == "any" or not _DIGEST.fullmatch(words[1]):
-            raise ValueError(f"{path}, line {number}: expected a name and the SHA-256 of its token in hex")
-        principal = _principal(words[0])
-        if found.setdefault(words[1], principal) != principal:
-            raise ValueError(f"{path}, line {number}: the same token stands for {found[words[1]].name}")
-    if not any(principal.is_head for principal in found.values()):
-        raise ValueError(f"{path}: it names no head, so that nobody could steer this spine")
-    return found
-
-
-def _principal(name: str) -> Principal:
-    return Principal(name, "head" if name == "head" else "viewer" if name == "viewer" else "claw")
-
-
 def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
     """Collect every token; one that stands for two names, is missing, or is too short to be a secret is a fault."""
     found: dict[str, tuple[Principal, str]] = {}
@@ -328,7 +331,7 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
             why = f"cannot read {listed}: {e.strerror}" if isinstance(e, OSError) else str(e)
             env.faults.append(f"SPINE_TOKEN_DIGESTS: {why}")
     for prefix, name in _ROLES:
-        principal = _principal(name)
+        principal = principal_of(name)
         variables = (f"{prefix}_TOKEN", f"{prefix}_TOKENS")
         known = len(env.faults)
         single, several = env.secret(variables[0]), env.secret(variables[1])
@@ -345,7 +348,7 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
         if not pair.strip():
             continue
         name, _, value = pair.strip().partition("=")
-        if name in RESERVED or not value or not _is_name(name):
+        if name in RESERVED or not value or not is_name(name):
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
             continue
         _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))
@@ -364,9 +367,3 @@ def _add(
         env.faults.append(f"{variable}: the same token is in {other[1]} for {other[0].name}; give each role its own")
         return
     found[digest] = (principal, variable)
-
-
-def _is_name(text: str) -> bool:
-    return (
-        0 < len(text) <= 64 and text[0].isalnum() and all(c in "abcdefghijklmnopqrstuvwxyz0123456789.-_" for c in text)
-    )

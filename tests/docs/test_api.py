@@ -76,6 +76,7 @@ SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/{job_id}/adopt", wire.Adopt),
     ("POST /machines/join-codes", wire.NewJoinCode),
     ("POST /join", wire.Join),
+    ("POST /notices", wire.SendNotice),
     ("POST /leases/{name}/take", wire.TakeLease),
     ("POST /leases/{name}/renew", wire.RenewLease),
     ("POST /leases/{name}/release", wire.ReleaseLease),
@@ -114,7 +115,7 @@ def test_the_members_of_retry_are_there_with_their_defaults() -> None:
 
 def test_no_request_is_forgotten_above() -> None:
     described = {kind for _, kind in (*WITH_TABLE, *SHORT)} | set(MACHINE_VERBS.values())
-    assert set(wire.Request.__subclasses__()) == described | {wire.Retry, wire.Nothing}
+    assert set(wire.Request.__subclasses__()) == described | {wire.Retry, wire.Delivery, wire.Nothing}
 
 
 def test_every_refusal_of_a_route_is_named_there_or_among_those_of_all() -> None:

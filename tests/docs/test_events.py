@@ -12,9 +12,9 @@ from contract.states import TRANSITIONS, Action
 from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS, PLANS, FLEET = (
+ROWS, PLANS, FLEET, NOTICES = (
     {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
-    for heading in ("Types", "Plans of the broker's dialect", "Machines and targets")
+    for heading in ("Types", "Plans of the broker's dialect", "Machines and targets", "Notices")
 )
 
 
@@ -25,14 +25,14 @@ def appended() -> set[str]:
         for path in (REPO / "services/spine" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found |= set(re.findall(r"^(?:job|machine|plan|target)\.[a-z_]+$", node.value))
+                    found |= set(re.findall(r"^(?:job|machine|notice|plan|target)\.[a-z_]+$", node.value))
     return found
 
 
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert set(ROWS) | set(PLANS) | set(FLEET) == taken | appended()
+    assert set(ROWS) | set(PLANS) | set(FLEET) | set(NOTICES) == taken | appended()
     assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest

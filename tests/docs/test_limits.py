@@ -9,10 +9,12 @@ from tests.docs.pages import reference, tables
 
 from claw import outcome, spec
 from claw.runner import artifacts
-from contract import wire
+from contract import outcall, wire
 from spine import keeper, worker
-from spine.api import auth, core, events, jobs, logs, named, streams
+from spine.api import auth, core, events, jobs, logs, named, notices, streams
+from spine.notices import aliases, message, sender
 from spine.queue import causes, listing, rules, steer
+from spine.queue import notices as outbox
 from spine.store import idempotency, machines
 
 PAGE = reference("limits.md")
@@ -56,6 +58,15 @@ CONSTANTS = {
     "retry.maxSeconds": bound(wire.Retry, "maxSeconds", "maximum"),
     "retryAfterSeconds": bound(wire.Fail, "retryAfterSeconds", "maximum"),
     "notify": bound(wire.Submit, "notify", "maxItems"),
+    "name of an alias": 64,
+    "text of a notice": wire.NOTICE_TEXT_MOST,
+    "pieces of a long notice": message.PARTS_MOST,
+    "aliases in the file of them": aliases.ALIASES_MOST,
+    "file of aliases": aliases.FILE_MOST,
+    "receivers that are called at once": sender.THREADS_MOST,
+    "what is read of a receiver's answer": outcall.BODY_MOST,
+    "notices in one page": notices.PAGE_MOST,
+    "longest such wait": outbox.WAIT_MOST_MS // 1000,
     "text of a review": bound(wire.Review, "text", "maxLength"),
     "reason of a cancel, a reject or a bulk call": bound(wire.Cancel, "reason", "maxLength"),
     "jobs of one bulk call": listing.BULK_ROWS,

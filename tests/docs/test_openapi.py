@@ -44,7 +44,7 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def ask(app: App, route: Route, call: Call, role: str | None, query: str = "", body: str = "{}") -> tuple[int, Any]:
     """Make a call about things that do not exist; return its status and the refusal, if it is one."""
-    path = openapi.path_of(route, call).format(job_id="nosuch", blob_id="nosuch", name="left-claw")
+    path = openapi.path_of(route, call).format(job_id="nosuch", blob_id="nosuch", notice_id="nosuch", name="left-claw")
     headers = {"X-Worker-Id": "w1"}
     if role is not None:
         headers["Authorization"] = f"Bearer {TOKENS[role]}"

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from contract.wire.requests import Retry
+from contract.wire.requests import Delivery, Retry
 
 
 class Record(msgspec.Struct, rename="camel", kw_only=True):
@@ -79,6 +79,7 @@ class Job(Record):
     needs_review: bool = False
     review: ReviewState | None = None
     notify: list[str] = []
+    delivery: Delivery | None = None
     new_comments: list[CommentRecord] | UnsetType = UNSET
 
 

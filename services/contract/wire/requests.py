@@ -15,6 +15,7 @@ Traceparent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{1
 Key = Annotated[str, Meta(min_length=1, max_length=200)]
 Pause = Annotated[float, Meta(ge=0, le=31_536_000)]
 Cause = Literal["transient", "overload", "permanent"]
+AliasName = Annotated[str, Meta(min_length=1, max_length=65, pattern=r"^@?[a-z0-9][a-z0-9._-]{0,63}\Z")]
 JobId = Annotated[str, Meta(min_length=1, max_length=64)]
 CLAIM_MOST = 100
 CLAIM_WAIT_MOST = 30
@@ -30,6 +31,17 @@ class Retry(Request):
     backoff_seconds: Annotated[float, Meta(gt=0, le=86_400)]
     factor: Annotated[float, Meta(ge=1, le=100)] = 2.0
     max_seconds: Annotated[float, Meta(gt=0, le=604_800)] = 3600.0
+
+
+class Delivery(Request):
+    """How the end of a job is told: `announce` every end but a success that printed nothing, `announce-always` each.
+
+    `channel` and `to`: such as `telegram` and a chat's id; `to` alone names an alias, as in `@team_room`.
+    """
+
+    mode: Literal["announce", "announce-always", "none"] = "announce"
+    channel: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*\Z")] | None = None
+    to: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")] | None = None
 
 
 class Submit(Request):
@@ -54,7 +66,8 @@ class Submit(Request):
     dedupe_key: Key | None = None
     needs_approval: bool = False
     needs_review: bool = False
-    notify: Annotated[list[Name], Meta(max_length=16)] = []
+    notify: Annotated[list[AliasName], Meta(max_length=16)] = []
+    delivery: Delivery | None = None
 
 
 class Cancel(Request):

@@ -129,3 +129,14 @@ class Auth:
         if caller.principal.role == "viewer":
             raise Unauthorized("a viewer changes nothing")
         return caller
+
+    def overseer(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, when it is a head or a viewer.
+
+        Raises:
+            Unauthorized
+        """
+        caller = self.caller(req)
+        if not caller.principal.sees_all:
+            raise Unauthorized("only a head or a viewer may see this")
+        return caller

@@ -15,6 +15,7 @@ HEADS = frozenset({"head"})
 CLAWS = frozenset({"claw"})
 WORKERS = HEADS | CLAWS
 ALL = WORKERS | {"viewer"}
+OVERSEERS = HEADS | {"viewer"}
 
 # What an answer or a body holds when it is no record.
 BYTES = "application/octet-stream"
@@ -232,3 +233,9 @@ def target_verb(verb: str, text: str) -> Call:
 def lease_verb(name: str, text: str, takes: type[wire.Request], *special: type[SpineError]) -> tuple[Call]:
     """Describe a verb on a named lease."""
     return (Call("POST", name, WORKERS, text, {200: (wire.NamedLease,)}, takes, special),)
+
+
+def notice_verb(verb: str, name: str, text: str, *special: type[SpineError]) -> Call:
+    """Describe a head's verb on a notice."""
+    refusals: Errors = (errors.NotFound, errors.Conflict, *special)
+    return Call("POST", name, HEADS, text, {200: (wire.Notice,)}, wire.Nothing, refusals, (KEY,), (REPLAYED,), verb)

@@ -22,6 +22,7 @@ from spine.api.calls import (
     KEY,
     LAST_EVENT_ID,
     OFFSET_MOST,
+    OVERSEERS,
     RANGE,
     REPLAYED,
     STREAM,
@@ -213,4 +214,29 @@ JOIN = Call(
     {201: (wire.Joined,)},
     wire.Join,
     (errors.NotFound, errors.RateLimited),
+)
+
+LIST_NOTICES = Call(
+    "GET",
+    "listNotices",
+    OVERSEERS,
+    "List notices, the newest first.",
+    {200: (wire.NoticeList,)},
+    params=(
+        query("status", {"type": "string", "enum": ["waiting", "sending", "sent", "given_up"]}, "Exactly this state."),
+        query("alias", None, "Exactly this alias."),
+        query("jobId", None, "About this job."),
+        query("limit", number(1, 500, 100), "At most so many."),
+        CURSOR,
+    ),
+)
+SEND_NOTICE = Call(
+    "POST",
+    "sendNotice",
+    HEADS,
+    "Send a text to whom an alias stands for; it goes through the outbox like every notice.",
+    {201: (wire.Notice,)},
+    wire.SendNotice,
+    params=(KEY,),
+    headers=(REPLAYED,),
 )

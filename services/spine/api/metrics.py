@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from contract.clock import Clock
 from contract.errors import SpineError, StaleFence
 from spine.queue.wake import Hub
-from spine.store import listing
+from spine.store import listing, notices
 from spine.store.engine import Engine
 
 _CACHE_SECONDS = 5.0
@@ -22,6 +22,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._store, self._clock, self._hub = store, clock, hub
         self._read_at, self._counts = 0.0, list[tuple[str, str, int, int]]()
+        self._notices: tuple[int, int | None] = (0, None)
         self.lease_expired = Counter("spine_lease_expired", "Leases that ended without a word", registry=self.registry)
         self.stale_fence = Counter("spine_stale_fence", "Calls refused for an old fence", registry=self.registry)
         self.refusals = Counter("spine_refusals", "Refused calls", ["error"], registry=self.registry)
@@ -37,6 +38,9 @@ class Metrics:
             buckets=(0.1, 1, 5, 15, 60, 300, 900, 3600, 14400),
             registry=self.registry,
         )
+        self._deliveries = Counter(
+            "spine_webhook_deliveries", "Tries to send a notice", ["outcome"], registry=self.registry
+        )
         self.registry.register(self)
 
     def refused(self, error: SpineError) -> None:
@@ -44,6 +48,10 @@ class Metrics:
         self.refusals.labels(error.code).inc()
         if isinstance(error, StaleFence):
             self.stale_fence.inc()
+
+    def notice(self, outcome: str) -> None:
+        """Count a try to send a notice: sent, failed or given_up. From any thread."""
+        self._deliveries.labels(outcome).inc()
 
     def collect(self) -> Iterable[Metric]:
         """Yield what comes from the hub and the store (called by the registry, off the event loop)."""
@@ -55,6 +63,7 @@ class Metrics:
         yield CounterMetricFamily("spine_store_batches", "Commits that they took", value=self._store.batches)
         if time.monotonic() - self._read_at > _CACHE_SECONDS:
             self._counts = self._store.read(listing.counts).result(timeout=10)
+            self._notices = self._store.read(notices.depth).result(timeout=10)
             self._read_at = time.monotonic()
         depth = GaugeMetricFamily("spine_jobs", "Jobs", labels=["status", "target"])
         age = GaugeMetricFamily("spine_oldest_queued_age_seconds", "Age of the oldest queued job", labels=["target"])
@@ -64,6 +73,14 @@ class Metrics:
                 age.add_metric([target], max(0, self._clock.now() - oldest) / 1000)
         yield depth
         yield age
+        waiting, oldest_notice = self._notices
+        yield GaugeMetricFamily("spine_notices_waiting", "Notices that are not sent yet", value=waiting)
+        since = self._clock.now() if oldest_notice is None else oldest_notice
+        yield GaugeMetricFamily(
+            "spine_oldest_notice_age_seconds",
+            "Age of the oldest of them",
+            value=max(0, self._clock.now() - since) / 1000,
+        )
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing ahead of time: registering must not read the store."""

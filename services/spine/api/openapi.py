@@ -30,6 +30,7 @@ _ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[0-9a-z_]
 _IN_PATH = {
     "job_id": _ID,
     "blob_id": _ID,
+    "notice_id": _ID,
     "name": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9][a-z0-9._-]*$"},
 }
 _LEASE_NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}

@@ -9,6 +9,7 @@ from spine.api.calls import (
     FOLLOW,
     JOB,
     MARKDOWN,
+    OVERSEERS,
     TEXT,
     Health,
     Ready,
@@ -19,6 +20,7 @@ from spine.api.calls import (
     lease_verb,
     look,
     machine_verb,
+    notice_verb,
     settle,
     target_verb,
 )
@@ -256,7 +258,37 @@ _FLEET = (
     ),
 )
 
-ROUTES: tuple[Route, ...] = (*_SERVER, *_JOBS, *_FLEET)
+_NOTICES = (
+    Route(
+        "/notices", "notices", "", "GET: heads, viewers; POST: heads", (described.LIST_NOTICES, described.SEND_NOTICE)
+    ),
+    Route(
+        "/notices/aliases",
+        "notices",
+        "aliases",
+        "heads, viewers",
+        look("listAliases", OVERSEERS, "Whom notices may be for, without address or secret.", wire.AliasList),
+    ),
+    Route(
+        "/notices/{notice_id}",
+        "notices",
+        "one",
+        "heads, viewers",
+        look("readNotice", OVERSEERS, "A notice and every attempt to send it.", wire.Notice, errors.NotFound),
+    ),
+    Route(
+        "/notices/{notice_id}/{verb}",
+        "notices",
+        "verb",
+        "heads",
+        (
+            notice_verb("replay", "replayNotice", "Send it (again), at once and under the same id."),
+            notice_verb("give-up", "giveUpNotice", "Send it no more.", errors.NotAwaiting),
+        ),
+    ),
+)
+
+ROUTES: tuple[Route, ...] = (*_SERVER, *_JOBS, *_FLEET, *_NOTICES)
 
 # v0's routes, probes and documents: names in the query string that mean nothing are ignored there.
 _LOOSE = frozenset(

@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from contract.states import TERMINAL, Action, Status
+from spine.queue import notices
 from spine.store import attempts, dependencies, jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
@@ -22,8 +23,15 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
     """
     moved = jobs.move(tx, action, job, by, data, **changes)
     if moved.status in TERMINAL:
+        ended(tx, moved)
         settle_dependants(tx, moved)
     return moved
+
+
+def ended(tx: Tx, job: JobRow) -> None:
+    """Write down what follows from a job's end besides what it means for its dependants: who is to be told."""
+    if job.notify != "[]" or job.delivery is not None:
+        notices.tell_end(tx, job)
 
 
 def is_satisfied(job: JobRow) -> bool:
@@ -61,7 +69,9 @@ def cancel_row(tx: Tx, job: JobRow, by: str, reason: str | None, cause: str | No
     data: dict[str, Any] = {"reason": reason, "fence": job.fence}
     if cause is not None:
         data["after"] = cause
-    return jobs.move(tx, Action.CANCEL, job, by, data, error=reason or job.error)
+    cancelled = jobs.move(tx, Action.CANCEL, job, by, data, error=reason or job.error)
+    ended(tx, cancelled)
+    return cancelled
 
 
 def go_on(tx: Tx, job: JobRow | None, by: str = SPINE) -> JobRow | None:

@@ -9,9 +9,19 @@ TIMEOUT_GRACE_MS = 30_000  # how long after its deadline a claw may take to stop
 UNACCEPTED_MOST = 3
 
 
+@dataclass
+class Aliases:
+    """Whom notices may be for: why each name cannot be used, None where it can. Without a list no name is checked."""
+
+    faults: dict[str, str | None] | None = None
+
+
 @dataclass(frozen=True)
 class Rules:
-    """Durations in ms. `targets`: names that a job may be for, those that join added. `lanes`: the store's cache."""
+    """Durations in ms. `targets`: names that a job may be for, those that join added. `lanes`: the store's cache.
+
+    `aliases`: whom its end may be told to.
+    """
 
     lease_ms: int
     accept_lease_ms: int
@@ -19,6 +29,7 @@ class Rules:
     targets: set[str]
     log_max_bytes: int
     lanes: Lanes = field(default_factory=Lanes, compare=False)
+    aliases: Aliases = field(default_factory=Aliases, compare=False)
 
     @property
     def grace_ms(self) -> int:

@@ -10,6 +10,7 @@ from contract import wire
 from contract.errors import InvalidField
 from contract.ids import new_job_id
 from contract.states import Action, Status
+from spine.queue import notices
 from spine.queue.access import Caller
 from spine.queue.mentions import note_mentions
 from spine.queue.moments import moment_of
@@ -38,6 +39,7 @@ def check(rules: Rules, request: wire.Submit) -> None:
     if request.concurrency_limit is not UNSET and request.concurrency_key is None:
         raise InvalidField("concurrencyLimit: needs a concurrencyKey", "concurrencyLimit")
     _not_before(request)
+    notices.check(rules, request)
 
 
 def is_target(rules: Rules, name: str) -> bool:
@@ -145,5 +147,6 @@ def _row(tx: Tx, rules: Rules, caller: Caller, request: wire.Submit, job_id: str
         approval="pending" if request.needs_approval else None,
         spec_digest=hashlib.sha256(spec.encode()).hexdigest() if request.needs_approval else None,
         needs_review=int(request.needs_review),
-        notify=msgspec.json.encode(request.notify).decode(),
+        notify=notices.names(request.notify),
+        delivery=notices.delivery_of(rules, request.delivery),
     )

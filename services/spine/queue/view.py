@@ -7,11 +7,13 @@ import msgspec
 
 from contract import wire
 from contract.clock import iso, iso_or_none
-from spine.store import comments
+from spine.queue.notices import Said
+from spine.store import comments, notices
 from spine.store.attempts import AttemptRow
 from spine.store.comments import CommentRow
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
+from spine.store.notices import NoticeRow
 
 _encode = msgspec.json.Encoder().encode
 # Most members of most jobs.
@@ -70,6 +72,7 @@ def job_record(tx: Tx, job: JobRow, new_since: int | None = None) -> wire.Job:
         dedupe_key=job.dedupe_key,
         needs_review=bool(job.needs_review),
         notify=raw(job.notify),
+        delivery=raw(job.delivery),
     )
     if job.approval is not None:
         record.needs_approval = True
@@ -130,3 +133,51 @@ def attempt_record(row: AttemptRow) -> wire.Attempt:
 def attempts(rows: Iterable[AttemptRow]) -> bytes:
     """Encode a job's attempts."""
     return _encode(wire.AttemptList(attempts=[attempt_record(row) for row in rows]))
+
+
+def notice_record(row: NoticeRow) -> wire.Notice:
+    """Return a notice as a record."""
+    said = msgspec.json.decode(row.said, type=Said)
+    return wire.Notice(
+        id=row.id,
+        type=said.type,
+        status=row.status,
+        alias=row.addressee,
+        channel=row.channel,
+        to=row.recipient,
+        job_id=row.job_id,
+        title=said.title,
+        text=said.text,
+        created_by=row.created_by,
+        created_at=iso(row.created_at),
+        due_at=iso(row.due_at) if row.ended_at is None else None,
+        attempts=row.attempts,
+        error=row.error,
+        ended_at=iso_or_none(row.ended_at),
+    )
+
+
+def notice(row: NoticeRow) -> bytes:
+    """Encode one notice."""
+    return _encode(notice_record(row))
+
+
+def notice_with_tries(tx: Tx, row: NoticeRow) -> bytes:
+    """Encode one notice with every attempt at it."""
+    record = notice_record(row)
+    record.tries = [
+        wire.NoticeAttempt(
+            fence=t.fence,
+            started_at=iso(t.started_at),
+            ended_at=iso_or_none(t.ended_at),
+            outcome=t.outcome,
+            detail=t.detail,
+        )
+        for t in notices.attempts(tx, row.id)
+    ]
+    return _encode(record)
+
+
+def notice_list(rows: Iterable[NoticeRow], next_cursor: str | None) -> bytes:
+    """Encode a page of notices."""
+    return _encode(wire.NoticeList(notices=[notice_record(row) for row in rows], next_cursor=next_cursor))

@@ -28,7 +28,8 @@ class Signals:
     """What a committed batch tells the rest of the server. A hint, never the truth.
 
     `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
-    written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended.
+    written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended;
+    `notices`: some are due now.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -36,6 +37,7 @@ class Signals:
     events: bool = False
     everything: bool = False
     logs: set[str] = field(default_factory=set)
+    notices: bool = False
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -46,6 +48,7 @@ class Signals:
         self.events = self.events or other.events
         self.everything = self.everything or other.everything
         self.logs |= other.logs
+        self.notices = self.notices or other.notices
 
 
 class Tx:

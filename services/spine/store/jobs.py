@@ -69,6 +69,7 @@ class JobRow(NamedTuple):
     notify: str = "[]"
     prefer_machine: str | None = None
     prefer_until: int | None = None
+    delivery: str | None = None
 
 
 COLUMNS = [getattr(Job, name) for name in JobRow._fields]

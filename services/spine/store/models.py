@@ -69,6 +69,7 @@ class Job(Table):
     notify = pw.TextField()
     prefer_machine = pw.TextField(null=True)
     prefer_until = pw.BigIntegerField(null=True)
+    delivery = pw.TextField(null=True)
 
     class Meta:
         table_name = "jobs"
@@ -284,7 +285,44 @@ class EventPrune(Table):
         table_name = "event_prunes"
 
 
+class Notice(Table):
+    seq = pw.AutoField()
+    id = pw.TextField()
+    job_id = pw.TextField(null=True)
+    addressee = pw.TextField()
+    channel = pw.TextField(null=True)
+    recipient = pw.TextField(null=True)
+    status = pw.TextField()
+    said = pw.TextField()
+    created_by = pw.TextField()
+    created_at = pw.BigIntegerField()
+    since = pw.BigIntegerField()
+    due_at = pw.BigIntegerField()
+    fence = pw.BigIntegerField()
+    attempts = pw.IntegerField()
+    parts = pw.IntegerField()
+    error = pw.TextField(null=True)
+    ended_at = pw.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "notices"
+
+
+class NoticeAttempt(Table):
+    notice_id = pw.TextField()
+    fence = pw.BigIntegerField()
+    started_at = pw.BigIntegerField()
+    ended_at = pw.BigIntegerField(null=True)
+    outcome = pw.TextField(null=True)
+    detail = pw.TextField(null=True)
+
+    class Meta:
+        table_name = "notice_attempts"
+        primary_key = pw.CompositeKey("notice_id", "fence")
+
+
 TABLES = (
     *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
     *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
+    *(Notice, NoticeAttempt),
 )

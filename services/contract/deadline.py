@@ -1,0 +1,63 @@
+"""A total deadline for work on a socket: a time-out of its own restarts with every byte that a slow peer sends."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+
+class Deadline:
+    """So many seconds from now on for all of a conversation. Shared by no two of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left.
+
+        Raises:
+            TimeoutError
+        """
+        left = self._ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time is over")
+        return left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return time.monotonic() >= self._ends
+
+    @contextlib.contextmanager
+    def guard(self, connection: socket.socket) -> Iterator[None]:
+        """End the connection when the time is over, whatever is being waited for on it.
+
+        Raises:
+            TimeoutError: in the place of the error that the end of the connection led to.
+        """
+        # By its file descriptor: TLS takes the descriptor over, and a socket object of its own with it.
+        handle = socket.socket(fileno=_duplicate(connection))
+        timer = threading.Timer(self.left, _shut, (handle,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except Exception as e:
+            if self.is_over:
+                raise TimeoutError("the time is over") from e
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+            handle.close()
+
+
+def _duplicate(connection: socket.socket) -> int:
+    return socket.dup(connection.fileno())
+
+
+def _shut(handle: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended by itself
+        handle.shutdown(socket.SHUT_RDWR)
