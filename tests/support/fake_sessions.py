@@ -342,9 +342,11 @@ class FakeSessions:
             session.active = None
             session.row |= {"status": status, "endedAt": run.ended, "updatedAt": run.ended, "lastRunId": run.id}
             run.over.set()
+        busy = self.protocol > 3 and session.row.get("lastRunError") == BUSY_TEXT
+        reason = {"errorKind": "rate_limit", "errorDetail": {"failoverReason": "overloaded"}} if busy else {}
         state = "final" if ok and payload["status"] == "ok" else "error"
         for peer in list(self._peers):
-            peer.event("chat", {"runId": run.id, "sessionKey": run.key, "state": state})
+            peer.event("chat", {"runId": run.id, "sessionKey": run.key, "state": state, **reason})
         for peer, request_id in run.asked:
             peer.send({"type": "res", "id": request_id, **run.reply})
 

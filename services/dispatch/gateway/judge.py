@@ -22,6 +22,7 @@ CLOCKS_MS = 2_000
 """How far the gateway's clock and ours may differ."""
 _BAD_STOPS = frozenset({"error", "aborted"})
 _OVERLOAD_REASONS = frozenset({"overloaded", "overload", "rate_limit", "rate_limited"})
+_PERMANENT_REASONS = frozenset({"auth", "auth_permanent", "session_expired", "billing", "model_not_found", "format"})
 _PERMANENT = re.compile(
     r"\bunknown model\b|\bmodel not found\b|\bnot configured\b|\bno longer exists\b|\binvalid api key\b"
     r"|\bunauthori[sz]ed\b|\bforbidden\b|\bbilling\b|\bcontext (?:window|length|overflow)\b"
@@ -99,7 +100,12 @@ def of_run(history: Sequence[Message], run_id: str, dispatched_at: int) -> list[
 
 def cause(text: str, reason: str | None = None) -> str:
     """Return the class of a failure's cause from what the gateway told of it: overload, transient or permanent."""
-    if (reason or "").lower() in _OVERLOAD_REASONS or OVERLOAD.search(text):
+    told = (reason or "").lower()
+    if told in _OVERLOAD_REASONS:
+        return OVERLOADED
+    if told in _PERMANENT_REASONS:
+        return PERMANENT
+    if OVERLOAD.search(text):
         return OVERLOADED
     return PERMANENT if _PERMANENT.search(text) else TRANSIENT
 

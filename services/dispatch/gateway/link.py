@@ -5,6 +5,7 @@ A link is opened once and dies once; `dispatch.gateway.client` opens the next.
 
 import contextlib
 import ipaddress
+import logging
 import queue
 import socket
 import ssl
@@ -24,6 +25,8 @@ from dispatch.gateway.frames import Response, Told
 
 MAX_FRAME = 26 * 1024 * 1024
 """Bytes; a gateway sends at most 25 MiB."""
+_LOGGER = logging.getLogger("dispatch.gateway.socket")
+_LOGGER.setLevel(logging.WARNING)  # at debug the library writes down every frame, the token's too
 _STARTING = frozenset({1012, 1013})
 _CLOSE_SECONDS = 2.0
 _SILENT_TICKS = 2
@@ -94,6 +97,7 @@ class Link:
                 compression=None,
                 max_size=MAX_FRAME,
                 proxy=None if _loopback(url) else True,
+                logger=_LOGGER,
                 legacy=True,
             )
         except InvalidStatus as e:
@@ -109,7 +113,7 @@ class Link:
             raise Unreachable(
                 f"{url} cannot be reached: {why}; is the gateway running (openclaw gateway status)?"
             ) from e
-        except (InvalidHandshake, WebSocketException) as e:
+        except (InvalidHandshake, WebSocketException, ImportError) as e:  # a SOCKS proxy needs a package more
             raise ProtocolFault(f"{url} does not speak WebSocket ({e}); is it a gateway?") from e
         return cls(url, connection, on_event)
 

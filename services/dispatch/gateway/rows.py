@@ -132,6 +132,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         found = self.payload.get("runId")
         return found if isinstance(found, str) else None
 
+    @property
+    def reason(self) -> str | None:
+        """The gateway's own class of a failure, such as `overloaded` or `auth`, in the event that tells of one."""
+        for found in (_dict(self.payload.get("errorDetail")).get("failoverReason"), self.payload.get("errorKind")):
+            if isinstance(found, str) and found:
+                return found
+        return None
+
 
 def message_from(raw: dict[str, Any]) -> Message:
     """Read one message of `chat.history`: content is a text, or a list of parts."""

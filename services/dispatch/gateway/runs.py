@@ -8,20 +8,33 @@ from dispatch.gateway.frames import Response, Told
 from dispatch.gateway.link import Call, Link, left
 from dispatch.gateway.rows import Event, Final, final_from
 
+_REASONS_MOST = 1000
+
 
 class Events:
     """What the gateway told unasked, the newest thousand: reasons to look earlier."""
 
     def __init__(self) -> None:
         self._found: deque[Event] = deque(maxlen=1000)
+        self._reasons: dict[str, str] = {}
         self._changed = threading.Condition()
 
     def put(self, told: Told) -> None:
         """Add one; called by the reading thread."""
         payload = told.payload if isinstance(told.payload, dict) else {}
+        event = Event(name=told.event, payload=payload)
         with self._changed:
-            self._found.append(Event(name=told.event, payload=payload))
+            if event.run_id is not None and event.reason is not None:
+                self._reasons[event.run_id] = event.reason
+                while len(self._reasons) > _REASONS_MOST:
+                    del self._reasons[next(iter(self._reasons))]
+            self._found.append(event)
             self._changed.notify_all()
+
+    def reason(self, run_id: str) -> str | None:
+        """Return the class of cause that the gateway told last of this run's failures; None when it told none."""
+        with self._changed:
+            return self._reasons.get(run_id)
 
     def next(self, seconds: float, key: str | None = None) -> Event | None:
         """Take the oldest event (about the session `key`, when it is named), or None when none came in time.

@@ -28,29 +28,26 @@ def verdict(
     *,
     now: Callable[[], int],
     final: Final | None = None,
-    reason: str | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Verdict:
     """Return what became of the run `run_id`, dispatched at `dispatched_at` (epoch ms) into the session `key`.
 
     Args:
         now: tells the time, epoch ms.
-        final, reason: as in `judge.outcome`.
+        final: as in `judge.outcome`.
         sleep: how to wait for the second look.
 
     Raises:
         GatewayError: the gateway could not be asked; nothing is known then.
     """
-    found = _look(gateway, key, run_id, dispatched_at, now(), final, reason)
+    found = _look(gateway, key, run_id, dispatched_at, now(), final)
     if found.outcome.state != LOST:
         return found
     sleep(SECOND_LOOK_SECONDS)
-    return _look(gateway, key, run_id, dispatched_at, now(), final, reason)
+    return _look(gateway, key, run_id, dispatched_at, now(), final)
 
 
-def _look(
-    gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int, final: Final | None, reason: str | None
-) -> Verdict:
+def _look(gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int, final: Final | None) -> Verdict:
     wait = None if final is not None else gateway.wait(run_id, 0.0)
     view = gateway.look(key)
     outcome = judge.outcome(
@@ -61,6 +58,6 @@ def _look(
         now=now,
         final=final,
         wait=wait,
-        reason=reason,
+        reason=gateway.events.reason(run_id),
     )
     return Verdict(outcome=outcome, view=view)

@@ -1,6 +1,8 @@
 """A gateway to dispatch to: the fake one, and the real one where `make gateway` has installed it."""
 
 import contextlib
+import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,3 +194,25 @@ def gateway(world: World, home: Path) -> Iterator[Gateway]:
     """A client that is connected."""
     with Gateway.connect(settings_for(world.url, home)) as client:
         yield client
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    """A fake gateway for one test."""
+    with FakeGateway() as gateway:
+        yield gateway
+
+
+def connect(fake: FakeGateway, home: Path, patience: float = 5.0) -> Gateway:
+    """Connect to a fake gateway."""
+    return Gateway.connect(settings_for(fake.url, home), patience=patience)
+
+
+def now() -> int:
+    """Return the time, epoch ms."""
+    return time.time_ns() // 1_000_000
+
+
+def new_key() -> str:
+    """Return the key of a session that nobody has."""
+    return f"agent:main:subagent:{uuid.uuid4()}"

@@ -2,14 +2,12 @@
 
 import json
 import threading
-import time
 import uuid
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.integration.dispatch.conftest import settings_for
+from tests.integration.dispatch.conftest import connect, new_key, now, settings_for
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
 from tests.support.spine_process import free_port
@@ -20,31 +18,6 @@ from dispatch.gateway.client import Gateway
 from dispatch.gateway.errors import GatewayError, MissingScope, ProtocolFault, Unauthorized, Unreachable, Unsupported
 from dispatch.gateway.judge import Outcome
 from dispatch.gateway.verdict import verdict
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def key() -> str:
-    return f"agent:main:subagent:{uuid.uuid4()}"
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeGateway]:
-    with FakeGateway() as gateway:
-        yield gateway
-
-
-@pytest.fixture
-def old() -> Iterator[FakeGateway]:
-    with FakeGateway(protocol=3) as gateway:
-        yield gateway
-
-
-def connect(fake: FakeGateway, home: Path, patience: float = 5.0) -> Gateway:
-    return Gateway.connect(settings_for(fake.url, home), patience=patience)
-
 
 # --- no answer -----------------------------------------------------------------------------------------------------
 
@@ -69,14 +42,14 @@ def test_a_gateway_that_accepts_and_never_answers(fake: FakeGateway, tmp_path: P
     with connect(fake, tmp_path) as client:
         fake.mute = "requests"
         with pytest.raises(Unreachable, match="did not answer") as raised:
-            client.agent(key(), "main", "hello", str(uuid.uuid4()), 60, seconds=0.3)
+            client.agent(new_key(), "main", "hello", str(uuid.uuid4()), 60, seconds=0.3)
         assert raised.value.sent
 
 
 def test_silence_of_two_ticks_is_a_dead_link(fake: FakeGateway, tmp_path: Path) -> None:
     fake.tick_ms = 800
     with connect(fake, tmp_path) as client:
-        session = key()
+        session = new_key()
         client.patch(session, model="mock/sleeps")
         accepted = client.agent(session, "main", "hello", str(uuid.uuid4()), 60)
         for _ in range(3):  # ticks alone keep it alive, for longer than two of them
@@ -136,7 +109,7 @@ def test_one_that_never_ends_to_start_is_given_up(fake: FakeGateway, tmp_path: P
 @pytest.mark.parametrize("method", ["chat.history", "sessions.patch", "sessions.list", "agent.wait", "sessions.abort"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_what_may_be_done_twice_is_repeated(fake: FakeGateway, tmp_path: Path, method: str, moment: str) -> None:
-    session = key()
+    session = new_key()
     calls = {
         "chat.history": lambda: client.describe(session),
         "sessions.patch": lambda: client.patch(session, model="mock/answers"),
@@ -153,7 +126,7 @@ def test_what_may_be_done_twice_is_repeated(fake: FakeGateway, tmp_path: Path, m
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_message_to_an_agent_is_never_repeated(fake: FakeGateway, tmp_path: Path, moment: str) -> None:
-    session, run_id, at = key(), str(uuid.uuid4()), now()
+    session, run_id, at = new_key(), str(uuid.uuid4()), now()
     with connect(fake, tmp_path) as client:
         setattr(fake, f"drop_{moment}", "agent")
         with pytest.raises(Unreachable) as raised:
@@ -170,7 +143,7 @@ def _ok(client: Gateway, session: str, run_id: str, at: int) -> bool:
 
 
 def test_one_that_dies_while_a_run_is_waited_for(fake: FakeGateway, tmp_path: Path) -> None:
-    session = key()
+    session = new_key()
     with connect(fake, tmp_path) as client:
         client.patch(session, model="mock/sleeps")
         accepted = client.agent(session, "main", "hello", str(uuid.uuid4()), 60)
@@ -188,7 +161,7 @@ def test_a_closed_client_says_so(fake: FakeGateway, tmp_path: Path) -> None:
     client = connect(fake, tmp_path)
     client.close()
     with pytest.raises(Unreachable, match="closed"):
-        client.describe(key())
+        client.describe(new_key())
     assert not [thread for thread in threading.enumerate() if thread.name == "gateway-reader"]
 
 
@@ -249,57 +222,12 @@ def test_another_devices_key_is_not_taken(fake: FakeGateway, tmp_path: Path) -> 
         connect(fake, tmp_path / "one")
 
 
-# --- the identity's file ---------------------------------------------------------------------------------------------
-
-
-def test_many_processes_at_once_get_one_identity(fake: FakeGateway, tmp_path: Path) -> None:
-    found: list[str] = []
-
-    def one() -> None:
-        with connect(fake, tmp_path) as client:
-            found.append(client.device_id)
-
-    threads = [threading.Thread(target=one) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert len(found) == 8
-    assert len(set(found)) == 1
-
-
-def test_an_identity_that_others_can_read_is_refused(fake: FakeGateway, tmp_path: Path) -> None:
-    with connect(fake, tmp_path):
-        pass
-    (tmp_path / "device.json").chmod(0o644)
-    with pytest.raises(SettingsError, match="chmod 600"):
-        connect(fake, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b'{"seed": "AAAA"}', b'{"seed": 5}', b"\xff\xfe", b'{"seed":"not base64!"}']
-)
-def test_a_damaged_identity_is_named_and_stays(fake: FakeGateway, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "device.json"
-    path.write_bytes(content)
-    path.chmod(0o600)
-    with pytest.raises(SettingsError, match="damaged"):
-        connect(fake, tmp_path)
-    assert path.read_bytes() == content
-
-
-def test_a_home_that_is_a_file(fake: FakeGateway, tmp_path: Path) -> None:
-    (tmp_path / "home").write_text("")
-    with pytest.raises(SettingsError, match="SPINE_DISPATCH_HOME"):
-        connect(fake, tmp_path / "home")
-
-
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
 def test_answers_out_of_order_find_their_calls(fake: FakeGateway, tmp_path: Path) -> None:
     with connect(fake, tmp_path) as client:
-        keys = [key(), key()]
+        keys = [new_key(), new_key()]
         for one in keys:
             client.patch(one, model="mock/answers")
         fake.shuffle = True
@@ -321,7 +249,7 @@ def test_answers_out_of_order_find_their_calls(fake: FakeGateway, tmp_path: Path
 def test_all_pages_of_the_sessions_are_read(fake: FakeGateway, tmp_path: Path) -> None:
     fake.page = 7
     with connect(fake, tmp_path) as client:
-        keys = {key() for _ in range(30)}
+        keys = {new_key() for _ in range(30)}
         for one in keys:
             client.patch(one)
         assert {row.key for row in client.sessions()} == keys
@@ -329,11 +257,12 @@ def test_all_pages_of_the_sessions_are_read(fake: FakeGateway, tmp_path: Path) -
 
 
 def test_an_overload_is_known_by_its_kind(fake: FakeGateway, tmp_path: Path) -> None:
-    session, run_id, at = key(), str(uuid.uuid4()), now()
+    session, run_id, at = new_key(), str(uuid.uuid4()), now()
     with connect(fake, tmp_path) as client:
         client.patch(session, model="mock/busy")
         final = client.agent(session, "main", "hello", run_id, 60).final(20)
         assert final is not None
+        assert client.events.reason(run_id) == "overloaded"
         for found in (
             verdict(client, session, run_id, at, now=now, final=final).outcome,
             verdict(client, session, run_id, at, now=now).outcome,
@@ -343,73 +272,17 @@ def test_an_overload_is_known_by_its_kind(fake: FakeGateway, tmp_path: Path) -> 
 
 def test_a_label_in_use_and_a_thinking_level_are_told_as_the_gateway_does(fake: FakeGateway, tmp_path: Path) -> None:
     with connect(fake, tmp_path) as client:
-        client.patch(key(), label="one")
+        client.patch(new_key(), label="one")
         with pytest.raises(GatewayError, match="label already in use"):
-            client.patch(key(), label="one")
+            client.patch(new_key(), label="one")
         with pytest.raises(GatewayError, match="use one of: off"):
-            client.patch(key(), thinkingLevel="high")
-        assert client.patch(key(), spawnDepth=1)["ok"] is True
+            client.patch(new_key(), thinkingLevel="high")
+        assert client.patch(new_key(), spawnDepth=1)["ok"] is True
         with pytest.raises(ValueError, match="mode"):
-            client.steer(key(), "x", str(uuid.uuid4()), mode="loudly")
-
-
-# --- v3 --------------------------------------------------------------------------------------------------------------
-
-
-def test_v3_is_asked_for_admin_only_where_it_wants_it(old: FakeGateway, tmp_path: Path) -> None:
-    session = key()
-    with connect(old, tmp_path) as client:
-        assert client.sessions() == []
-        assert [frame["scopes"] for frame in old.connects] == [["operator.read", "operator.write"]]
-        client.patch(session, model="mock/answers", spawnDepth=1)
-        assert old.connects[-1]["scopes"] == ["operator.read", "operator.write", "operator.admin"]
-        assert old.told("sessions.patch")[0]["spawnDepth"] == 1
-        row = client.describe(session)
-    assert row is not None
-    assert (row.key, row.status, row.has_active_run) == (session, None, None)
-
-
-def test_v3_that_does_not_give_admin(old: FakeGateway, tmp_path: Path) -> None:
-    old.granted = ["operator.read", "operator.write"]
-    with connect(old, tmp_path) as client:
-        with pytest.raises(MissingScope, match=r"operator\.admin"):
-            client.patch(key(), model="mock/answers")
-        # The rest goes on.
-        assert client.sessions() == []
-
-
-def test_v3_a_run_and_an_overload_that_the_final_frame_calls_a_success(old: FakeGateway, tmp_path: Path) -> None:
-    with connect(old, tmp_path) as client:
-        session, run_id, at = key(), str(uuid.uuid4()), now()
-        accepted = client.agent(session, "main", "hello", run_id, 60)
-        assert accepted.session_key == session
-        final = accepted.final(20)
-        assert verdict(client, session, run_id, at, now=now, final=final).outcome == Outcome(
-            state="ok", text="Forty-two."
-        )
-        assert verdict(client, session, run_id, at, now=now).outcome == Outcome(state="ok", text="Forty-two.")
-        busy, run_id, at = key(), str(uuid.uuid4()), now()
-        client.patch(busy, model="mock/busy")
-        final = client.agent(busy, "main", "hello", run_id, 60).final(20)
-        assert final is not None
-        assert final.ok
-        found = verdict(client, busy, run_id, at, now=now, final=final).outcome
-        assert (found.state, found.kind, found.text) == ("failed", "overload", "")
-
-
-def test_v3_a_run_that_was_killed_is_lost(old: FakeGateway, tmp_path: Path) -> None:
-    session, run_id, at = key(), str(uuid.uuid4()), now()
-    with connect(old, tmp_path) as client:
-        client.patch(session, model="mock/sleeps")
-        client.agent(session, "main", "hello", run_id, 60)
-        eventually(lambda: old.prompts)
-        old.kill(committed=False)
-        old.start()
-        found = verdict(client, session, run_id, at, now=lambda: now() + 60_000, sleep=lambda seconds: None).outcome
-    assert found.state == "lost"
+            client.steer(new_key(), "x", str(uuid.uuid4()), mode="loudly")
 
 
 def test_the_whole_conversation_is_json_objects_on_text_frames(fake: FakeGateway, tmp_path: Path) -> None:
     with connect(fake, tmp_path) as client:
-        client.patch(key(), label="ä 🙂")
+        client.patch(new_key(), label="ä 🙂")
     assert json.dumps(fake.told("sessions.patch"), ensure_ascii=False).count("ä 🙂") == 1

@@ -172,6 +172,7 @@ def test_cause(kind: str, text: str) -> None:
 def test_the_gateways_own_classification_wins(reason: str) -> None:
     assert cause("something else", reason) == "overload"
     assert cause("Unknown model: x", "timeout") == "permanent"
+    assert cause("temporarily overloaded", "billing") == "permanent"
 
 
 def test_an_overload_says_when_its_quota_is_reset() -> None:

@@ -1,0 +1,73 @@
+"""A v3 gateway: no row with the history, no pages, admin for a patch, and an overload that is called a success."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.integration.dispatch.conftest import connect, new_key, now
+from tests.support.eventually import eventually
+from tests.support.fake_gateway import FakeGateway
+
+from dispatch.gateway.errors import MissingScope
+from dispatch.gateway.judge import Outcome
+from dispatch.gateway.verdict import verdict
+
+
+@pytest.fixture
+def old() -> Iterator[FakeGateway]:
+    with FakeGateway(protocol=3) as gateway:
+        yield gateway
+
+
+def test_v3_is_asked_for_admin_only_where_it_wants_it(old: FakeGateway, tmp_path: Path) -> None:
+    session = new_key()
+    with connect(old, tmp_path) as client:
+        assert client.sessions() == []
+        assert [frame["scopes"] for frame in old.connects] == [["operator.read", "operator.write"]]
+        client.patch(session, model="mock/answers", spawnDepth=1)
+        assert old.connects[-1]["scopes"] == ["operator.read", "operator.write", "operator.admin"]
+        assert old.told("sessions.patch")[0]["spawnDepth"] == 1
+        row = client.describe(session)
+    assert row is not None
+    assert (row.key, row.status, row.has_active_run) == (session, None, None)
+
+
+def test_v3_that_does_not_give_admin(old: FakeGateway, tmp_path: Path) -> None:
+    old.granted = ["operator.read", "operator.write"]
+    with connect(old, tmp_path) as client:
+        with pytest.raises(MissingScope, match=r"operator\.admin"):
+            client.patch(new_key(), model="mock/answers")
+        # The rest goes on.
+        assert client.sessions() == []
+
+
+def test_v3_a_run_and_an_overload_that_the_final_frame_calls_a_success(old: FakeGateway, tmp_path: Path) -> None:
+    with connect(old, tmp_path) as client:
+        session, run_id, at = new_key(), str(uuid.uuid4()), now()
+        accepted = client.agent(session, "main", "hello", run_id, 60)
+        assert accepted.session_key == session
+        final = accepted.final(20)
+        assert verdict(client, session, run_id, at, now=now, final=final).outcome == Outcome(
+            state="ok", text="Forty-two."
+        )
+        assert verdict(client, session, run_id, at, now=now).outcome == Outcome(state="ok", text="Forty-two.")
+        busy, run_id, at = new_key(), str(uuid.uuid4()), now()
+        client.patch(busy, model="mock/busy")
+        final = client.agent(busy, "main", "hello", run_id, 60).final(20)
+        assert final is not None
+        assert final.ok
+        found = verdict(client, busy, run_id, at, now=now, final=final).outcome
+        assert (found.state, found.kind, found.text) == ("failed", "overload", "")
+
+
+def test_v3_a_run_that_was_killed_is_lost(old: FakeGateway, tmp_path: Path) -> None:
+    session, run_id, at = new_key(), str(uuid.uuid4()), now()
+    with connect(old, tmp_path) as client:
+        client.patch(session, model="mock/sleeps")
+        client.agent(session, "main", "hello", run_id, 60)
+        eventually(lambda: old.prompts)
+        old.kill(committed=False)
+        old.start()
+        found = verdict(client, session, run_id, at, now=lambda: now() + 60_000, sleep=lambda seconds: None).outcome
+    assert found.state == "lost"
