@@ -33,6 +33,7 @@ from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
 from spine.notices.book import ALIASES_SECONDS, Book
 from spine.notices.sender import PRUNE_SECONDS, Sender, Sending
+from spine.operations.regular import Backups
 from spine.queue.notices import Patience
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
@@ -83,6 +84,9 @@ class Server:
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests)
         self.book, self.sender = self._notices(rules, metrics)
+        self.backups = None
+        if settings.backups is not None:
+            self.backups = Backups(settings.backups, settings.data_dir, self.clock, *metrics.backups())
 
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
@@ -122,12 +126,16 @@ class Server:
         self.store.on_commit = tell
         self.keeper.start()
         self.sender.start()
+        if self.backups is not None:
+            self.backups.start()
         _log.info("spine.serving", data_dir=str(self.settings.data_dir))
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """End: no ticks, then the store."""
         await asyncio.to_thread(self.keeper.stop)
         await asyncio.to_thread(self.sender.stop)
+        if self.backups is not None:
+            await asyncio.to_thread(self.backups.stop)
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
         folded = self.store.folded

@@ -11,6 +11,7 @@ from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from contract.outcall import check_url
+from spine import backup_settings
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
 from spine.queue.access import Principal
@@ -39,6 +40,7 @@ SETTINGS = (
     Setting(
         "SPINE_RETENTION_DAYS", "0", "days after which ended jobs and blobs that none names are deleted; 0 keeps all"
     ),
+    *backup_settings.SETTINGS,
     Setting("LEASE_SECONDS", "300", "how long a claim holds without a heartbeat"),
     Setting("SPINE_ACCEPT_LEASE_SECONDS", "15", "how long a waiting claim holds before its first heartbeat or log"),
     Setting(
@@ -123,6 +125,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 36725
     data_dir: Path = Path("data")
     retention_days: int = 0
+    backups: backup_settings.Plan | None = None
     lease_seconds: int = 300
     accept_lease_seconds: int = 15
     reaper_interval_ms: int = 30_000
@@ -181,6 +184,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         port=port,
         data_dir=store_folder(environ),
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
+        backups=backup_settings.read(env, store_folder(environ)),
         lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
         accept_lease_seconds=env.integer("SPINE_ACCEPT_LEASE_SECONDS", 15, 1, 3600),
         reaper_interval_ms=env.integer("REAPER_INTERVAL_MS", 30_000, 50, 3_600_000),

@@ -101,6 +101,11 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     said = words(unit)
     passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
     tokens = {name for name, *_ in settings if name.endswith(("_TOKEN", "_TOKENS"))}
+    # A secret comes as a file, like a token: what is in an environment, an inspection of the container shows.
+    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY"} & {name for name, *_ in settings}
+    assert passed >= {f"{name}_FILE" for name in secrets}
+    passed -= {f"{name}_FILE" for name in secrets}
+    tokens |= secrets
     kill_points = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
     assert passed == {name for name, *_ in settings} - own - tokens - kill_points
 

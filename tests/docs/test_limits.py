@@ -90,6 +90,7 @@ CONSTANTS = {
     "how long a named lease lasts, unless told": default(wire.TakeLease, "ttlSeconds"),
     "how long a rework is kept for the machine that knows the work": steer.PREFER_MS // 1000,
     "how long a machine may be silent before `why` says so": machines.SILENT_MS // 1000,
+    "between two passes that fold the write-ahead log back": keeper.CHECKPOINT_SECONDS,
     "between two passes that delete what is old": keeper.RETENTION_SECONDS,
     "jobs or blobs that are deleted in one transaction": keeper.RETENTION_BATCH,
     "ping in a silent stream": int(streams.PING_SECONDS),

@@ -16,7 +16,9 @@ ROLES = {"spine": "The spine", "claw": "A claw", "head": "A head", "dispatch": "
 
 
 def source(role: str) -> ast.Module:
-    return ast.parse((REPO / f"services/{role}/settings.py").read_text(encoding="utf-8"))
+    """Return all that reads a role's environment, as one."""
+    files = sorted((REPO / f"services/{role}").glob("*settings.py"))
+    return ast.parse("\n".join(path.read_text(encoding="utf-8") for path in files))
 
 
 @pytest.mark.parametrize("role", ROLES)

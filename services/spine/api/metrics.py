@@ -1,9 +1,9 @@
 """Prometheus figures: counters of this process, and gauges read from the store, cached for 5 s."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from contract.clock import Clock
@@ -42,6 +42,14 @@ class Metrics:
             "spine_webhook_deliveries", "Tries to send a notice", ["outcome"], registry=self.registry
         )
         self.registry.register(self)
+
+    def backups(self) -> tuple[Callable[[int], None], Callable[[], None]]:
+        """Begin to count backups; return what is told of one that was made (its moment, ms), and of one that failed."""
+        newest = Gauge(
+            "spine_backup_newest_timestamp_seconds", "When the newest backup was made", registry=self.registry
+        )
+        failed = Counter("spine_backup_failures", "Backups that failed", registry=self.registry)
+        return lambda at: newest.set(at / 1000), failed.inc
 
     def refused(self, error: SpineError) -> None:
         """Count a refusal."""

@@ -6,6 +6,7 @@ there, and none is deleted meanwhile. So every row of the copy has its bytes. Th
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from contract import __version__
@@ -17,6 +18,10 @@ from spine.operations.manifest import BLOBS, DATABASE, FORMAT, VERSION, Manifest
 from spine.operations.refusal import Refused
 from spine.store import lock, offline
 from spine.store.offline import Bytes, NotAStore
+
+PARTIAL = ".partial-"
+Put = Callable[[Bytes], tuple[int, str]]
+"""Brings a blob's bytes to where the backup is made; returns how many there were and their SHA-256 in hex."""
 
 
 def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files.quiet) -> Manifest:
@@ -33,11 +38,19 @@ def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files
         raise Refused(f"there is no store in {data_dir}; set SPINE_DATA_DIR to the server's folder")
     if not path.absolute().parent.is_dir():
         raise Refused(f"{path.absolute().parent} is not a folder; make it first")
-    partial = path.absolute().parent / f".{path.name}.partial-{os.getpid()}"
+    partial = path.absolute().parent / f".{path.name}{PARTIAL}{os.getpid()}"
+    blobs = data_dir / BLOBS
     kept = lock.keep_files(data_dir)
     try:
         partial.mkdir(mode=0o700)
-        made = _fill(partial, source, data_dir / BLOBS, clock, progress)
+        (partial / BLOBS).mkdir(mode=0o700)
+        made = fill(
+            partial,
+            source,
+            lambda row: files.copy(path_of(blobs, row.blob_id), path_of(partial / BLOBS, row.blob_id)),
+            clock,
+            progress,
+        )
         files.sync_folders(partial)
         partial.rename(path)
         files.sync(path.absolute().parent)
@@ -49,7 +62,14 @@ def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _fill(partial: Path, source: Path, blobs: Path, clock: Clock, progress: Progress) -> Manifest:
+def fill(partial: Path, source: Path, put: Put, clock: Clock, progress: Progress) -> Manifest:
+    """Copy a store into a folder, check the copy, bring its blobs where `put` does, and write the manifest.
+
+    The caller keeps the blobs' files from being deleted meanwhile (`lock.keep_files`).
+
+    Raises:
+        Refused: the store is damaged. NotAStore: it cannot be read. OSError
+    """
     target = partial / DATABASE
     created_at = iso(clock.now())
     files.write(target, b"")
@@ -61,7 +81,6 @@ def _fill(partial: Path, source: Path, blobs: Path, clock: Clock, progress: Prog
             f"{source} is damaged ({facts.faults[0]}); restore an earlier backup, or ask for help with the file"
         )
     rows = offline.blobs_of(target, still=True)
-    (partial / BLOBS).mkdir(mode=0o700)
     made = Manifest(
         format=FORMAT,
         version=VERSION,
@@ -75,14 +94,14 @@ def _fill(partial: Path, source: Path, blobs: Path, clock: Clock, progress: Prog
         events=facts.events,
         blobs=facts.blobs,
         blob_bytes=facts.blob_bytes,
-        damaged=_copy_blobs(rows, blobs, partial / BLOBS, progress),
+        damaged=_put_blobs(rows, put, progress),
     )
     manifest.write(partial, made)
     return made
 
 
-def _copy_blobs(rows: list[Bytes], source: Path, target: Path, progress: Progress) -> list[str]:
-    """Copy the blobs' bytes; return the ids of those that are not there, or not what their row says.
+def _put_blobs(rows: list[Bytes], put: Put, progress: Progress) -> list[str]:
+    """Bring the blobs' bytes along; return the ids of those that are not there, or not what their row says.
 
     One lost file must not be the reason that nothing else can be backed up: it is named, and a restore tells of it.
     """
@@ -90,7 +109,7 @@ def _copy_blobs(rows: list[Bytes], source: Path, target: Path, progress: Progres
     for n, row in enumerate(rows):
         progress("blobs", n, len(rows))
         try:
-            found = files.copy(path_of(source, row.blob_id), path_of(target, row.blob_id))
+            found = put(row)
         except FileNotFoundError:
             found = (-1, "")
         if found != (row.size, row.sha256):

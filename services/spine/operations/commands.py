@@ -1,28 +1,25 @@
-"""The operator's commands: `spine backup | restore | import | doctor`. Exit codes are listed here and nowhere else."""
+"""The operator's commands: `spine backup | backups | restore | import | doctor`."""
 
 import sys
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from contract.clock import SystemClock
-from contract.errors import SpineError
-from spine.operations.refusal import BrokenBackup, Refused
+from contract.clock import SystemClock, iso
+from spine import backup_settings
+from spine.operations.carrying import CONFIG, FAILED, WITH_FAULTS, carried_out, jobs, shown, size_of
+from spine.operations.refusal import Refused
 from spine.settings import store_folder
 
 if TYPE_CHECKING:
+    from spine.backup_settings import Plan
+    from spine.operations.kept import Kept, Place
+    from spine.operations.regular import Round
+    from spine.operations.restore import Restored
     from spine.operations.taken import Report
-
-FAILED = 1  # refused, or the disk refuses; `doctor`: a check failed
-WITH_FAULTS = 3  # done, and something of what was there could not be taken along
-BROKEN = 65  # EX_DATAERR: this backup, or this store, cannot be used
-BUSY = 75  # EX_TEMPFAIL: a server holds the directory
-CONFIG = 78  # EX_CONFIG
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -31,28 +28,87 @@ def backup(path: Path) -> None:
     """Copy the store and its blobs into a new folder PATH, also while the server runs, and check the copy."""
     from spine.operations.backup import back_up
 
-    made = _carried_out(lambda: back_up(store_folder(), path, SystemClock(), _shown("backup")))
-    click.echo(f"{path}: {_jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({_size(made.blob_bytes)})")
+    made = carried_out(lambda: back_up(store_folder(), path, SystemClock(), shown("backup")))
+    click.echo(f"{path}: {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})")
     if made.damaged:
         click.echo(f"spine: the store has lost the bytes of {len(made.damaged)} blob(s): {made.damaged}", err=True)
         sys.exit(WITH_FAULTS)
 
 
+@click.group()
+def backups() -> None:
+    """The backups that the server makes by itself, in SPINE_BACKUP_DIR or SPINE_BACKUP_URL."""
+
+
+@backups.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def backups_list(as_json: bool) -> None:
+    """List the backups that are there, newest first."""
+    place, found = carried_out(_listed)
+    if as_json:
+        rows = [{"name": one.name, "at": iso(one.at)} for one in found]
+        click.echo(msgspec.json.encode({"place": place.title, "backups": rows}).decode())
+        return
+    click.echo(f"{len(found)} in {place.title}")
+    for one in found:
+        click.echo(f"{one.name}  {iso(one.at)}")
+
+
+@backups.command("make")
+def backups_make() -> None:
+    """Make one now, as the server does when one is due, also while it runs; then delete those that are not kept."""
+    done = carried_out(_made)
+    made = done.manifest
+    click.echo(
+        f"{done.kept.name}: {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})"
+    )
+    for name in done.removed:
+        click.echo(f"deleted {name}")
+    if made.damaged:
+        click.echo(f"spine: the store has lost the bytes of {len(made.damaged)} blob(s): {made.damaged}", err=True)
+    if done.unpruned:
+        click.echo(f"spine: what is not kept any more could not be deleted: {done.unpruned}", err=True)
+    if made.damaged or done.unpruned:
+        sys.exit(WITH_FAULTS)
+
+
+def _plan() -> "tuple[Plan, Place]":
+    from spine.operations.regular import place_of
+
+    plan = backup_settings.plan(store_folder())
+    if plan is None:
+        raise Refused("there is no place for backups; set SPINE_BACKUP_DIR or SPINE_BACKUP_URL")
+    return plan, place_of(plan)
+
+
+def _listed() -> "tuple[Place, list[Kept]]":
+    _, place = _plan()
+    return place, place.backups()
+
+
+def _made() -> "Round":
+    from spine.operations.regular import carry_out
+
+    plan, place = _plan()
+    return carry_out(plan, place, store_folder(), SystemClock(), shown("backup"))
+
+
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("path")
 @click.option("--replace", is_flag=True, help="Set a store that is there aside; it is not deleted.")
-def restore(path: Path, replace: bool) -> None:
+def restore(path: str, replace: bool) -> None:
     """Make the backup PATH the store of SPINE_DATA_DIR. No server may run there.
+
+    PATH is a folder, an address such as s3://bucket/prefix/spine-20260301T120000Z, or a name of `spine backups list`.
 
     What ran is queued again, every fence is raised by 1,000,000, and event cursors of before are told of a gap.
     """
     from spine.operations.restore import FENCE_STEP
-    from spine.operations.restore import restore as put_back
 
-    done = _carried_out(lambda: put_back(path, store_folder(), replace, SystemClock(), _shown("restore")))
+    done = carried_out(lambda: _restored(path, replace))
     made = done.manifest
     click.echo(f"restored {store_folder()} from {path}, made at {made.created_at}")
-    click.echo(f"  {_jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({_size(made.blob_bytes)})")
+    click.echo(f"  {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})")
     click.echo(f"  {done.jobs} jobs and {done.leases} named leases: fences raised by {FENCE_STEP:,}")
     click.echo(f"  {len(done.requeued)} running jobs queued again: {', '.join(done.requeued) or 'none'}")
     click.echo(f"  store id {done.store_id}: event cursors of before are answered with a gap")
@@ -64,6 +120,35 @@ def restore(path: Path, replace: bool) -> None:
             f"spine: {len(made.damaged)} blob(s) had lost their bytes before the backup: {made.damaged}", err=True
         )
         sys.exit(WITH_FAULTS)
+
+
+def _restored(path: str, replace: bool) -> "Restored":
+    from spine.operations.restore import ready, restore
+
+    found = _folder(path)
+    ready(store_folder(), replace)  # before anything is downloaded
+    with found as folder:
+        return restore(folder, store_folder(), replace, SystemClock(), shown("restore"))
+
+
+def _folder(path: str) -> AbstractContextManager[Path]:
+    """Find the backup that a person names; give it as a folder."""
+    from spine.operations.kept import made_at
+
+    if path.startswith("s3://"):
+        from spine.operations.objects import BucketPlace
+
+        address, _, name = path.rstrip("/").rpartition("/")
+        if made_at(name) is None:
+            raise click.BadParameter(
+                "the last part of the address is no name of a backup; `spine backups list` has them"
+            )
+        return BucketPlace(backup_settings.bucket_at(address)).fetched(name, store_folder())
+    if made_at(path) is not None and not Path(path).exists():
+        return _plan()[1].fetched(path, store_folder())
+    if not Path(path).is_dir():
+        raise click.BadParameter(f"{path} is no folder, no s3:// address, and no name of a backup")
+    return nullcontext(Path(path))
 
 
 @click.command("import")
@@ -87,7 +172,7 @@ def import_(path: Path, origin: str, plans: Path | None, dry_run: bool) -> None:
         raise click.UsageError(f"PATH: expected a {wanted}, as --from is {origin}")
     if plans is not None and origin != "broker":
         raise click.UsageError("--plans goes with --from broker")
-    kinds, report = _carried_out(lambda: _imported(path, origin, plans, dry_run))
+    kinds, report = carried_out(lambda: _imported(path, origin, plans, dry_run))
     click.echo(f"{'':<8}{'would be ' if dry_run else ''}imported, skipped, broken")
     for kind in kinds:
         counts = [report.counts.get((kind, state), 0) for state in ("imported", "skipped", "broken")]
@@ -102,11 +187,11 @@ def import_(path: Path, origin: str, plans: Path | None, dry_run: bool) -> None:
 def _imported(path: Path, origin: str, plans: Path | None, dry_run: bool) -> "tuple[tuple[str, ...], Report]":
     from spine.operations import dialects, importing
 
-    shown = _shown("import")
+    told = shown("import")
     if origin == "v0":
-        return ("job", "events", "blob"), importing.bring_in(path, store_folder(), dry_run, SystemClock(), shown)
+        return ("job", "events", "blob"), importing.bring_in(path, store_folder(), dry_run, SystemClock(), told)
     kinds = ("host", "job") if origin == "skyclaw" else ("job", "plan") if plans is not None else ("job",)
-    return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), shown)
+    return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), told)
 
 
 @click.command()
@@ -122,57 +207,4 @@ def doctor(as_json: bool) -> None:
     sys.exit(FAILED if any(check.state == "failed" for check in checks) else 0)
 
 
-COMMANDS = (backup, restore, import_, doctor)
-
-
-def _carried_out(work: Callable[[], T]) -> T:
-    """Do a command's work; turn what refuses it into a line and an exit code."""
-    from spine.store.lock import DataDirBusy, HalfRestored
-    from spine.store.migrations import NewerStore
-    from spine.store.offline import NotAStore
-
-    try:
-        return work()
-    except DataDirBusy as e:
-        fault, code = str(e), BUSY
-    except (BrokenBackup, NotAStore, NewerStore) as e:
-        fault, code = str(e), BROKEN
-    except (Refused, HalfRestored) as e:
-        fault, code = str(e), FAILED
-    except SpineError as e:
-        fault, code = e.detail, FAILED
-    except OSError as e:
-        fault, code = f"{e.filename or 'the disk'}: {e.strerror}", FAILED
-    _clear()
-    click.echo(f"spine: {fault}", err=True)
-    sys.exit(code)
-
-
-def _shown(verb: str) -> Callable[[str, int, int], None]:
-    """Return what shows progress: one line that is written over, for a terminal; nothing else sees it."""
-    if not sys.stderr.isatty():
-        return lambda _what, _done, _total: None
-
-    def show(what: str, done: int, total: int) -> None:
-        percent = 100 if total == 0 else done * 100 // total
-        sys.stderr.write(f"\r{verb}: {what} {percent:3d} % ")
-        if done >= total:
-            _clear()
-        sys.stderr.flush()
-
-    return show
-
-
-def _clear() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-
-
-def _jobs(counts: dict[str, int]) -> str:
-    total = sum(counts.values())
-    each = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{total} jobs ({each})" if total else "no jobs"
-
-
-def _size(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"
+COMMANDS = (backup, backups, restore, import_, doctor)

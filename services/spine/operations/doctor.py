@@ -12,7 +12,9 @@ import msgspec
 from contract.clock import iso
 from contract.env import SettingsError
 from spine import settings as spine_settings
+from spine.backup_settings import Plan
 from spine.blobs.disk import path_of
+from spine.operations import regular
 from spine.operations.manifest import BLOBS, DATABASE
 from spine.store import blobs, events, lock, meta, offline
 from spine.store.engine import Tx
@@ -43,7 +45,8 @@ def examine() -> tuple[list[Check], bool]:
         return [*faults, *_store(spine_settings.store_folder(), None)], False
     kept = f"kept for {used.retention_days} days after their end" if used.retention_days else "kept for ever"
     told = f"{used.token_count} tokens, listens on {used.host}:{used.port}, jobs are {kept}"
-    return [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms)], True
+    checks = [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms)]
+    return [*checks, *_backups(used.backups)], True
 
 
 def table(checks: list[Check]) -> str:
@@ -201,6 +204,24 @@ def _size(data_dir: Path, blob_id: str) -> int:
         return path_of(data_dir / BLOBS, blob_id).stat().st_size
     except OSError:
         return -1
+
+
+def _backups(plan: Plan | None) -> Iterator[Check]:
+    if plan is None:
+        return
+    try:
+        place = regular.place_of(plan)
+        kept_up, said = regular.told(plan, place.backups(), time.time_ns() // 1_000_000)
+    except OSError as e:
+        yield Check("backups", "failed", f"{e.filename or 'the place'} cannot be read ({e.strerror}); see that it can")
+        return
+    if kept_up:
+        yield Check("backups", "ok", f"{place.title}: {said}")
+    else:
+        told = (
+            f"{place.title}: {said}, and one is due every {plan.every_ms // 1000} s; look for backup.failed in the log"
+        )
+        yield Check("backups", "failed", told)
 
 
 def _some(names: list[str]) -> str:

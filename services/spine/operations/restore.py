@@ -15,6 +15,7 @@ from spine.blobs.disk import path_of
 from spine.operations import files, manifest
 from spine.operations.files import Progress
 from spine.operations.manifest import BLOBS, DATABASE, Manifest
+from spine.operations.objects import FETCHED, STAGED
 from spine.operations.refusal import BrokenBackup, Refused
 from spine.operations.requeue import give_back
 from spine.store import fences, listing, lock
@@ -29,7 +30,8 @@ _ASIDE = "before-restore-"
 # In this order: the database last, for it makes the folder a store.
 _NEW = (BLOBS, DATABASE)
 _OLD = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal", BLOBS)
-_NO_DATA = frozenset({lock.LOCK, lock.FILES_LOCK, lock.RESTORING, _STAGING, "lost+found"})
+_NO_DATA = frozenset({lock.LOCK, lock.FILES_LOCK, lock.BACKUPS_LOCK, lock.RESTORING, _STAGING, "lost+found"})
+_PASSING = (_ASIDE, STAGED, FETCHED)
 _ALL_ROWS = 2**62
 
 
@@ -53,12 +55,7 @@ def restore(path: Path, data_dir: Path, replace: bool, clock: Clock, progress: P
         OSError: the disk refuses. Unless that was in the midst of the renames, likewise; then the same call ends them.
     """
     made, rows = manifest.verify(path)
-    pid = lock.holder(data_dir)
-    if pid is not None:
-        raise lock.DataDirBusy(f"{data_dir} is served by process {pid}; stop it first")
-    unfinished = (data_dir / lock.RESTORING).exists()
-    if _holds_something(data_dir) and not replace and not unfinished:
-        raise Refused(f"{data_dir} is not empty; give --replace to set its store aside, or set SPINE_DATA_DIR")
+    ready(data_dir, replace)
     fresh = not data_dir.exists()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle = lock.take_lock(data_dir)
@@ -78,10 +75,24 @@ def restore(path: Path, data_dir: Path, replace: bool, clock: Clock, progress: P
         os.close(handle)
 
 
+def ready(data_dir: Path, replace: bool) -> None:
+    """Refuse a directory that is served, or that holds something and `replace` was not asked for.
+
+    Raises:
+        DataDirBusy, Refused: see `restore`.
+    """
+    pid = lock.holder(data_dir)
+    if pid is not None:
+        raise lock.DataDirBusy(f"{data_dir} is served by process {pid}; stop it first")
+    unfinished = (data_dir / lock.RESTORING).exists()
+    if _holds_something(data_dir) and not replace and not unfinished:
+        raise Refused(f"{data_dir} is not empty; give --replace to set its store aside, or set SPINE_DATA_DIR")
+
+
 def _holds_something(data_dir: Path) -> bool:
     if not data_dir.exists():
         return False
-    return any(name not in _NO_DATA and not name.startswith(_ASIDE) for name in os.listdir(data_dir))
+    return any(name not in _NO_DATA and not name.startswith(_PASSING) for name in os.listdir(data_dir))
 
 
 def _stage(

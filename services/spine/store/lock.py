@@ -7,6 +7,7 @@ from pathlib import Path
 LOCK = "spine.lock"
 RESTORING = "restore.unfinished"
 FILES_LOCK = "files.lock"
+BACKUPS_LOCK = "backups.lock"
 
 
 class DataDirBusy(RuntimeError):
@@ -63,14 +64,23 @@ def holder(data_dir: Path) -> str | None:
 
 def keep_files(data_dir: Path) -> int:
     """Wait until no blob is being deleted, then let none be until the handle is closed. Any number may hold this."""
-    handle = _open_files_lock(data_dir)
+    handle = _opened(data_dir / FILES_LOCK)
     fcntl.flock(handle, fcntl.LOCK_SH)
     return handle
 
 
 def drop_files(data_dir: Path) -> int | None:
     """Take the right to delete blobs until the handle is closed; None while a backup copies them."""
-    handle = _open_files_lock(data_dir)
+    return _taken(data_dir / FILES_LOCK)
+
+
+def make_backups(data_dir: Path) -> int | None:
+    """Take the right to make and prune the regular backups until the handle is closed; None while another has it."""
+    return _taken(data_dir / BACKUPS_LOCK)
+
+
+def _taken(path: Path) -> int | None:
+    handle = _opened(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -79,8 +89,8 @@ def drop_files(data_dir: Path) -> int | None:
     return handle
 
 
-def _open_files_lock(data_dir: Path) -> int:
-    return os.open(data_dir / FILES_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _holder(handle: int) -> str:

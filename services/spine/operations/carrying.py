@@ -1,0 +1,78 @@
+"""How the operator's commands are carried out: what refuses one becomes a line and an exit code, listed here alone."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from contract.env import SettingsError
+from contract.errors import SpineError
+from spine.operations.refusal import BrokenBackup, Refused
+
+FAILED = 1  # refused, or the disk refuses; `doctor`: a check failed
+WITH_FAULTS = 3  # done, and something of what was there could not be taken along
+BROKEN = 65  # EX_DATAERR: this backup, or this store, cannot be used
+BUSY = 75  # EX_TEMPFAIL: a server holds the directory
+CONFIG = 78  # EX_CONFIG
+
+T = TypeVar("T")
+
+
+def carried_out(work: Callable[[], T]) -> T:
+    """Do a command's work; turn what refuses it into a line and an exit code."""
+    from spine.store.lock import DataDirBusy, HalfRestored
+    from spine.store.migrations import NewerStore
+    from spine.store.offline import NotAStore
+
+    try:
+        return work()
+    except DataDirBusy as e:
+        fault, code = str(e), BUSY
+    except (BrokenBackup, NotAStore, NewerStore) as e:
+        fault, code = str(e), BROKEN
+    except (Refused, HalfRestored) as e:
+        fault, code = str(e), FAILED
+    except SettingsError as e:
+        for fault in e.faults:
+            click.echo(f"spine: {fault}", err=True)
+        sys.exit(CONFIG)
+    except SpineError as e:
+        fault, code = e.detail, FAILED
+    except OSError as e:
+        fault, code = f"{e.filename or 'the disk'}: {e.strerror}", FAILED
+    _clear()
+    click.echo(f"spine: {fault}", err=True)
+    sys.exit(code)
+
+
+def shown(verb: str) -> Callable[[str, int, int], None]:
+    """Return what shows progress: one line that is written over, for a terminal; nothing else sees it."""
+    if not sys.stderr.isatty():
+        return lambda _what, _done, _total: None
+
+    def show(what: str, done: int, total: int) -> None:
+        percent = 100 if total == 0 else done * 100 // total
+        sys.stderr.write(f"\r{verb}: {what} {percent:3d} % ")
+        if done >= total:
+            _clear()
+        sys.stderr.flush()
+
+    return show
+
+
+def _clear() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+def jobs(counts: dict[str, int]) -> str:
+    """Write how many jobs of each status there are."""
+    total = sum(counts.values())
+    each = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{total} jobs ({each})" if total else "no jobs"
+
+
+def size_of(size: int) -> str:
+    """Write a number of bytes for people."""
+    return f"{size / (1 << 20):.1f} MiB"
