@@ -70,6 +70,11 @@ def fault(response: Response, method: str, url: str) -> GatewayError:
     detail = str(details.get("code") or "")
     after = raw.get("retryAfterMs")
     retry_after = after / 1000 if isinstance(after, int | float) and after >= 0 else None
+    if detail == "AUTH_SCOPE_MISMATCH":
+        return errors.MissingScope(f"{url}: {told}; approve this device anew (openclaw devices list)")
+    if detail == "AUTH_RATE_LIMITED":
+        text = f"{url} takes no token for a while, after too many wrong ones: {told}"
+        return errors.Unauthorized(text, retryable=True, retry_after=retry_after)
     if detail.startswith(("AUTH_", "DEVICE_AUTH_")):
         return errors.Unauthorized(f"{url} does not take {_refused(detail)}: {told} ({detail})")
     if code == "NOT_PAIRED" or detail in ("PAIRING_REQUIRED", "DEVICE_IDENTITY_REQUIRED"):
@@ -100,7 +105,11 @@ def fault(response: Response, method: str, url: str) -> GatewayError:
 
 def _refused(detail: str) -> str:
     if detail.startswith("DEVICE_AUTH_"):
-        return "this device's signature (is the clock right? else remove the device's file and pair anew)"
+        return "this device's signature (is the clock right? else move device.json away and pair anew)"
+    if detail.startswith("AUTH_PASSWORD_"):
+        return "the password: let gateway.auth.password in openclaw.json be the gateway's own"
+    if detail == "AUTH_DEVICE_TOKEN_MISMATCH":
+        return "the token that it once gave to this device: set OPENCLAW_GATEWAY_TOKEN to the gateway's own"
     return "the token: set OPENCLAW_GATEWAY_TOKEN, or gateway.auth.token in openclaw.json, to the gateway's own"
 
 

@@ -67,6 +67,8 @@ class Accepted:
     def final(self, seconds: float) -> Final | None:
         """Wait for the end of the run; None when it is not over by then.
 
+        When the run was under way already (`repeated`), only the call that began it is told of its end: ask `wait`.
+
         Raises:
             Unreachable: the link broke, and with it this answer; the run may go on: ask `wait` and `describe`.
         """
