@@ -75,6 +75,8 @@ CARRIED = frozenset(
         "max_retries",
         "approval_required",
         "approval_timeout_s",
+        "job_type",
+        "execution_intent",
     ]
 )
 SILENT = frozenset(

@@ -32,7 +32,8 @@ def test_an_agents_job_with_all_that_an_agent_needs() -> None:
     found = translate(
         {
             "id": "a1", "name": "Brief", "enabled": 1, "schedule_kind": "cron", "schedule_cron": "30 7 * * 1-5",
-            "schedule_tz": "Europe/Berlin", "session_target": "isolated", "agent_id": "ops", "payload_kind": "agentTurn",
+            "schedule_tz": "Europe/Berlin", "session_target": "isolated", "agent_id": "ops",
+            "payload_kind": "agentTurn",
             "payload_message": "Sum up the night.", "payload_model": "opus", "payload_thinking": "high",
             "preferred_session_key": "agent:ops:brief", "run_timeout_ms": 300_000, "delivery_mode": "announce-always",
             "delivery_channel": "telegram", "delivery_to": "-100123", "max_retries": 2, "overlap_policy": "queue",
