@@ -27,6 +27,7 @@ from spine.api.named import NamedLeases
 from spine.api.notices import Notices
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
+from spine.api.schedules import Schedules
 from spine.blobs.disk import DiskBlobs
 from spine.facades import broker, skyclaw
 from spine.facades.front import Front, Fronts
@@ -41,6 +42,7 @@ from spine.settings import Settings
 from spine.store import meta
 from spine.store.engine import Signals
 from spine.store.sqlite import SqliteEngine
+from spine.turns import Firing
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
@@ -81,8 +83,9 @@ class Server:
         self.store.read(self.core.auth.load).result(timeout=30)
         self.core.name_targets()
         self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
+        self.firing = Firing(self.store, rules, self.clock)
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
-        self.keeper = Keeper(self.store, files, self.reaper, old, digests)
+        self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)
         self.book, self.sender = self._notices(rules, metrics)
         self.backups = None
         if settings.backups is not None:
@@ -123,6 +126,7 @@ class Server:
 
         await asyncio.to_thread(self.reaper.begin)
         self.hub.deadlines = self.reaper.hint
+        self.hub.firings = self.firing.hint
         self.store.on_commit = tell
         self.keeper.start()
         self.sender.start()
@@ -211,6 +215,7 @@ def create_app(server: Server) -> App:
         "machines": Machines(core),
         "named": NamedLeases(core),
         "notices": Notices(core, server.book),
+        "schedules": Schedules(core),
     }
     for path, noun, suffix, _who in ROUTES:
         app.add_route(path, resources[noun], suffix=suffix or None)

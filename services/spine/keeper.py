@@ -1,5 +1,6 @@
 """Housekeeping by APScheduler ticks on their own threads: reaper, sealing of logs, pruning, retention, checkpoints."""
 
+import functools
 import os
 import threading
 from collections.abc import Callable
@@ -21,10 +22,10 @@ from spine.store import blobs, idempotency, lock, logs, retention
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
 from spine.store.logs import LogRow
+from spine.turns import WAIT_SECONDS, Firing, Turns
 
 _log = structlog.get_logger()
 
-WAIT_SECONDS = 60
 SEAL_SECONDS = 20
 SEAL_MOST = 50
 PRUNE_SECONDS = 600
@@ -39,18 +40,17 @@ DAY_MS = 24 * 3600 * 1000
 JUMP_MS = 5_000
 
 
-class Reaper:
+class Reaper(Turns):
     """Ends leases as they run out: wakes at the next lease end, or after the interval, whichever comes first."""
+
+    name = "reaper"
 
     def __init__(
         self, store: Engine, rules: Rules, clock: Clock, interval_ms: int, expired: Callable[[int], None]
     ) -> None:
-        self._store, self._rules, self._clock = store, rules, clock
-        self.interval_ms, self._expired = interval_ms, expired
+        super().__init__(clock, interval_ms)
+        self._store, self._rules, self._expired = store, rules, expired
         self._jumps = JumpDetector(clock)
-        self._lock = threading.Lock()
-        self._planned = 0
-        self.replan: Callable[[int], None] = lambda _delay_ms: None
 
     def begin(self) -> int:
         """Excuse leases that ended while no server ran; return how many. Call before anything is served."""
@@ -58,21 +58,6 @@ class Reaper:
         if changed:
             _log.info("reaper.grace", reason="the server was down", leases=changed)
         return changed
-
-    def turn(self) -> None:
-        """Make one pass, plan the next. Never raises: a store that is full today may have room at the next turn."""
-        with self._lock:
-            self._planned = 2**62
-        following: int | None = None
-        try:
-            following = self._pass()
-        except (SpineError, TimeoutError) as e:
-            _log.error("reaper.failed", error=str(e))
-        now = self._clock.now()
-        with self._lock:
-            candidate = now + self.interval_ms if following is None else min(following, now + self.interval_ms)
-            self._planned = min(self._planned, candidate)
-            self.replan(max(1, self._planned - now + 1))
 
     def _pass(self) -> int | None:
         jumped = self._jumps.jump_ms()
@@ -87,13 +72,6 @@ class Reaper:
                 _log.info("reaper.pass", leases_ended=done.ended, jobs_woken=done.woken)
             if not done.full:
                 return done.following
-
-    def hint(self, deadline: int) -> None:
-        """Take note of a new lease end (ms); wakes the reaper earlier when it planned to sleep longer."""
-        with self._lock:
-            if deadline < self._planned:
-                self._planned = deadline
-                self.replan(max(1, deadline - self._clock.now() + 1))
 
 
 class Retention:
@@ -191,10 +169,13 @@ class Keeper:
         reaper: Reaper,
         old: Retention | None = None,
         digests: DigestsFile | None = None,
+        firing: Firing | None = None,
     ) -> None:
         self._store, self._files, self._reaper, self._retention = store, files, reaper, old
         self._digests = digests
         self._others: list[tuple[str, float, Callable[[], object]]] = []
+        # Their ticks plan themselves, by the id of their job in the scheduler.
+        self._turns: dict[str, Turns] = {"reap": reaper} | ({} if firing is None else {"fire": firing})
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -207,16 +188,17 @@ class Keeper:
         """Begin ticking."""
         for name, seconds, turn in self._others:
             self._scheduler.add_job(turn, "interval", seconds=seconds, id=name)
-        self._reaper.replan = self._replan
         # Each pass plans the next one. The interval is for a plan that the scheduler lost: it drops a run that comes
         # due while the one before is still being put away.
-        self._scheduler.add_job(
-            self._reaper.turn,
-            "interval",
-            seconds=max(1, self._reaper.interval_ms // 1000),
-            id="reap",
-            next_run_time=datetime.now(UTC),
-        )
+        for name, tick in self._turns.items():
+            tick.replan = functools.partial(self._replan, name)
+            self._scheduler.add_job(
+                tick.turn,
+                "interval",
+                seconds=max(1, tick.interval_ms // 1000),
+                id=name,
+                next_run_time=datetime.now(UTC),
+            )
         self._scheduler.add_job(self.seal, "interval", seconds=SEAL_SECONDS, id="seal", jitter=2)
         self._scheduler.add_job(self.prune, "interval", seconds=PRUNE_SECONDS, id="prune", jitter=30)
         self._scheduler.add_job(self.checkpoint, "interval", seconds=CHECKPOINT_SECONDS, id="checkpoint", jitter=60)
@@ -234,15 +216,16 @@ class Keeper:
 
     def stop(self) -> None:
         """End ticking; waits for the tick under way."""
-        self._reaper.replan = lambda _delay_ms: None
+        for tick in self._turns.values():
+            tick.replan = lambda _delay_ms: None
         if self._retention is not None:
             self._retention.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
 
-    def _replan(self, delay_ms: int) -> None:
+    def _replan(self, name: str, delay_ms: int) -> None:
         at = datetime.now(UTC) + timedelta(milliseconds=delay_ms)
-        self._scheduler.modify_job("reap", next_run_time=at)
+        self._scheduler.modify_job(name, next_run_time=at)
 
     def seal(self) -> None:
         """Move ended logs from rows into blobs."""

@@ -61,6 +61,7 @@ WITH_TABLE: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs", wire.Submit),
     ("POST /jobs/claim", wire.ClaimNext),
     ("POST /jobs/bulk/{verb}", wire.Bulk),
+    ("POST /schedules", wire.NewSchedule),
 ]
 SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/{job_id}/claim", wire.ClaimOne),
@@ -74,6 +75,7 @@ SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/{job_id}/approve", wire.Approve),
     ("POST /jobs/{job_id}/review", wire.Review),
     ("POST /jobs/{job_id}/adopt", wire.Adopt),
+    ("POST /schedules/preview", wire.PreviewSchedule),
     ("POST /machines/join-codes", wire.NewJoinCode),
     ("POST /join", wire.Join),
     ("POST /notices", wire.SendNotice),
@@ -115,7 +117,32 @@ def test_the_members_of_retry_are_there_with_their_defaults() -> None:
 
 def test_no_request_is_forgotten_above() -> None:
     described = {kind for _, kind in (*WITH_TABLE, *SHORT)} | set(MACHINE_VERBS.values())
-    assert set(wire.Request.__subclasses__()) == described | {wire.Retry, wire.Delivery, wire.Nothing}
+    assert set(wire.Request.__subclasses__()) == described | {
+        wire.Retry,
+        wire.Delivery,
+        wire.Condition,
+        wire.EditSchedule,
+        wire.Nothing,
+    }
+
+
+def test_a_schedule_is_changed_by_the_members_that_make_it() -> None:
+    assert members(wire.EditSchedule) == members(wire.NewSchedule) - {"runNow"} | {"version"}
+
+
+def test_the_members_of_a_condition_are_there() -> None:
+    said = next(row[""] for row in table(PAGE, "POST /schedules") if row["member"] == "condition")
+    assert set(re.findall(r'"(\w+)":', said)) == members(wire.Condition)
+
+
+def test_every_outcome_of_a_run_is_there() -> None:
+    rows = {
+        row["outcome"].strip("`") for row in table_of(section(PAGE, "GET /schedules/{schedule_id}/runs"), "outcome")
+    }
+    sql = (REPO / "services/spine/store/migrations/sqlite/0008_schedules.sql").read_text(encoding="utf-8")
+    allowed = re.search(r"CHECK \(status IN \((.*?)\)\)", sql)
+    assert allowed is not None
+    assert rows == set(re.findall(r"'(\w+)'", allowed[1]))
 
 
 def test_every_refusal_of_a_route_is_named_there_or_among_those_of_all() -> None:
@@ -160,6 +187,11 @@ def table_of(text: str, title: str) -> list[dict[str, str]]:
         ("POST /machines/join-codes", wire.JoinCode),
         ("POST /join", wire.Joined),
         ("Named leases", wire.NamedLease),
+        ("GET /schedules", wire.ScheduleList),
+        ("GET /schedules/{schedule_id}/runs", wire.OccurrenceList),
+        ("GET /schedules/{schedule_id}/runs", wire.Occurrence),
+        ("GET /schedules/{schedule_id}/next", wire.DueTimes),
+        ("GET /schedules/{schedule_id}/next", wire.DueTime),
         ("GET /jobs/{job_id}/attempts", wire.Attempt),
         ("GET /events", wire.EventPage),
         ("POST /blobs", wire.Blob),
@@ -171,7 +203,9 @@ def test_every_member_of_an_answer_is_named(heading: str, kind: type[wire.Record
     assert {name for name in members(kind) if not re.search(rf"\b{name}\b", text)} == set()
 
 
-@pytest.mark.parametrize("heading", ["GET /jobs/{job_id}/attempts", "GET /jobs/{job_id}/log", "GET /events"])
+@pytest.mark.parametrize(
+    "heading", ["GET /jobs/{job_id}/attempts", "GET /jobs/{job_id}/log", "GET /events", "GET /schedules"]
+)
 def test_the_parameters_are_those_that_the_server_knows(heading: str, spine: SpineProcess) -> None:
     api = Api(spine.port, TOKENS["HEAD_TOKEN"])
     path = heading.removeprefix("GET ").replace("{job_id}", api.submit()["id"])

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import time
 
 from tests.docs.pages import REPO, reference, section, table
 from tests.support.eventually import eventually
@@ -12,9 +13,9 @@ from contract.states import TRANSITIONS, Action
 from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS, PLANS, FLEET, NOTICES = (
+ROWS, PLANS, SCHEDULES, FLEET, NOTICES = (
     {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
-    for heading in ("Types", "Plans of the broker's dialect", "Machines and targets", "Notices")
+    for heading in ("Types", "Plans of the broker's dialect", "Schedules", "Machines and targets", "Notices")
 )
 
 
@@ -25,14 +26,14 @@ def appended() -> set[str]:
         for path in (REPO / "services/spine" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found |= set(re.findall(r"^(?:job|machine|notice|plan|target)\.[a-z_]+$", node.value))
+                    found |= set(re.findall(r"^(?:job|machine|notice|plan|schedule|target)\.[a-z_]+$", node.value))
     return found
 
 
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert set(ROWS) | set(PLANS) | set(FLEET) | set(NOTICES) == taken | appended()
+    assert set(ROWS) | set(PLANS) | set(SCHEDULES) | set(FLEET) | set(NOTICES) == taken | appended()
     assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
@@ -65,11 +66,12 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     decide(head, claw, late)
     steer(head, claw)
     approve_plan(Api(spine.port))
+    schedule(head, spine)
     seen: dict[str, set[str]] = {}
     for event in head.events():
         seen.setdefault(event["type"], set()).update(event["data"])
-        assert (event["jobId"] is None) == (event["type"] in FLEET)
-    assert seen == ROWS | PLANS | FLEET
+        assert (event["jobId"] is None) == (event["type"] in FLEET | SCHEDULES)
+    assert seen == ROWS | PLANS | SCHEDULES | FLEET
     ours = {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
     assert {event["by"] for event in head.events()} == ours | {"broker", "broker:mac-1"}
 
@@ -98,6 +100,26 @@ def steer(head: Api, claw: Api) -> None:
         head.post(f"/machines/build-box/{verb}")
     for verb in ("pause", "resume"):
         head.post(f"/targets/left-claw/{verb}")
+
+
+def schedule(head: Api, spine: SpineProcess) -> None:
+    """Bring about every event of schedules."""
+    made = head.post("/schedules", {"name": "s", "everySeconds": 1, "overlap": "allow", "job": {}}).json["id"]
+    for verb in ("pause", "resume"):
+        head.post(f"/schedules/{made}/{verb}")
+    head.call("PATCH", f"/schedules/{made}", b'{"name": "t"}')
+    root = head.post("/schedules", {"name": "root", "at": "2100-01-01T00:00:00Z", "job": {}}).json["id"]
+    for job in ({"target": "build-box"}, *({} for _ in range(25))):  # whose machine has been revoked above
+        head.post("/schedules", {"name": "child", "parentId": root, "on": "both", "job": job})
+    job = head.post(f"/schedules/{root}/run").json["jobId"]
+    head.post(f"/jobs/{job}/cancel")
+    eventually(lambda: "schedule.dropped" in {event["type"] for event in head.events()})
+    spine.stop()
+    down = time.monotonic()
+    eventually(lambda: time.monotonic() > down + 2.1)  # two due times pass
+    spine.start()
+    eventually(lambda: "schedule.missed" in {event["type"] for event in head.events()})
+    head.call("DELETE", f"/schedules/{made}")
 
 
 def approve_plan(broker: Api) -> None:

@@ -44,11 +44,12 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def ask(app: App, route: Route, call: Call, role: str | None, query: str = "", body: str = "{}") -> tuple[int, Any]:
     """Make a call about things that do not exist; return its status and the refusal, if it is one."""
-    path = openapi.path_of(route, call).format(job_id="nosuch", blob_id="nosuch", notice_id="nosuch", name="left-claw")
+    names = {"job_id": "nosuch", "blob_id": "nosuch", "notice_id": "nosuch", "schedule_id": "nosuch"}
+    path = openapi.path_of(route, call).format(**names, name="left-claw")
     headers = {"X-Worker-Id": "w1"}
     if role is not None:
         headers["Authorization"] = f"Bearer {TOKENS[role]}"
-    data = body if call.method == "POST" else None
+    data = body if call.takes is not None else None
     with asgi.get_client(app) as client:
         answer = client.request(call.method, f"{path}{query}", headers=headers, data=data, timeout=30)
     problem = answer.headers["content-type"] == "application/problem+json" if answer.content else False
@@ -125,7 +126,7 @@ def test_every_call_of_the_application_is_described_and_no_other(app: App) -> No
 
 def test_a_job_says_which_members_are_always_there() -> None:
     job = DOCUMENT["components"]["schemas"]["Job"]
-    assert job["properties"].keys() - job["required"] == {"progress", "releaseReason", "newComments"}
+    assert job["properties"].keys() - job["required"] == {"progress", "releaseReason", "scheduleId", "newComments"}
     assert job["properties"]["status"] == {
         "type": "string",
         "enum": ["queued", "running", "done", "failed", "dead", "waiting", "cancelled"],

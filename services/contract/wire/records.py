@@ -80,6 +80,7 @@ class Job(Record):
     review: ReviewState | None = None
     notify: list[str] = []
     delivery: Delivery | None = None
+    schedule_id: str | UnsetType = UNSET
     new_comments: list[CommentRecord] | UnsetType = UNSET
 
 

@@ -47,7 +47,7 @@ class Call(NamedTuple):
     `errors`: what is special to it; `common` adds the rest. `verb`: what stands in the path for `{verb}`.
     """
 
-    method: Literal["GET", "HEAD", "POST"]
+    method: Literal["GET", "HEAD", "POST", "PATCH", "DELETE"]
     name: str
     roles: frozenset[str]
     text: str
@@ -74,8 +74,10 @@ def common(call: Call) -> Errors:
     found: tuple[type[SpineError], ...] = (*call.errors, errors.InvalidField, errors.Internal, errors.Unavailable)
     if call.roles:
         found += (errors.Unauthorized, errors.RateLimited)
-    if call.method == "POST":
-        found += (errors.BadJson, errors.RequestTimeout, errors.TooLarge, errors.StorageFull)
+    if call.takes is not None:
+        found += (errors.BadJson, errors.RequestTimeout, errors.TooLarge)
+    if call.method not in ("GET", "HEAD"):
+        found += (errors.StorageFull,)
     if KEY in call.params:
         found += (errors.IdempotencyMismatch, errors.IdempotencyBusy)
     return tuple(dict.fromkeys(found))

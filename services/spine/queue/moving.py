@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.states import TERMINAL, Action, Status
 from spine.queue import notices
-from spine.store import attempts, dependencies, jobs
+from spine.store import attempts, dependencies, jobs, occurrences
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
@@ -32,6 +32,14 @@ def ended(tx: Tx, job: JobRow) -> None:
     """Write down what follows from a job's end besides what it means for its dependants: who is to be told."""
     if job.notify != "[]" or job.delivery is not None:
         notices.tell_end(tx, job)
+    note_end_for_schedule(tx, job)
+
+
+def note_end_for_schedule(tx: Tx, job: JobRow) -> None:
+    """Note for the schedules' tick that a job of one has ended, or that a review has accepted it."""
+    if job.schedule_id is not None:
+        outcome = "success" if is_satisfied(job) else "failure" if is_lost(job) else "review"
+        occurrences.note_end(tx, job.schedule_id, job.id, job.version, outcome)
 
 
 def is_satisfied(job: JobRow) -> bool:

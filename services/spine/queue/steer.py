@@ -12,7 +12,7 @@ from contract.errors import (
 from contract.states import TERMINAL, Action, Status
 from spine.queue.access import Caller, stale, visible
 from spine.queue.comment import comment
-from spine.queue.moving import cancel_row, go_on, move, settle_dependants
+from spine.queue.moving import cancel_row, go_on, move, note_end_for_schedule, settle_dependants
 from spine.store import attempts, dependencies, events, jobs
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
@@ -114,6 +114,7 @@ def review(tx: Tx, caller: Caller, job_id: str, asked: wire.Review) -> JobRow:
     if decision == "accept":
         accepted = jobs.note_review(tx, job, "accepted", caller.name)
         events.append(tx, "job.reviewed", caller.name, job.id, job.target, data)
+        note_end_for_schedule(tx, accepted)
         settle_dependants(tx, accepted)
         return accepted
     _require_free_dedupe_key(tx, job)

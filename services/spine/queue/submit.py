@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -58,11 +59,17 @@ def _not_before(request: wire.Submit) -> int | None:
 
 
 def submit(
-    tx: Tx, rules: Rules, caller: Caller, request: wire.Submit, job_id: str | None = None
+    tx: Tx,
+    rules: Rules,
+    caller: Caller,
+    request: wire.Submit,
+    job_id: str | None = None,
+    schedule_id: str | None = None,
 ) -> tuple[JobRow, bool]:
     """Add a job; return it, and whether it is new (an unfinished one with its dedupe key is returned instead).
 
-    `job_id`: its id, where the dialect of who submits it has ids of another form.
+    `job_id`: its id, where the dialect of who submits it has ids of another form. `schedule_id`:
+    whose occurrence it is.
 
     Raises:
         InvalidField: it waits for a job that does not exist, or that can never be done.
@@ -75,7 +82,11 @@ def submit(
     row = _row(tx, rules, caller, request, job_id or new_job_id(tx.now))
     unmet = [job for job in needed if not is_satisfied(job)]
     waits = bool(unmet) or row.approval is not None or row.wake_at is not None
-    job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, {"target": row.target})
+    data: dict[str, Any] = {"target": row.target}
+    if schedule_id is not None:
+        row = row._replace(schedule_id=schedule_id)
+        data["scheduleId"] = schedule_id
+    job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, data)
     for need in needed:
         dependencies.add(tx, job.id, need.id, is_satisfied(need))
     note_mentions(tx, job.id, job.spec, job.meta)
@@ -95,6 +106,15 @@ def submit_all(tx: Tx, rules: Rules, caller: Caller, requests: Sequence[wire.Sub
         except InvalidField as e:
             raise InvalidField(f"[{n}].{e.detail}", f"[{n}].{e.members['field']}") from e
     return found
+
+
+def require_known(tx: Tx, request: wire.Submit) -> None:
+    """Refuse a job that is to wait for one that is not there or will not be done.
+
+    Raises:
+        InvalidField: `after`.
+    """
+    _needed(tx, request.after)
 
 
 def _needed(tx: Tx, ids: list[str]) -> list[JobRow]:

@@ -83,6 +83,8 @@ def job_record(tx: Tx, job: JobRow, new_since: int | None = None) -> wire.Job:
         record.progress = raw(job.progress)
     if job.release_reason is not None:
         record.release_reason = job.release_reason
+    if job.schedule_id is not None:
+        record.schedule_id = job.schedule_id
     if new_since is not None:
         record.new_comments = comment_records(row for row in rows if row.seq > new_since)
     return record

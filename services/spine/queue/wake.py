@@ -102,6 +102,7 @@ class Hub:
         self._news = asyncio.Event()
         self._log_news: dict[str, set[asyncio.Event]] = {}
         self.deadlines: Callable[[int], None] = lambda _deadline: None
+        self.firings: Callable[[int], None] = lambda _moment: None
 
     # --- waiting claims --------------------------------------------------------------------------------------------
 
@@ -189,6 +190,8 @@ class Hub:
             self._wake(lane, count)
         if signals.deadline is not None:
             self.deadlines(signals.deadline)
+        if signals.firing is not None:
+            self.firings(signals.firing)
         if signals.events:
             self._news.set()
             self._news = asyncio.Event()

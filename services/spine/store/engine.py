@@ -29,7 +29,7 @@ class Signals:
 
     `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
     written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended;
-    `notices`: some are due now.
+    `notices`: some are due now; `firing`: the earliest new moment (ms) at which there is something to do for schedules.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -38,6 +38,7 @@ class Signals:
     everything: bool = False
     logs: set[str] = field(default_factory=set)
     notices: bool = False
+    firing: int | None = None
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -49,6 +50,12 @@ class Signals:
         self.everything = self.everything or other.everything
         self.logs |= other.logs
         self.notices = self.notices or other.notices
+        if other.firing is not None:
+            self.fire(other.firing)
+
+    def fire(self, moment: int) -> None:
+        """Tell of a moment (ms) at which there is something to do for schedules."""
+        self.firing = moment if self.firing is None else min(moment, self.firing)
 
 
 class Tx:

@@ -69,6 +69,7 @@ class JobRow(NamedTuple):
     notify: str = "[]"
     prefer_machine: str | None = None
     prefer_until: int | None = None
+    schedule_id: str | None = None
     delivery: str | None = None
 
 

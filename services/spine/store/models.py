@@ -69,6 +69,7 @@ class Job(Table):
     notify = pw.TextField()
     prefer_machine = pw.TextField(null=True)
     prefer_until = pw.BigIntegerField(null=True)
+    schedule_id = pw.TextField(null=True)
     delivery = pw.TextField(null=True)
 
     class Meta:
@@ -321,8 +322,60 @@ class NoticeAttempt(Table):
         primary_key = pw.CompositeKey("notice_id", "fence")
 
 
+class Schedule(Table):
+    seq = pw.AutoField()
+    id = pw.TextField()
+    name = pw.TextField()
+    kind = pw.TextField()
+    definition = pw.TextField()
+    parent_id = pw.TextField(null=True)
+    paused = pw.IntegerField()
+    next_at = pw.BigIntegerField(null=True)
+    fire_at = pw.BigIntegerField(null=True)
+    last_at = pw.BigIntegerField(null=True)
+    expires_at = pw.BigIntegerField(null=True)
+    ended = pw.TextField(null=True)
+    created_at = pw.BigIntegerField()
+    updated_at = pw.BigIntegerField()
+    created_by = pw.TextField()
+    version = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "schedules"
+
+
+class Occurrence(Table):
+    seq = pw.AutoField()
+    schedule_id = pw.TextField()
+    due_at = pw.BigIntegerField()
+    cause = pw.TextField()
+    parent_job_id = pw.TextField(null=True)
+    parent_version = pw.BigIntegerField(null=True)
+    status = pw.TextField()
+    reason = pw.TextField(null=True)
+    job_id = pw.TextField(null=True)
+    fire_at = pw.BigIntegerField(null=True)
+    approve_by = pw.BigIntegerField(null=True)
+    recorded_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "occurrences"
+
+
+class ScheduleEnd(Table):
+    seq = pw.AutoField()
+    schedule_id = pw.TextField()
+    job_id = pw.TextField()
+    version = pw.BigIntegerField()
+    outcome = pw.TextField()
+
+    class Meta:
+        table_name = "schedule_ends"
+
+
 TABLES = (
     *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
     *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
     *(Notice, NoticeAttempt),
+    *(Schedule, Occurrence, ScheduleEnd),
 )

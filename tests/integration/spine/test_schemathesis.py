@@ -72,6 +72,7 @@ class World:
         for claw, token in (("left-claw", TOKENS["claw"]), ("right-claw", RIGHT)):
             self.post(f"/machines/{claw}/facts", {"facts": {"os": "linux"}}, token)
         self.post("/leases/leader/take", {"holder": "h1", "ttlSeconds": 3600})
+        self.schedule_id = self.post("/schedules", {"name": "nightly", "cron": "0 3 * * *", "job": {}})["id"]
 
     def post(self, path: str, body: Any = None, token: str = TOKENS["head"], expected: int = 2, **more: Any) -> Any:
         """POST, by default as the head; `expected` is the first digit of the status. Return the answer's JSON."""
@@ -104,7 +105,7 @@ class World:
 
     def place(self, case: Case[Any], state: str, fence: int, fitting: bool) -> None:
         """Let a made-up call name things that exist, and when `fitting` say what means something to this server."""
-        names = {"blob_id": self.blob_id, "name": "right-claw"}
+        names = {"blob_id": self.blob_id, "name": "right-claw", "schedule_id": self.schedule_id}
         if "/leases/" in case.operation.path:
             names["name"] = "leader"
         elif case.operation.path.endswith(("/rotate", "/facts")):
@@ -116,6 +117,8 @@ class World:
             if isinstance(one, dict):
                 if fitting and state != "unknown":
                     self._fit(one, fence)
+                    if case.operation.path in ("/schedules", "/schedules/preview", "/schedules/{schedule_id}"):
+                        self._fit_schedule(one)
                 if isinstance(one.get("wait"), int | float):
                     one["wait"] = 0
         if fitting and state != "unknown":
@@ -145,6 +148,13 @@ class World:
         if "concurrencyLimit" in body:
             body["concurrencyKey"] = "one"
         body.update({name: value for name, value in meant.items() if name in body})
+
+    def _fit_schedule(self, body: dict[str, Any]) -> None:
+        whens = ("kind", "everySeconds", "at", "parentId", "startAt", "endAt", "on", "delaySeconds", "condition")
+        for name in (*whens, "version"):
+            body.pop(name, None)
+        meant = {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "job": {}, "name": "nightly"}
+        body.update({name: value for name, value in meant.items() if name in body or name == "cron"})
 
 
 @pytest.fixture(scope="module")
