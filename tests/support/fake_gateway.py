@@ -46,6 +46,7 @@ class FakeGateway(FakeSessions):
         agents: ids that exist.
         tick_ms: how often it ticks, and says so.
         granted: scopes that it lets a client have; None grants what was asked.
+        upgrade: more than reading and writing has to be approved.
         pairing: it knows no device yet; `approve` changes that.
         mute: "handshake" takes the connection and says nothing, "requests" answers no request.
         slow: seconds before each answer.
@@ -63,6 +64,7 @@ class FakeGateway(FakeSessions):
         self.token: str | None = TOKEN
         self.tick_ms = 15_000
         self.granted: list[str] | None = None
+        self.upgrade = False
         self.pairing = False
         self.paired: dict[str, str] = {}
         """Token of each device that was approved."""
@@ -80,6 +82,7 @@ class FakeGateway(FakeSessions):
         self._boot = uuid.uuid4().hex
         self._held: list[tuple[Peer, dict[str, Any]]] = []
         self._server: Server | None = None
+        self._started = 0
         self.port = 0
 
     # --- its life --------------------------------------------------------------------------------------------------
@@ -91,6 +94,7 @@ class FakeGateway(FakeSessions):
 
     def start(self) -> "FakeGateway":
         """Listen, on the same port each time."""
+        self._started = now()
         self._server = serve(self._serve, "127.0.0.1", self.port, compression=None, max_size=2**25, ping_interval=None)
         self.port = self._server.socket.getsockname()[1]
         threading.Thread(target=self._server.serve_forever, name="fake-gateway", daemon=True).start()
@@ -106,9 +110,8 @@ class FakeGateway(FakeSessions):
 
     def stop(self) -> None:
         """End in order, as by SIGTERM: runs under way are waited for, clients are told, rows and history stay."""
-        for session in list(self.sessions.values()):
-            while (run := session.active) is not None:
-                run.over.wait(30)
+        for run in list(self.runs.values()):
+            run.over.wait(30)
         for peer in list(self._peers):
             peer.event("shutdown", {"reason": "restart"})
             peer.socket.close(CloseCode.SERVICE_RESTART, "service restart")
@@ -126,7 +129,9 @@ class FakeGateway(FakeSessions):
             session.active = None
             for run in runs:
                 run.cut.set()
-            if runs and not committed:
+            if runs and not committed and self.protocol <= 3:
+                session.messages.clear()  # its row goes on to say "running"
+            elif runs and not committed:
                 session.row = {
                     name: session.row[name] for name in ("key", "sessionId", "agentId") if name in session.row
                 }
@@ -206,6 +211,7 @@ class FakeGateway(FakeSessions):
             "server": {"version": "fake", "connId": uuid.uuid4().hex, "bootId": self._boot},
             "features": {"methods": [m for m in methods if m not in self.without], "events": [], "capabilities": []},
             "auth": {"role": "operator", "scopes": list(peer.scopes), **self._device_token()},
+            "snapshot": {"uptimeMs": now() - self._started},
             "policy": {"maxPayload": 2**25, "tickIntervalMs": self.tick_ms},
         }
         peer.send({"type": "res", "id": frame["id"], "ok": True, "payload": hello})
@@ -241,6 +247,9 @@ class FakeGateway(FakeSessions):
         except BadSignatureError:
             details = {"code": "DEVICE_AUTH_SIGNATURE_INVALID"}
             raise Bad("INVALID_REQUEST", "device signature invalid", details=details) from None
+        if self.upgrade and "operator.admin" in params["scopes"]:
+            details = {"code": "PAIRING_REQUIRED", "requestId": "request-2", "deviceId": device["id"]}
+            raise Bad("NOT_PAIRED", "pairing required", details=details)
         if self.pairing and given is None:
             details = {"code": "PAIRING_REQUIRED", "requestId": "request-1", "deviceId": device["id"]}
             raise Bad("NOT_PAIRED", "pairing required: device is not approved yet", details=details)

@@ -137,7 +137,7 @@ class FakeSessions:
         known = {"label", "model", "thinkingLevel", *(["spawnDepth"] if self.protocol <= 3 else [])}
         for name in fields.keys() - known:
             raise Bad("INVALID_REQUEST", f"invalid sessions.patch params: unexpected property '{name}'")
-        if key.split(":")[1] not in self.agents:
+        if key.split(":")[1] not in self.agents and self.protocol > 3:
             raise Bad("UNAVAILABLE", "Session patch failed unexpectedly. Retry the request.", retryable=True)
         if fields.get("thinkingLevel") not in (None, "off"):
             raise Bad("INVALID_REQUEST", f'thinkingLevel "{fields["thinkingLevel"]}" is not supported; use one of: off')
@@ -341,7 +341,6 @@ class FakeSessions:
             run.reply = {"ok": ok, "payload": {"runId": run.id, **payload}, **({"error": error} if error else {})}
             session.active = None
             session.row |= {"status": status, "endedAt": run.ended, "updatedAt": run.ended, "lastRunId": run.id}
-            run.over.set()
         busy = self.protocol > 3 and session.row.get("lastRunError") == BUSY_TEXT
         reason = {"errorKind": "rate_limit", "errorDetail": {"failoverReason": "overloaded"}} if busy else {}
         state = "final" if ok and payload["status"] == "ok" else "error"
@@ -349,6 +348,7 @@ class FakeSessions:
             peer.event("chat", {"runId": run.id, "sessionKey": run.key, "state": state, **reason})
         for peer, request_id in run.asked:
             peer.send({"type": "res", "id": request_id, **run.reply})
+        run.over.set()
 
 
 LATER = object()

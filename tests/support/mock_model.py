@@ -35,7 +35,7 @@ class MockModel:
         self._failures: deque[int] = deque()
         self._awake = threading.Event()
         handler = type("Handler", (_Handler,), {"model": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _Server(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="mock-model", daemon=True)
 
@@ -96,6 +96,11 @@ class MockModel:
         if name == ECHO:
             return 200, prompt.strip().rsplit("\n", 1)[-1]
         return 200, ANSWER
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a gateway that is killed breaks its connections off."""
 
 
 class _Handler(BaseHTTPRequestHandler):

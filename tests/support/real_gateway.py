@@ -1,13 +1,12 @@
 """A real OpenClaw gateway on a free loopback port, as `make gateway` installed it: start, stop, kill, start again.
 
-Everything that it writes lies below one folder, besides a log file of its own in the temporary directory.
+Everything that it writes lies below one folder, but what its Node compiled, which lies beside the packages.
 """
 
 import json
 import os
 import signal
 import subprocess
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -84,6 +83,7 @@ class RealGateway:
                 # So that a request with a forwarded address counts as one from elsewhere.
                 "trustedProxies": ["127.0.0.1"],
             },
+            "logging": {"file": str(self.folder / "tmp" / "openclaw.log")},
             "plugins": {"enabled": False},
             "models": {"mode": "replace", "providers": {"mock": provider}},
             "agents": {
@@ -103,7 +103,7 @@ class RealGateway:
             "TMPDIR": str(self.folder / "tmp"),
             "LANG": "C.UTF-8",
             "NODE_OPTIONS": "--max-old-space-size=512",
-            "NODE_COMPILE_CACHE": str(Path(tempfile.gettempdir()) / "spinal-cord-gateway-compiled"),
+            "NODE_COMPILE_CACHE": str(self._packages / ".compiled"),
             "OPENCLAW_DISABLE_BONJOUR": "1",
             "OPENCLAW_NO_RESPAWN": "1",
             "OPENCLAW_SKIP_CHANNELS": "1",

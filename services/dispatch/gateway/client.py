@@ -90,19 +90,19 @@ class Gateway:
         Raises:
             Refused: a value that the gateway does not take; its text lists the allowed ones.
                 UnknownAgent: the key names an agent that the gateway does not have.
-            MissingScope: a v3 gateway takes this from an admin alone.
+            NeedsPairing, MissingScope: a v3 gateway takes this from an admin alone.
         """
         if self.granted.protocol > 3:
             fields.pop("spawnDepth", None)
         elif ADMIN not in self.granted.scopes:
             self._connection.ask_for(ADMIN)
+        if self.granted.protocol <= 3:
+            self._check_agent(key)  # v3 would make the session all the same
         try:
             return self._ask("sessions.patch", {"key": key, **fields})
         except Refused as e:
-            # A gateway says no more than "failed unexpectedly" when the key names an agent that it does not have.
-            named = key.split(":")[1] if key.startswith("agent:") and key.count(":") > 1 else None
-            if named is not None and e.gateway_code == "UNAVAILABLE" and named not in (self._agents() or {named}):
-                raise UnknownAgent(f"{named}: no such agent; {AGENT_FIX}") from e
+            if e.gateway_code == "UNAVAILABLE":
+                self._check_agent(key)  # v4 says no more than "failed unexpectedly"
             raise
 
     def look(self, key: str, limit: int = 200) -> View:
@@ -153,15 +153,17 @@ class Gateway:
         return list(self.look(key, limit).messages)
 
     def abort(self, key: str) -> bool:
-        """Stop the run of a session; False when none was under way."""
+        """Stop the run of a session; False when the gateway knows of none (v3 knows of none that `agent` began)."""
         answer = self._ask("sessions.abort", {"key": key})
         return bool(answer.get("abortedRunId"))
 
-    def _agents(self) -> set[str] | None:
-        if "agents.list" not in self.granted.methods:
-            return None
-        found = self._ask("agents.list", {}).get("agents")
-        return {str(agent.get("id")) for agent in found if isinstance(agent, dict)} if isinstance(found, list) else None
+    def _check_agent(self, key: str) -> None:
+        """Refuse a key that names an agent which the gateway does not have, as far as it tells."""
+        if not key.startswith("agent:") or key.count(":") < 2 or "agents.list" not in self.granted.methods:
+            return
+        named, found = key.split(":")[1], self._ask("agents.list", {}).get("agents")
+        if isinstance(found, list) and named not in {agent.get("id") for agent in found if isinstance(agent, dict)}:
+            raise UnknownAgent(f"{named}: no such agent; {AGENT_FIX}")
 
     # --- runs ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from contract.retry import RetryPolicy
 from dispatch.gateway import frames, handshake, identity
-from dispatch.gateway.errors import GatewayError, MissingScope, ProtocolFault, Unreachable, Unsupported
+from dispatch.gateway.errors import GatewayError, MissingScope, NeedsPairing, ProtocolFault, Unreachable, Unsupported
 from dispatch.gateway.frames import Response
 from dispatch.gateway.handshake import SCOPES, Granted
 from dispatch.gateway.link import Call, Link, left
@@ -123,6 +123,11 @@ class Connection:
                 self._link.close()
             try:
                 self.live(time.monotonic() + OPEN_SECONDS)
+            except NeedsPairing as e:
+                self._scopes = before
+                # The gateway knows the device, and wants an operator to agree to more.
+                text = f"this gateway wants {scope} for it; on its machine run: openclaw devices approve {e.request_id}"
+                raise NeedsPairing(text, request_id=e.request_id, device_id=e.device_id) from e
             except GatewayError as e:
                 self._scopes = before
                 fix = "approve this device with it (openclaw devices list), or use a gateway of 2026.9 or newer"

@@ -27,11 +27,15 @@ _TICK_MS = 30_000
 
 
 class Granted(msgspec.Struct, frozen=True, kw_only=True):
-    """What this connection may do, by the gateway's word. `boot_id` changes when the gateway restarts (v4)."""
+    """What this connection may do, by the gateway's word. `boot_id` changes when the gateway restarts (v4).
+
+    `started_at` is when its process began (epoch ms by our clock, rather too early than too late), where it tells.
+    """
 
     protocol: int
     version: str
     boot_id: str | None
+    started_at: int | None
     scopes: frozenset[str]
     methods: frozenset[str]
     tick_seconds: float
@@ -45,6 +49,7 @@ def greet(link: Link, address: Address, identity: Identity, scopes: tuple[str, .
         MissingScope: it granted less than was asked for.
     """
     challenge = link.challenge(left(deadline))
+    asked_at = time.time_ns() // 1_000_000
     call = link.send("connect", _connect(challenge, address, identity, scopes), left(deadline))
     answer = call.next(left(deadline))
     link.forget(call)
@@ -56,7 +61,7 @@ def greet(link: Link, address: Address, identity: Identity, scopes: tuple[str, .
             found.device_id = identity.device_id
         raise found
     hello = answer.members
-    granted = _granted(hello, address.url)
+    granted = _granted(hello, address.url, asked_at)
     _compare(granted, scopes, address.url)
     token = _dict(hello.get("auth")).get("deviceToken")
     if isinstance(token, str) and token:
@@ -128,17 +133,19 @@ def _auth(address: Address, identity: Identity) -> tuple[dict[str, str], str]:
     return ({"deviceToken": token}, token) if token else ({}, "")
 
 
-def _granted(hello: dict[str, Any], url: str) -> Granted:
+def _granted(hello: dict[str, Any], url: str, asked_at: int) -> Granted:
     protocol, features = hello.get("protocol"), _dict(hello.get("features"))
     if not isinstance(protocol, int) or not isinstance(features.get("methods"), list):
         raise ProtocolFault(f"{url}: the handshake's answer has no protocol or no methods; is it a gateway?")
     if not OLDEST <= protocol <= NEWEST:
         raise Unsupported(f"{url} speaks protocol {protocol}, this client {OLDEST} to {NEWEST}")
     server, tick = _dict(hello.get("server")), _dict(hello.get("policy")).get("tickIntervalMs")
+    uptime = _dict(hello.get("snapshot")).get("uptimeMs")
     scopes, boot = _dict(hello.get("auth")).get("scopes"), server.get("bootId")
     return Granted(
         protocol=protocol,
         version=str(server.get("version") or "unknown"),
+        started_at=asked_at - int(uptime) if isinstance(uptime, int | float) and uptime > 0 else None,
         boot_id=boot if isinstance(boot, str) else None,
         scopes=frozenset(map(str, scopes)) if isinstance(scopes, list) else frozenset(),
         methods=frozenset(map(str, features["methods"])),

@@ -59,6 +59,7 @@ def outcome(
     final: Final | None = None,
     wait: Wait | None = None,
     reason: str | None = None,
+    started_at: int | None = None,
 ) -> Outcome:
     """Judge the run `run_id`, which was dispatched at `dispatched_at` (epoch ms) into the session of `row`.
 
@@ -72,8 +73,10 @@ def outcome(
         final: the run's final frame, when it came.
         wait: what `agent.wait` says; a `timeout` without an end says nothing.
         reason: `errorKind` or `failoverReason` of an event about this run, when one was seen.
+        started_at: when the gateway's process began; a run from before is not under way in it, whatever a v3 row says.
     """
-    case = _Case(row, of_run(history, run_id, dispatched_at), run_id, final, wait, now, reason)
+    older = started_at is not None and started_at > dispatched_at
+    case = _Case(row, of_run(history, run_id, dispatched_at), run_id, final, wait, now, reason, older)
     if final is not None and not final.ok:
         return case.by_final(final)
     if case.active():
@@ -122,9 +125,10 @@ class _Case:
         wait: Wait | None,
         now: int,
         reason: str | None,
+        before_start: bool,
     ) -> None:
         self.row, self.ours, self.run_id, self.final, self.wait = row, ours, run_id, final, wait
-        self.now, self.reason = now, reason
+        self.now, self.reason, self.before_start = now, reason, before_start
 
     def ended(self) -> bool:
         """Whether `agent.wait` knows for certain that it is over."""
@@ -134,6 +138,8 @@ class _Case:
         """Whether the gateway says that our run is under way, or waits for its turn behind another."""
         row = self.row
         if row is None or self.final is not None or self.ended():
+            return False
+        if row.has_active_run is None and self.before_start:
             return False
         return row.active and (not row.active_run_ids or self.run_id in row.active_run_ids or self._waits())
 

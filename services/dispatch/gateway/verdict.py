@@ -59,5 +59,6 @@ def _look(gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int,
         final=final,
         wait=wait,
         reason=gateway.events.reason(run_id),
+        started_at=gateway.granted.started_at,
     )
     return Verdict(outcome=outcome, view=view)

@@ -9,7 +9,7 @@ from tests.integration.dispatch.conftest import connect, new_key, now
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
 
-from dispatch.gateway.errors import MissingScope
+from dispatch.gateway.errors import MissingScope, NeedsPairing, UnknownAgent
 from dispatch.gateway.judge import Outcome
 from dispatch.gateway.verdict import verdict
 
@@ -42,6 +42,16 @@ def test_v3_that_does_not_give_admin(old: FakeGateway, tmp_path: Path) -> None:
         assert client.sessions() == []
 
 
+def test_v3_that_wants_an_operator_to_agree_to_admin(old: FakeGateway, tmp_path: Path) -> None:
+    old.upgrade = True
+    with connect(old, tmp_path) as client:
+        with pytest.raises(NeedsPairing, match=r"operator\.admin for it; .* openclaw devices approve request-2"):
+            client.patch(new_key(), model="mock/answers")
+        assert client.sessions() == []
+        old.upgrade = False
+        assert client.patch(new_key(), model="mock/answers")["ok"] is True
+
+
 def test_v3_a_run_and_an_overload_that_the_final_frame_calls_a_success(old: FakeGateway, tmp_path: Path) -> None:
     with connect(old, tmp_path) as client:
         session, run_id, at = new_key(), str(uuid.uuid4()), now()
@@ -67,7 +77,19 @@ def test_v3_a_run_that_was_killed_is_lost(old: FakeGateway, tmp_path: Path) -> N
         client.patch(session, model="mock/sleeps")
         client.agent(session, "main", "hello", run_id, 60)
         eventually(lambda: old.prompts)
+        assert verdict(client, session, run_id, at, now=lambda: now() + 60_000).outcome == Outcome(state="running")
         old.kill(committed=False)
         old.start()
         found = verdict(client, session, run_id, at, now=lambda: now() + 60_000, sleep=lambda seconds: None).outcome
+        row = client.describe(session)
+    # Its row says "running" for ever; but the gateway began after the run did.
+    assert row is not None
+    assert row.status == "running"
     assert found.state == "lost"
+
+
+def test_v3_an_unknown_agent_gets_no_session(old: FakeGateway, tmp_path: Path) -> None:
+    with connect(old, tmp_path) as client:
+        with pytest.raises(UnknownAgent, match="nobody"):
+            client.patch("agent:nobody:subagent:1", model="mock/answers")
+        assert old.told("sessions.patch") == []
