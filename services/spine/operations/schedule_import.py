@@ -1,0 +1,160 @@
+"""`spine import-schedules`: another program's schedules into a store that is not served, all in one transaction.
+
+What was imported is remembered by where it came from and its id there, also when it was deleted here since: again is
+harmless, and changes nothing. The dry run is the same work up to the writing.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contract import wire
+from contract.clock import Clock
+from contract.errors import InvalidField
+from contract.seed_schedule import Note
+from spine.operations import files, foreign_schedules
+from spine.operations.foreign_schedules import Source
+from spine.operations.manifest import DATABASE
+from spine.queue import schedule_plan, schedules
+from spine.queue.access import Caller, Principal
+from spine.queue.notices import GATEWAY_ALIAS
+from spine.queue.rules import Aliases, Rules
+from spine.store import meta, offline
+from spine.store.engine import Tx
+from spine.store.sqlite import SqliteEngine
+
+_BY = Caller(Principal("head", "head"))
+_REMEMBERED = "imported-schedule"
+
+
+class Row(NamedTuple):
+    """What became of a job, or would: `imported`, `known` since an import before, or `refused` for its notes."""
+
+    source: Source
+    state: str
+    schedule_id: str | None
+    notes: list[Note]
+
+
+class Report(NamedTuple):
+    """A row for each job, and which aliases of notices they need."""
+
+    rows: list[Row]
+    aliases: list[str]
+
+    @property
+    def refused(self) -> int:
+        """How many jobs could not be carried over."""
+        return sum(row.state == "refused" for row in self.rows)
+
+
+def bring_in(path: Path, data_dir: Path, apply: bool, clock: Clock) -> Report:
+    """Import the schedules of a file; without `apply` only say what would be done.
+
+    Raises:
+        Refused: it is no such file. DataDirBusy: the store is served. NotAStore: the store cannot be read.
+        OSError: a disk refuses. In each case nothing was imported.
+    """
+    sources = _parents_first(foreign_schedules.read(path))
+    needed = sorted({alias for source in sources for alias in _aliases(source)})
+    rules = Rules(300_000, 15_000, 5, set(), 1 << 26, aliases=Aliases(dict.fromkeys(needed)))
+    there = data_dir / DATABASE
+    if apply:
+        store = SqliteEngine(data_dir, clock, readers=1)
+        try:
+            rows = store.write(lambda tx: _take(tx, rules, sources, write=True)).result()
+        finally:
+            store.close()
+        files.give_to_owner(data_dir)
+    elif there.exists():
+        with offline.reading(there) as tx:
+            rows = _take(tx, rules, sources, write=False)
+    else:
+        rows = _take(None, rules, sources, write=False, now=clock.now())
+    return Report(rows, sorted({alias for row in rows if row.state == "imported" for alias in _aliases(row.source)}))
+
+
+def _parents_first(sources: list[Source]) -> list[Source]:
+    """Order jobs so that each comes behind the one that it follows; those of a circle come last."""
+    left = list(sources)
+    ids = {one.id for one in sources}
+    ordered: list[Source] = []
+    done: set[str] = set()
+    while left:
+        ready = [one for one in left if _parent(one) is None or _parent(one) in done or _parent(one) not in ids]
+        if not ready:
+            break
+        ordered += ready
+        done |= {one.id for one in ready}
+        left = [one for one in left if one not in ready]
+    return ordered + left
+
+
+def _parent(source: Source) -> str | None:
+    return None if source.found is None else source.found.parent
+
+
+def _take(tx: Tx | None, rules: Rules, sources: list[Source], write: bool, now: int = 0) -> list[Row]:
+    now = now if tx is None else tx.now
+    made: dict[str, str | None] = {}  # the seed's id → ours, None where it would be made
+    rows = []
+    for source in sources:
+        known = None if tx is None else meta.get(tx, _key(source))
+        row = Row(source, "known", known, []) if known is not None else _new(tx, rules, source, made, write, now)
+        if row.state != "refused":
+            made[source.id] = row.schedule_id
+        rows.append(row)
+    return rows
+
+
+def _new(tx: Tx | None, rules: Rules, source: Source, made: dict[str, str | None], write: bool, now: int) -> Row:
+    if source.found is None:
+        return Row(source, "refused", None, source.refused)
+    body, parent = dict(source.found.body), source.found.parent
+    if parent is not None:
+        if parent not in made:
+            return _refused(source, "parent_id", f"the job {parent[:64]} that it follows is not carried over")
+        body["parentId"] = made[parent] or "sch_of_the_dry_run"
+    try:
+        definition = _checked(rules, body, now)
+        if not write or tx is None:
+            return Row(source, "imported", None, source.found.notes)
+        row = schedules.make(tx, _BY, definition)
+    except InvalidField as e:
+        return _refused(source, str(e.members.get("field", "job")), e.detail)
+    meta.put(tx, _key(source), row.id)
+    return Row(source, "imported", row.id, source.found.notes)
+
+
+def _checked(rules: Rules, body: dict[str, Any], now: int) -> schedules.Definition:
+    """Check a body of POST /schedules as the server would. Whether it has the aliases, it is not there to say.
+
+    Raises:
+        InvalidField
+    """
+    data = msgspec.json.encode(body)
+    try:
+        request = msgspec.json.decode(data, type=wire.NewSchedule)
+        job = msgspec.json.decode(bytes(request.job), type=wire.Submit)
+    except msgspec.ValidationError as e:
+        what, _, where = str(e).partition(" - at `$")
+        raise InvalidField(what, where.strip("`.") or "job") from e
+    schedule_plan.check(rules, request, job, now)
+    members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    return schedules.Definition(request, schedule_plan.definition(members))
+
+
+def _refused(source: Source, field: str, reason: str) -> Row:
+    return Row(source, "refused", None, [Note(field, reason)])
+
+
+def _key(source: Source) -> str:
+    return f"{_REMEMBERED}:{source.origin}:{source.id}"
+
+
+def _aliases(source: Source) -> list[str]:
+    delivery = {} if source.found is None else source.found.body["job"].get("delivery", {})
+    if not delivery:
+        return []
+    return [GATEWAY_ALIAS if "channel" in delivery else str(delivery["to"]).removeprefix("@")]
