@@ -1,6 +1,7 @@
 """Dispatch's settings: one frozen struct, built once from the environment. Nobody else reads the environment."""
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from contract.env import EnvReader, Secret, Setting, SettingsError
+from contract.outcall import check_url
 from dispatch import openclawfile
 
 DEFAULT_URL = f"http://127.0.0.1:{openclawfile.DEFAULT_PORT}"
@@ -21,6 +23,28 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OPENCLAW_STATE_DIR", "", "OpenClaw's folder, when it is not .openclaw in its home"),
     Setting("OPENCLAW_HOME", "", "the home that OpenClaw takes for this user's"),
     Setting("SPINE_DISPATCH_HOME", DEFAULT_HOME, "folder of the device's identity, the ledger and the prompts"),
+    Setting("DISPATCH_LABELS_PATH", "", "the ledger, when it is not labels.json in SPINE_DISPATCH_HOME"),
+    Setting("DISPATCH_CONFIG_DIR", "", "folder of config.json; else the working directory, then SPINE_DISPATCH_HOME"),
+    Setting("DISPATCH_HOST", "the host's name", "this machine's name in events"),
+    Setting("LOKI_PUSH_URL", "", "where Loki takes events, such as http://127.0.0.1:3100/loki/api/v1/push"),
+    Setting("DISPATCH_WEBHOOK_URL", "", "where else events are posted"),
+    Setting("DISPATCH_WEBHOOK_SECRET", "", "signs those posts as Standard Webhooks tells: whsec_ and base64"),
+    Setting("SPINE_BASE_URL", "", "the spine that keeps watchers and schedules; several, by commas, fail over"),
+    Setting("SPINE_TOKEN", "", "a head's token"),
+    Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which other programs may show"),
+    Setting("DISPATCH_TARGET", "", "the target for which the claw of this machine claims; watchers are sent to it"),
+    Setting("SPINE_KILL_POINT", "", "for tests: the named point at which a dispatch stops"),
+    Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
+)
+_KEPT_BACK = (
+    "OPENCLAW_GATEWAY_TOKEN",
+    "OPENCLAW_GATEWAY_TOKEN_FILE",
+    "DISPATCH_WEBHOOK_SECRET",
+    "DISPATCH_WEBHOOK_SECRET_FILE",
+    "SPINE_TOKEN",
+    "SPINE_TOKEN_FILE",
+    "SPINE_KILL_POINT",
+    "SPINE_KILL_POINT_FILE",
 )
 
 
@@ -43,11 +67,28 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return self
 
 
+class Spine(msgspec.Struct, frozen=True, kw_only=True):
+    """A spine that is there for watchers and schedules."""
+
+    base_urls: tuple[str, ...]
+    token: Secret
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """`home` is absolute."""
+    """`home` and `labels_path` are absolute; no `spine` where none is configured."""
 
     home: Path
     gateway: Address
+    labels_path: Path
+    config_folders: tuple[Path, ...] = ()
+    host: str = ""
+    loki_url: str | None = None
+    webhook_url: str | None = None
+    webhook_secret: Secret | None = None
+    spine: Spine | None = None
+    target: str | None = None
+    kill_point: str | None = None
+    kill_point_file: str | None = None
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -60,8 +101,39 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     env = EnvReader(found)
     home = env.custom("SPINE_DISPATCH_HOME", _folder, Path(DEFAULT_HOME).expanduser())
     address = _address(found)
+    config = env.custom("DISPATCH_CONFIG_DIR", _folder, None)
+    settings = Settings(
+        home=home,
+        gateway=address,
+        labels_path=env.custom("DISPATCH_LABELS_PATH", _folder, home / "labels.json"),
+        config_folders=(config,) if config else (Path.cwd(), home),
+        host=env.text("DISPATCH_HOST", socket.gethostname()),
+        loki_url=env.custom("LOKI_PUSH_URL", _called, None),
+        webhook_url=env.custom("DISPATCH_WEBHOOK_URL", _called, None),
+        webhook_secret=env.secret("DISPATCH_WEBHOOK_SECRET"),
+        spine=_spine(env),
+        target=env.optional("DISPATCH_TARGET"),
+        kill_point=env.optional("SPINE_KILL_POINT"),
+        kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
+    )
     env.finish()
-    return Settings(home=home, gateway=address)
+    return settings
+
+
+def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what a verifying command sees of the environment: all but tokens and secrets."""
+    found = os.environ if environ is None else environ
+    return {name: value for name, value in found.items() if name not in _KEPT_BACK}
+
+
+def _spine(env: EnvReader) -> Spine | None:
+    urls, token = env.listed("SPINE_BASE_URL"), env.secret("SPINE_TOKEN")
+    return Spine(base_urls=urls, token=token) if urls and token else None
+
+
+def _called(url: str) -> str:
+    check_url(url)
+    return url
 
 
 def _address(environ: Mapping[str, str]) -> Address:

@@ -14,6 +14,9 @@ import pytest
 from tests.docs.pages import headings, reference, section, tables
 from tests.support.spine_process import SpineProcess
 
+from dispatch import faults
+from dispatch.table import VERBS
+
 PAGE = reference("commands.md")
 PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli"}
 
@@ -47,6 +50,19 @@ def test_every_option_and_argument_is_there_and_no_other(name: str) -> None:
         wanted.add(shown or (param.metavar or (param.name or "").upper()))
     rows = {row["option"].replace("`", "") for found in tables(section(PAGE, name)) for row in found if "option" in row}
     assert {re.sub(r" [A-Z].*", "", row) for row in rows} == wanted
+
+
+def test_every_subcommand_of_dispatch_is_there_with_its_flags_and_no_other() -> None:
+    said = {}
+    for title in headings(PAGE):
+        if re.match(r"spine-dispatch [a-z]", title):
+            rows = [row["option"] for found in tables(section(PAGE, title)) for row in found if "option" in row]
+            said[title.removeprefix("spine-dispatch ")] = [row.strip("`").split(" ")[0] for row in rows]
+    assert said == {verb.name: [f"--{flag.name}" for flag in verb.flags] for verb in VERBS.values()}
+
+
+def test_exit_codes_of_dispatch() -> None:
+    assert codes("spine-dispatch") == dict(faults.EXITS)
 
 
 def codes(program: str) -> dict[int, str]:

@@ -1,0 +1,117 @@
+"""What enqueue and run share: which session, which prompt, and what the ledger gets."""
+
+from pathlib import Path
+
+from dispatch import starting
+from dispatch.arguments import MESSAGE_MOST, Arguments
+from dispatch.desk import Desk
+from dispatch.faults import Fault, Usage
+from dispatch.gateway.runs import Accepted
+from dispatch.keeping import digest
+from dispatch.ledger import Entry, stamp
+
+MODES = ("fresh", "reuse")
+TASK_MOST = 2000
+
+
+def message(arguments: Arguments) -> str:
+    """Return `--message`, or what `--message-file` holds.
+
+    Raises:
+        Usage: neither, or both, or a file that cannot be read.
+    """
+    file = arguments.text("message-file")
+    if file is None:
+        return arguments.needed("message")
+    if arguments.has("message"):
+        raise Usage("--message: give it or --message-file, not both")
+    try:
+        with Path(file).open("rb") as found:
+            raw = found.read(MESSAGE_MOST + 1)
+    except OSError as e:
+        raise Usage(f"--message-file: {file} cannot be read ({e.strerror})") from e
+    if len(raw) > MESSAGE_MOST:
+        raise Usage(f"--message-file: {file} is longer than {MESSAGE_MOST} bytes; the gateway takes no more")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise Usage(f"--message-file: {file} is not UTF-8") from None
+    if not text.strip():
+        raise Usage(f"--message-file: {file} is empty; put the message in it")
+    return text
+
+
+def session(arguments: Arguments, entry: Entry | None, agent: str, strict: bool) -> tuple[str, str]:
+    """Return the session's key, and the mode: fresh or reuse.
+
+    Args:
+        strict: reusing what is not there is refused, else a fresh session is taken.
+
+    Raises:
+        Usage: an argument is wrong.
+        Fault: there is no session to reuse.
+    """
+    mode = arguments.choice("mode", "fresh", MODES)
+    given = arguments.text("session-key")
+    if given is not None:
+        if not given.isprintable() or len(given) > 512:
+            raise Usage("--session-key: is no key; give one as `openclaw sessions` shows it")
+        return given, "reuse"
+    known = (entry or {}).get("sessionKey")
+    if mode == "reuse" and known:
+        return str(known), "reuse"
+    if mode == "reuse" and strict:
+        raise Fault("--mode reuse: the label has no session here; leave --mode out for a fresh one", "no_session")
+    return starting.new_key(agent), "fresh"
+
+
+def agent_of(arguments: Arguments, key: str | None = None) -> str:
+    """Return the agent's id: `--agent`, else the one in a session's key, else main.
+
+    Raises:
+        Usage: it is no id.
+    """
+    given = arguments.text("agent")
+    if given is None:
+        parts = (key or "").split(":")
+        return parts[1] if len(parts) > 2 and parts[0] == "agent" and parts[1] else "main"
+    if ":" in given or not given.isprintable() or " " in given:
+        raise Usage(f"--agent: {given[:40]!r} is no agent's id; see openclaw agents list")
+    return given
+
+
+def begin(
+    desk: Desk,
+    label: str,
+    fields: Entry,
+    task: str,
+    prompt: str,
+    verify: str | None,
+    owner: str | None = None,
+) -> Accepted:
+    """Set up a fresh session, keep all that a restart needs, and give the run to the gateway.
+
+    Raises:
+        Fault: the disk does not take it; nothing was begun.
+        GatewayError: as `starting.dispatch`.
+    """
+    if fields["mode"] == "fresh":
+        starting.prepare(desk, fields["sessionKey"], fields.get("model"), fields.get("thinking"))
+    desk.keeping(label).keep(prompt, verify)
+    fresh: Entry = {
+        "spawnedAt": stamp(),
+        "summary": None,
+        "sha": None,
+        "progress": None,
+        "nudgedAt": None,
+        "attempt": 0,
+        "retryCount": 0,
+        "gwRestartRetryCount": 0,
+        "taskPrompt": task[:TASK_MOST],
+        "promptDigest": digest(prompt),
+        "verifyCmd": verify,
+        **fields,
+    }
+    if owner is None:
+        fresh |= {"owner": None, "ownerUntil": None}  # whoever watched the run before leaves it
+    return starting.dispatch(desk, label, fresh, prompt, owner=owner)

@@ -1,0 +1,147 @@
+"""`spine-dispatch run`: it dispatches, tells what happens as JSON lines, and ends as a program expects."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.dispatching import Dispatching
+from tests.support.eventually import eventually
+from tests.support.fake_gateway import FakeGateway
+from tests.support.mock_model import ANSWER
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    with FakeGateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def desk(fake: FakeGateway, tmp_path: Path) -> Dispatching:
+    return Dispatching(tmp_path / "home", fake.url)
+
+
+def events(lines: list[dict[str, Any]]) -> list[str]:
+    return [line["event"] for line in lines if line["event"] not in ("progress", "usage")]
+
+
+def test_a_run_that_answers(fake: FakeGateway, desk: Dispatching, tmp_path: Path) -> None:
+    (tmp_path / "prompt").write_text("say hello")
+    ran = desk.run("run", "--label", "job-1", "--message-file", str(tmp_path / "prompt"), "--json-events")
+    assert ran.code == 0, ran.err
+    assert events(ran.lines) == ["accepted", "text", "ended"]
+    accepted, ended = ran.lines[0], ran.lines[-1]
+    assert {name: accepted[name] for name in ("label", "agent", "mode", "attempt", "attached")} == {
+        "label": "job-1",
+        "agent": "main",
+        "mode": "fresh",
+        "attempt": 1,
+        "attached": False,
+    }
+    assert ended == {
+        "event": "ended",
+        "status": "ok",
+        "label": "job-1",
+        "sessionKey": accepted["sessionKey"],
+        "runId": accepted["runId"],
+        "text": ANSWER,
+        "error": None,
+        "cause": None,
+        "notBefore": None,
+    }
+    assert fake.prompts == ["say hello"]
+    assert desk.entry("job-1")["status"] == "done"
+
+
+def test_rework_goes_on_in_the_same_session(fake: FakeGateway, desk: Dispatching) -> None:
+    first = desk.run("run", "--label", "job", "--message", "first", "--json-events")
+    again = desk.run("run", "--label", "job", "--message", "second", "--json-events", "--mode", "reuse")
+    assert again.code == 0, again.err
+    assert again.lines[0]["sessionKey"] == first.lines[0]["sessionKey"]
+    assert again.lines[0]["runId"] != first.lines[0]["runId"]
+    assert again.lines[0]["mode"] == "reuse"
+    assert fake.prompts == ["first", "second"]
+
+
+def test_reuse_of_a_session_that_this_machine_does_not_know_is_a_fresh_one(desk: Dispatching) -> None:
+    ran = desk.run("run", "--label", "job", "--message", "x", "--json-events", "--mode", "reuse")
+    assert (ran.code, ran.lines[0]["mode"]) == (0, "fresh")
+
+
+def test_an_overload_is_for_later(desk: Dispatching) -> None:
+    ran = desk.run("run", "--label", "job", "--message", "x", "--model", "mock/busy", "--json-events")
+    assert (ran.code, ran.lines[-1]["cause"], ran.lines[-1]["status"]) == (75, "overload", "error")
+    assert desk.entry("job")["errorKind"] == "overload"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "cause"),
+    [
+        ("HTTP 529 overloaded, try again in 2 hours", 75, "overload"),
+        ("connection reset while reading", 75, "transient"),
+        ("HTTP 401 invalid api key", 77, "permanent"),
+    ],
+)
+def test_a_failure_has_a_class(fake: FakeGateway, desk: Dispatching, text: str, code: int, cause: str) -> None:
+    fake.error_text = text
+    ran = desk.run("run", "--label", "job", "--message", "x", "--json-events")
+    assert (ran.code, ran.lines[-1]["cause"]) == (code, cause)
+    assert (ran.lines[-1]["notBefore"] is not None) == ("2 hours" in text)
+
+
+def test_an_unknown_agent_is_permanent_and_a_gateway_that_is_down_is_not(fake: FakeGateway, desk: Dispatching) -> None:
+    ran = desk.run("run", "--label", "job", "--message", "x", "--agent", "nobody", "--json-events")
+    assert (ran.code, ran.lines[-1]["cause"]) == (77, "permanent")
+    fake.kill()
+    ran = desk.run("run", "--label", "job", "--message", "x", "--json-events")
+    assert (ran.code, ran.lines[-1]["cause"]) == (75, "transient")
+
+
+def test_a_signal_aborts_the_session(fake: FakeGateway, desk: Dispatching) -> None:
+    with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
+        eventually(lambda: fake.prompts, what="the prompt")
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 143, err
+    assert json.loads(out.splitlines()[-1])["status"] == "aborted"
+    assert len(fake.told("sessions.abort")) == 1
+    assert desk.entry("job")["status"] == "interrupted"
+
+
+def test_lines_on_standard_input_steer(fake: FakeGateway, desk: Dispatching) -> None:
+    with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
+        assert child.stdin is not None
+        eventually(lambda: fake.prompts, what="the prompt")
+        child.stdin.write('{"steer": "go left"}\nnonsense\n')
+        child.stdin.flush()
+        eventually(lambda: fake.told("chat.send"), what="the steering")
+        fake.wake()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    assert fake.told("chat.send")[0]["message"] == "go left"
+    assert [line["ok"] for line in map(json.loads, out.splitlines()) if line["event"] == "steer"] == [True, False]
+
+
+def test_killed_and_begun_again_it_watches_the_run_that_goes_on(fake: FakeGateway, desk: Dispatching) -> None:
+    words = ("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events")
+    with desk.process(*words) as child:
+        eventually(lambda: fake.prompts, what="the prompt")
+        eventually(lambda: desk.entry("job")["status"] == "running", what="its acceptance")
+        child.kill()
+        child.communicate(timeout=30)
+    with desk.process(*words) as child:
+        eventually(lambda: len(fake.connects) == 2, what="the second process")
+        fake.wake()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    assert json.loads(out.splitlines()[0])["attached"] is True
+    assert fake.prompts == ["x"]
+
+
+def test_arguments_that_are_wrong(desk: Dispatching) -> None:
+    assert desk.call("run", "--message", "x").code == 2
+    assert desk.call("run", "--label", "job").code == 2
+    assert desk.call("run", "--label", "job", "--message-file", "/none").code == 2
