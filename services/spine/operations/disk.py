@@ -10,7 +10,7 @@ from contract.clock import Clock
 from spine.operations import files
 from spine.operations.backup import PARTIAL, back_up
 from spine.operations.files import Progress
-from spine.operations.kept import ABANDONED_MS, Kept, made_at, whole
+from spine.operations.kept import Kept, made_at, whole
 from spine.operations.manifest import MANIFEST, Manifest
 from spine.operations.refusal import BrokenBackup
 
@@ -40,13 +40,10 @@ class DiskPlace:
         shutil.rmtree(going)
 
     def sweep(self, now: int) -> None:
-        """Take away what a backup or a removal left that was cut off."""
+        """Take away what a backup or a removal left that was cut off: of those two only one is at it at a time."""
         for name in os.listdir(self._folder):
             left, _, rest = name.removeprefix(".").partition(".")
-            at = made_at(left) if name.startswith(".") else None
-            if at is None or not f".{rest}".startswith((PARTIAL, _GOING)):
-                continue
-            if rest == _GOING[1:] or at < now - ABANDONED_MS:
+            if name.startswith(".") and made_at(left) is not None and f".{rest}".startswith((PARTIAL, _GOING)):
                 shutil.rmtree(self._folder / name)
 
     @contextmanager

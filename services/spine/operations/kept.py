@@ -51,7 +51,7 @@ class Place(Protocol):
         """
 
     def sweep(self, now: int) -> None:
-        """Take away what was cut off a day ago or more.
+        """Take away what was cut off, which nobody is at any more.
 
         Raises:
             OSError

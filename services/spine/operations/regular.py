@@ -61,6 +61,7 @@ def carry_out(plan: Plan, place: Place, data_dir: Path, clock: Clock, progress: 
     if handle is None:
         raise Refused(f"another process backs up {data_dir} right now; wait until it is done")
     try:
+        place.sweep(clock.now())  # first: what was cut off may be what the room is needed for
         at, taken = clock.now() // 1000 * 1000, {one.at for one in place.backups()}
         while at in taken:  # a name has whole seconds: of two in one second the later gets the next
             at += 1000
@@ -76,7 +77,6 @@ def carry_out(plan: Plan, place: Place, data_dir: Path, clock: Clock, progress: 
                 if one != kept:
                     place.remove(one.name)
                     removed.append(one.name)
-            place.sweep(clock.now())
         except OSError as e:
             unpruned = _said(e)
         return Round(kept, made, removed, unpruned)

@@ -167,15 +167,25 @@ def test_one_that_cannot_be_taken_away_is_told_and_the_new_one_counts(
     assert len(place.backups()) == 2
 
 
-def test_what_was_cut_off_is_swept_a_day_later(store: QueueStore, place: DiskPlace, tmp_path: Path) -> None:
+def test_what_was_cut_off_is_swept_before_room_is_needed(
+    store: QueueStore, place: DiskPlace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "backups"
-    (folder / ".spine-20251231T120000Z.partial-77").mkdir()  # twelve hours ago: it may be under way
-    (folder / ".spine-20251230T120000Z.partial-77").mkdir()
-    (folder / ".spine-20251231T000000Z.removed").mkdir()  # nobody has a use for it
+    (folder / ".spine-20251231T120000Z.partial-77").mkdir()
+    (folder / ".spine-20251231T000000Z.removed").mkdir()
     (folder / ".by-hand.partial-77").mkdir()
     (folder / "spine-20251231T130000Z").mkdir()  # without a manifest it is no backup
+    left = [".by-hand.partial-77", "spine-20251231T130000Z"]
+
+    def full(_source: Path, _target: Path, _progress: object) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("spine.store.offline.copy", full)
+        with pytest.raises(OSError, match="No space left"):
+            regular.carry_out(plan(tmp_path), place, store.folder, store.clock)
+    assert sorted(os.listdir(folder)) == left
     regular.carry_out(plan(tmp_path), place, store.folder, store.clock)
-    left = [".by-hand.partial-77", ".spine-20251231T120000Z.partial-77", "spine-20251231T130000Z"]
     assert sorted(os.listdir(folder)) == [*left, "spine-20260101T000000Z"]
     assert [one.name for one in place.backups()] == ["spine-20260101T000000Z"]
 
