@@ -44,6 +44,8 @@ class Deadline:
         timer.start()
         try:
             yield
+            if self.is_over:  # what was cut off can look like the end of an answer
+                raise TimeoutError("the time is over")
         except Exception as e:
             if self.is_over:
                 raise TimeoutError("the time is over") from e

@@ -10,9 +10,10 @@ from contract import wire
 from spine.queue import claim, comment, joblog, named, settle, steer, submit
 from spine.queue.access import Caller, Principal
 from spine.queue.rules import Rules
-from spine.store import blobs, jobs
+from spine.store import blobs, events, jobs
 from spine.store.blobs import BlobRow
 from spine.store.engine import Refusal, Tx
+from spine.store.events import EventRow
 from spine.store.jobs import JobRow
 from spine.store.sqlite import SqliteEngine
 
@@ -107,3 +108,6 @@ class QueueStore:
 
     def job(self, job_id: str) -> JobRow | None:
         return self.read(lambda tx: jobs.find(tx, job_id))
+
+    def events(self, job_id: str) -> list[EventRow]:
+        return self.read(lambda tx: events.of_job(tx, job_id, 0, 1000))
