@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import bulk, enqueue, exits, fleet, looping, read, skill, steer, streams, submit, watching
+from head import bulk, enqueue, exits, fleet, looping, notices, read, skill, steer, streams, submit, watching
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -47,6 +47,7 @@ for _command in (
     fleet.machine,
     fleet.join_code,
     fleet.targets,
+    notices.notices,
     looping.loop,
     skill.skill,
 ):

@@ -8,6 +8,7 @@ import click
 from contract.env import SettingsError
 from contract.errors import SpineError, Unavailable
 from contract.head_client import HeadClient
+from contract.notice_client import NoticeClient
 from contract.retry import ONCE, PATIENT
 from head import clean, exits, settings
 from head.screen import Screen
@@ -27,6 +28,15 @@ class Desk:
         """
         used = settings.from_env()
         return HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE)
+
+    def notices(self) -> NoticeClient:
+        """Return a client that looks after notices.
+
+        Raises:
+            SettingsError
+        """
+        used = settings.from_env()
+        return NoticeClient(used.base_urls, used.token)
 
 
 class Head(click.Group):

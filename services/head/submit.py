@@ -11,6 +11,8 @@ from head import exits, page, specs, waiting
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
 
+_MODES = ("announce", "announce-always", "none")
+
 
 @click.command()
 @click.argument("text", required=False)
@@ -38,6 +40,9 @@ from head.words import Line
 @click.option("--needs-approval", is_flag=True, help="Wait until a person approves exactly this spec.")
 @click.option("--needs-review", is_flag=True, help="When done, wait for a review: accept or rework.")
 @click.option("--notify", metavar="ALIAS", multiple=True, help="Who is told of the end; several.")
+@click.option("--delivery", metavar="MODE", type=click.Choice(_MODES), help="When: announce, announce-always, none.")
+@click.option("--channel", metavar="NAME", help="A chat to tell besides, through the alias openclaw; needs --to.")
+@click.option("--to", metavar="WHOM", help="Whom on --channel; without it an alias, as in @team_room.")
 @click.option("--parent", metavar="ID", help="The job that this one belongs to.")
 @click.option("--meta", metavar="JSON", help="A JSON object that is kept with the job.")
 @click.option("--list", "listed", metavar="PATH", help="Submit a JSON list of jobs, all or none; `-` reads it.")
@@ -129,10 +134,16 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
         "needsApproval": given["needs_approval"] or None,
         "needsReview": given["needs_review"] or None,
         "notify": list(given["notify"]) or None,
+        "delivery": _delivery(given),
         "parentId": given["parent"],
         "meta": specs.json_object("--meta", given["meta"]),
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _delivery(given: dict[str, Any]) -> dict[str, str] | None:
+    names = {"mode": "delivery", "channel": "channel", "to": "to"}
+    return {name: given[option] for name, option in names.items() if given[option] is not None} or None
 
 
 def _retry(given: dict[str, Any]) -> dict[str, float] | None:

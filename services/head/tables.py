@@ -86,6 +86,15 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
+def plain(live: bool, *names: str, last: str) -> Table:
+    """Return a table without rows; its last column takes what room is left."""
+    table = _table(live)
+    for name in names:
+        table.add_column(name, no_wrap=True)
+    table.add_column(last, no_wrap=not live, overflow="fold" if live else "ellipsis")
+    return table
+
+
 def _table(live: bool) -> Table:
     return Table(
         box=SIMPLE_HEAD if live else None,
