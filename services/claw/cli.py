@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import click
 import msgspec
@@ -14,14 +14,18 @@ from claw import exits, settings
 from claw import join as joins
 from claw import rotate as rotates
 from claw import skill as skills
+from claw.inbox import Inbox
 from claw.process import identity
 from claw.process.guard import hide_memory
+from claw.runner.connect import connect
 from claw.state import Journal
 from claw.ticks import daemon
 from claw.ticks import tick as ticks
 from contract import __version__, killpoints, logs
-from contract.clock import iso
+from contract.clock import SystemClock, iso
 from contract.env import SettingsError
+from contract.errors import SpineError
+from contract.wire import MessageKind
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -225,6 +229,54 @@ def status(as_json: bool) -> None:
     else:
         for name, value in shown.items():
             click.echo(f"{name:<11} {'-' if value in (None, []) else value}")
+
+
+@cli.command()
+@click.option("--drop", metavar="ID", multiple=True, help="Forget this message; may be given several times.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inbox(drop: tuple[str, ...], as_json: bool) -> None:
+    """Show what head has told this claw, the most pressing first.
+
+    The messages stand in the folder `inbox` of the state folder; this asks no spine and needs no token.
+    """
+    box = Inbox(settings.state_folder())
+    missing = [message_id for message_id in drop if not box.drop(message_id)]
+    found = box.messages(SystemClock().now())
+    if as_json:
+        click.echo(msgspec.json.encode({"messages": found}).decode())
+    elif not found:
+        click.echo("No message is here.")
+    else:
+        for message in found:
+            about = f" (job {message.job_id})" if message.job_id else ""
+            click.echo(f"{message.id}  {message.at}  {message.kind}{about}\n    {_indented(message.text)}")
+    for message_id in missing:
+        click.echo(f"claw: there is no message {message_id} here", err=True)
+    sys.exit(exits.CHECK_FAILED if missing else exits.OK)
+
+
+@cli.command()
+@click.argument("text", metavar="TEXT")
+@click.option("--kind", type=click.Choice(get_args(MessageKind)), default="text", help="What it is.  [default: text]")
+@click.option("--reply-to", metavar="ID", help="The message that it answers.")
+@click.option("--job", metavar="ID", help="The job that it is about.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def tell(text: str, kind: str, reply_to: str | None, job: str | None, as_json: bool) -> None:
+    """Send head a message. TEXT is what it says; `-` reads it from standard input."""
+    used = _start()
+    said = sys.stdin.read().rstrip("\n") if text == "-" else text
+    fields = (
+        {"text": said, "kind": kind} | ({"replyTo": reply_to} if reply_to else {}) | ({"jobId": job} if job else {})
+    )
+    try:
+        sent = connect(used, Journal(used.state_dir)).send_message(fields)
+    except SpineError as e:
+        _end(e, exits.UNREACHABLE if e.retryable else exits.REFUSED)
+    click.echo(msgspec.json.encode(sent).decode() if as_json else f"sent {sent.id}")
+
+
+def _indented(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("\n", "\n    ")
 
 
 def main() -> None:

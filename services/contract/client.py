@@ -64,6 +64,7 @@ class SpineClient:
             self._headers["X-Worker-Id"] = worker_id
         self._timeouts = (connect_seconds, read_seconds)
         self._retry, self._sleep = retry, sleep
+        self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried
         self._local = threading.local()
         self._current = 0
 
@@ -114,7 +115,11 @@ class SpineClient:
         if targets is not None:
             body["targets"] = list(targets)
         answer = self._call("POST", "/jobs/claim", body=body, key=idempotency_key or _key(), extra_seconds=wait)
-        return [] if answer.status_code == 204 else _read(answer, wire.JobList).jobs
+        if answer.status_code == 204:
+            return []
+        found = _read(answer, wire.Claimed)
+        self._hear(found.messages)
+        return found.jobs
 
     def claim_one(self, job_id: str, capabilities: Iterable[str] | None = None) -> wire.Job:
         """Claim one job by id, with a full lease at once.
@@ -132,7 +137,13 @@ class SpineClient:
             StaleFence, NotRunning: the job is not this holder's any more; stop working on it.
         """
         body = {"fence": fence} if progress is msgspec.UNSET else {"fence": fence, "progress": progress}
-        return self._post(f"{_job(job_id)}/heartbeat", body, wire.Job, keyed=False)
+        job = self._post(f"{_job(job_id)}/heartbeat", body, wire.Job, keyed=False)
+        self._hear(job.messages)
+        return job
+
+    def _hear(self, found: list[wire.Message] | msgspec.UnsetType) -> None:
+        if not isinstance(found, msgspec.UnsetType):
+            self.on_messages(found)
 
     def complete(self, job_id: str, fence: int, result: Any, idempotency_key: str | None = None) -> wire.Job:
         """Report success.

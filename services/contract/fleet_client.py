@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from contract import wire
 from contract.answers import read
-from contract.client import SpineClient
+from contract.mail_client import MailClient
 from contract.retry import ONCE
 
 
@@ -17,7 +17,7 @@ class Document(NamedTuple):
     etag: str
 
 
-class FleetClient(SpineClient):
+class FleetClient(MailClient):
     """A client of one machine's own affairs, besides those of its jobs."""
 
     def join(self, code: str, capabilities: list[str], facts: Mapping[str, Any]) -> wire.Joined:

@@ -8,8 +8,8 @@ import msgspec
 import requests
 
 from contract import wire
-from contract.client import SpineClient
 from contract.errors import Unavailable
+from contract.mail_client import MailClient
 
 
 class TargetState(msgspec.Struct):
@@ -26,7 +26,7 @@ class Skill(NamedTuple):
     etag: str
 
 
-class HeadClient(SpineClient):
+class HeadClient(MailClient):
     """The client of a head. Decisions carry an Idempotency-Key, made here unless the caller gives one."""
 
     # --- jobs ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import click
 
 from contract import __version__
-from head import bulk, enqueue, exits, fleet, looping, notices, read, skill, steer, streams, submit, watching
+from head import bulk, enqueue, exits, fleet, looping, messages, notices, read, skill, steer, streams, submit, watching
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -43,6 +43,7 @@ for _command in (
     steer.adopt,
     steer.why,
     bulk.bulk,
+    messages.messages,
     fleet.machines,
     fleet.machine,
     fleet.join_code,

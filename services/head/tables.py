@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from contract.wire import Attempt, Event, Job, Machine
+from contract.wire import Attempt, Event, Job, Machine, Message
 from head import clean, words
 from head.words import Line
 
@@ -71,6 +71,34 @@ def late(found: Iterable[Attempt], live: bool) -> Table:
             Text(clean.line(_short(shown))),
         )
     return table
+
+
+def messages(found: Iterable[Message], live: bool) -> Table:
+    """Return a table of messages, one line each."""
+    now = time.time_ns() // 1_000_000
+    table = _table(live)
+    for name in ("ID", "KIND", "FROM", "TO", "STATE"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("TEXT", no_wrap=True, overflow="ellipsis", max_width=None if live else _WHAT_ON_PIPE, ratio=1)
+    table.add_column("SENT", no_wrap=True)
+    for message in found:
+        table.add_row(
+            Text(message.id, "bold"),
+            Text(message.kind),
+            Text(clean.line(message.by)),
+            Text(clean.line(message.to)),
+            Text(_read_by(message)),
+            Text(clean.line(message.text)),
+            Text(words.ago(message.at, now), "dim"),
+        )
+    return table
+
+
+def _read_by(message: Message) -> str:
+    if not isinstance(message.receipts, list):
+        return message.state if isinstance(message.state, str) else "-"
+    states = [receipt.state for receipt in message.receipts]
+    return states[0] if len(states) == 1 else f"read {states.count('read')}/{len(states)}"
 
 
 def event(found: Event) -> Line:

@@ -22,6 +22,7 @@ from spine.api.jobs import Jobs
 from spine.api.leases import Leases
 from spine.api.logs import Logs
 from spine.api.machines import Machines
+from spine.api.messages import Messages
 from spine.api.metrics import Metrics
 from spine.api.named import NamedLeases
 from spine.api.notices import Notices
@@ -62,7 +63,7 @@ class Server:
             targets=set(),
             log_max_bytes=settings.log_max_bytes,
         )
-        self.store.on_rollback = rules.lanes.forget
+        self.store.on_rollback = rules.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
         files = DiskBlobs(settings.data_dir / "blobs", settings.blob_max_bytes)
         metrics = Metrics(self.store, self.clock, self.hub)
@@ -213,6 +214,7 @@ def create_app(server: Server) -> App:
         "blobs": Blobs(core),
         "reviews": Reviews(core),
         "machines": Machines(core),
+        "messages": Messages(core),
         "named": NamedLeases(core),
         "notices": Notices(core, server.book),
         "schedules": Schedules(core),

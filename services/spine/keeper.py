@@ -15,10 +15,11 @@ from contract.errors import SpineError
 from contract.ids import new_blob_id
 from spine.blobs.disk import DiskBlobs
 from spine.digests import read_digests
-from spine.queue import reap
+from spine.queue import messages, reap
 from spine.queue.access import Principal
 from spine.queue.rules import Rules
 from spine.store import blobs, idempotency, lock, logs, retention
+from spine.store import messages as written
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
 from spine.store.logs import LogRow
@@ -75,7 +76,7 @@ class Reaper(Turns):
 
 
 class Retention:
-    """Deletes jobs that ended more than so many days ago, and blobs as old that no job names any more."""
+    """Deletes jobs that ended so many days ago, blobs as old that no job names, messages that all have read."""
 
     def __init__(self, store: Engine, files: DiskBlobs, data_dir: Path, days: int) -> None:
         self._store, self._files, self._data_dir = store, files, data_dir
@@ -92,6 +93,7 @@ class Retention:
         try:
             jobs_gone = self._all(self._jobs)
             blobs_gone = self._all(self._blobs)
+            self._all(self._messages)
         except (SpineError, TimeoutError, OSError) as e:
             _log.error("retention.failed", error=str(e))
         if jobs_gone or blobs_gone:
@@ -111,6 +113,12 @@ class Retention:
     def _jobs(self) -> int:
         def purge(tx: Tx) -> int:
             return retention.purge_jobs(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+
+        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+
+    def _messages(self) -> int:
+        def purge(tx: Tx) -> int:
+            return written.purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
 
         return self._store.write(purge).result(timeout=WAIT_SECONDS)
 
@@ -269,9 +277,11 @@ class Keeper:
             _log.error("keeper.checkpoint_failed", error=str(e))
 
     def prune(self) -> None:
-        """Drop idempotency keys that are over."""
+        """Drop idempotency keys that are over, mark messages that nobody has read in time."""
         try:
             self._store.write(idempotency.prune).result(timeout=WAIT_SECONDS)
+            while self._store.write(messages.expire).result(timeout=WAIT_SECONDS) >= messages.EXPIRE_MOST:
+                continue
         except (SpineError, TimeoutError) as e:
             _log.error("keeper.prune_failed", error=str(e))
 

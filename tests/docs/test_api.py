@@ -62,6 +62,7 @@ WITH_TABLE: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/claim", wire.ClaimNext),
     ("POST /jobs/bulk/{verb}", wire.Bulk),
     ("POST /schedules", wire.NewSchedule),
+    ("POST /messages", wire.SendMessage),
 ]
 SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/{job_id}/claim", wire.ClaimOne),
@@ -179,6 +180,7 @@ def table_of(text: str, title: str) -> list[dict[str, str]]:
         ("The job", wire.Approval),
         ("The job", wire.ReviewState),
         ("GET /jobs", wire.JobList),
+        ("POST /jobs/claim", wire.Claimed),
         ("GET /jobs/{job_id}/why", wire.Why),
         ("GET /jobs/{job_id}/why", wire.Reason),
         ("POST /jobs/bulk/{verb}", wire.BulkResult),
@@ -192,6 +194,9 @@ def table_of(text: str, title: str) -> list[dict[str, str]]:
         ("GET /schedules/{schedule_id}/runs", wire.Occurrence),
         ("GET /schedules/{schedule_id}/next", wire.DueTimes),
         ("GET /schedules/{schedule_id}/next", wire.DueTime),
+        ("Messages", wire.Message),
+        ("Messages", wire.Receipt),
+        ("GET /messages", wire.MessageList),
         ("GET /jobs/{job_id}/attempts", wire.Attempt),
         ("GET /events", wire.EventPage),
         ("POST /blobs", wire.Blob),

@@ -13,9 +13,16 @@ from contract.states import TRANSITIONS, Action
 from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS, PLANS, SCHEDULES, FLEET, NOTICES = (
+ROWS, PLANS, SCHEDULES, FLEET, NOTICES, MAIL = (
     {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
-    for heading in ("Types", "Plans of the broker's dialect", "Schedules", "Machines and targets", "Notices")
+    for heading in (
+        "Types",
+        "Plans of the broker's dialect",
+        "Schedules",
+        "Machines and targets",
+        "Notices",
+        "Messages",
+    )
 )
 
 
@@ -26,14 +33,16 @@ def appended() -> set[str]:
         for path in (REPO / "services/spine" / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found |= set(re.findall(r"^(?:job|machine|notice|plan|schedule|target)\.[a-z_]+$", node.value))
+                    found |= set(
+                        re.findall(r"^(?:job|machine|message|notice|plan|schedule|target)\.[a-z_]+$", node.value)
+                    )
     return found
 
 
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert set(ROWS) | set(PLANS) | set(SCHEDULES) | set(FLEET) | set(NOTICES) == taken | appended()
+    assert {*ROWS, *PLANS, *SCHEDULES, *FLEET, *NOTICES, *MAIL} == taken | appended()
     assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
@@ -67,11 +76,13 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     steer(head, claw)
     approve_plan(Api(spine.port))
     schedule(head, spine)
+    message = head.post("/messages", {"to": "left-claw", "text": "hello"}).json["id"]
+    claw.post(f"/messages/{message}/read")
     seen: dict[str, set[str]] = {}
     for event in head.events():
         seen.setdefault(event["type"], set()).update(event["data"])
-        assert (event["jobId"] is None) == (event["type"] in FLEET | SCHEDULES)
-    assert seen == ROWS | PLANS | SCHEDULES | FLEET
+        assert (event["jobId"] is None) == (event["type"] in FLEET | SCHEDULES | MAIL)
+    assert seen == ROWS | PLANS | SCHEDULES | FLEET | MAIL
     ours = {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
     assert {event["by"] for event in head.events()} == ours | {"broker", "broker:mac-1"}
 

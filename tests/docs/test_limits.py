@@ -12,10 +12,12 @@ from claw.runner import artifacts
 from contract import outcall, wire
 from spine import keeper, worker
 from spine.api import auth, core, events, jobs, logs, named, notices, streams
+from spine.api import messages as mail
 from spine.notices import aliases, message, sender
-from spine.queue import causes, listing, rules, steer
+from spine.queue import causes, listing, messages, rules, steer
 from spine.queue import notices as outbox
 from spine.store import idempotency, machines
+from spine.store import messages as receipts
 
 PAGE = reference("limits.md")
 ROWS = {row.get("limit") or row["time"]: row for found in tables(PAGE) for row in found}
@@ -70,6 +72,11 @@ CONSTANTS = {
     "text of a review": bound(wire.Review, "text", "maxLength"),
     "reason of a cancel, a reject or a bulk call": bound(wire.Cancel, "reason", "maxLength"),
     "jobs of one bulk call": listing.BULK_ROWS,
+    "`ttlSeconds` of a message": bound(wire.SendMessage, "ttlSeconds", "maximum"),
+    "messages in one page": mail.PAGE_MOST,
+    "messages with one heartbeat or claim": messages.OFFER_MOST,
+    "bytes of messages with one heartbeat or claim": messages.OFFER_BYTES,
+    "until a message that was not acknowledged is offered again": receipts.OFFER_AGAIN_MS // 1000,
     "facts of a machine": 8192,
     "name of a named lease": named._NAME_MOST,
     "data of a named lease": named._DATA_MOST,

@@ -44,8 +44,8 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def ask(app: App, route: Route, call: Call, role: str | None, query: str = "", body: str = "{}") -> tuple[int, Any]:
     """Make a call about things that do not exist; return its status and the refusal, if it is one."""
-    names = {"job_id": "nosuch", "blob_id": "nosuch", "notice_id": "nosuch", "schedule_id": "nosuch"}
-    path = openapi.path_of(route, call).format(**names, name="left-claw")
+    ids = dict.fromkeys(("job_id", "blob_id", "notice_id", "schedule_id", "message_id"), "nosuch")
+    path = openapi.path_of(route, call).format(**ids, name="left-claw")
     headers = {"X-Worker-Id": "w1"}
     if role is not None:
         headers["Authorization"] = f"Bearer {TOKENS[role]}"
@@ -126,7 +126,9 @@ def test_every_call_of_the_application_is_described_and_no_other(app: App) -> No
 
 def test_a_job_says_which_members_are_always_there() -> None:
     job = DOCUMENT["components"]["schemas"]["Job"]
-    assert job["properties"].keys() - job["required"] == {"progress", "releaseReason", "scheduleId", "newComments"}
+    assert job["properties"].keys() - job["required"] == {
+        *("progress", "releaseReason", "scheduleId", "newComments", "messages"),
+    }
     assert job["properties"]["status"] == {
         "type": "string",
         "enum": ["queued", "running", "done", "failed", "dead", "waiting", "cancelled"],

@@ -83,7 +83,7 @@ class Store:
     def __init__(self, engine: Engine, clock: ManualClock) -> None:
         self.engine, self.clock = engine, clock
         self.rules = new_rules()
-        engine.on_rollback = self.rules.lanes.forget
+        engine.on_rollback = self.rules.forget
         engine.on_commit = self._told
         self.signals = Signals()
 

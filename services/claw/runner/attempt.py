@@ -10,6 +10,7 @@ from claw import dialects, outcome, workspace
 from claw.executors import plan as planning
 from claw.executors.base import Place
 from claw.git import GitError
+from claw.inbox import Inbox
 from claw.leash import Leash
 from claw.modes.steps import Steps
 from claw.outcome import Outcome
@@ -212,6 +213,7 @@ class Attempt:
             "SPINE_COMMENTS_FILE": str(found.comments_file),
             "SPINE_ROUND": str(held.claimed().round),
             "SPINE_PREVIOUS_RESULT_FILE": str(found.previous_file) if found.previous_file.exists() else "",
+            "SPINE_INBOX": str(Inbox(self._journal.folder).folder),
             "SPINE_WORKSPACE": str(found.workspace),
             "SPINE_BRANCH": workspace.work_branch(held) if plan.repo is not None else "",
             "TRACEPARENT": traceparent(held.claimed().traceparent),

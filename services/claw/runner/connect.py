@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from claw.inbox import Inbox, listener
 from claw.settings import Settings
 from claw.state import Journal
 from contract.fleet_client import FleetClient
@@ -17,8 +18,11 @@ def connect(
     retry: RetryPolicy = PATIENT,
     sleep: Callable[[float], object] = time.sleep,
 ) -> FleetClient:
-    """Return a client that reads the token's file again when the spine does not know the token any more."""
-    return FleetClient(
+    """Return a client that reads the token's file again when the spine does not know the token any more.
+
+    Messages that come with its answers go to the inbox.
+    """
+    client = FleetClient(
         settings.base_urls,
         settings.token_now(),
         worker_id=journal.worker_id(settings.name),
@@ -27,3 +31,5 @@ def connect(
         sleep=sleep,
         renew=settings.newer_token,
     )
+    client.on_messages = listener(Inbox(journal.folder), client.acknowledge)
+    return client

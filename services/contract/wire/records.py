@@ -35,6 +35,40 @@ class ReviewState(Record):
     by: str | None
 
 
+class Receipt(Record):
+    """What one reader has done with a message: `pending`, `delivered`, `read` or `expired`."""
+
+    reader: str
+    state: str
+    delivered_at: str | None
+    read_at: str | None
+
+
+class Message(Record):
+    """A message. A reader gets its own `state`; who looks at it from outside gets `receipts`."""
+
+    id: str
+    at: str
+    by: str
+    to: str
+    kind: str
+    text: str
+    priority: int
+    thread: str
+    reply_to: str | None
+    job_id: str | None
+    expires_at: str | None
+    state: str | UnsetType = UNSET
+    receipts: list[Receipt] | UnsetType = UNSET
+
+
+class MessageList(Record):
+    """Answer of GET /messages."""
+
+    messages: list[Message]
+    next_cursor: str | None
+
+
 class Job(Record):
     """A job as every route answers it. Encoded, `spec`, `meta`, `result` and `progress` hold the text as it came."""
 
@@ -82,14 +116,22 @@ class Job(Record):
     delivery: Delivery | None = None
     schedule_id: str | UnsetType = UNSET
     new_comments: list[CommentRecord] | UnsetType = UNSET
+    messages: list[Message] | UnsetType = UNSET
 
 
 class JobList(Record):
-    """Answer of GET /jobs and POST /jobs/claim."""
+    """Answer of GET /jobs."""
 
     jobs: list[Job]
     truncated: bool | UnsetType = UNSET
     next_cursor: str | UnsetType = UNSET
+
+
+class Claimed(Record):
+    """Answer of POST /jobs/claim; no job when only messages came."""
+
+    jobs: list[Job]
+    messages: list[Message] | UnsetType = UNSET
 
 
 class Attempt(Record):

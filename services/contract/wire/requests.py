@@ -14,6 +14,7 @@ Fence = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Traceparent = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")]
 Key = Annotated[str, Meta(min_length=1, max_length=200)]
 Pause = Annotated[float, Meta(ge=0, le=31_536_000)]
+MessageKind = Literal["text", "decision", "constraint", "fact", "task", "status", "system"]
 Cause = Literal["transient", "overload", "permanent"]
 AliasName = Annotated[str, Meta(min_length=1, max_length=65, pattern=r"^@?[a-z0-9][a-z0-9._-]{0,63}\Z")]
 JobId = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -216,6 +217,19 @@ class Release(Request):
     not_before: str | None = None
     retry_after_seconds: Pause | None = None
     fence: Fence | None = None
+
+
+class SendMessage(Request):
+    """Body of POST /messages. `to`: a claw's name, `all` or `head`; a reply needs none, and a claw writes to head."""
+
+    text: Annotated[str, Meta(min_length=1)]
+    to: Name | None = None
+    kind: MessageKind = "text"
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    reply_to: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    job_id: JobId | None = None
+    expires_at: str | None = None
+    ttl_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
 
 
 class Comment(Request):

@@ -64,7 +64,7 @@ CLAIM_NEXT = Call(
     "claimNextJobs",
     CLAWS,
     "Take the next fitting jobs, or wait for one; 204 when none came. A short lease until the first heartbeat.",
-    {200: (wire.JobList,), 204: ()},
+    {200: (wire.Claimed,), 204: ()},
     wire.ClaimNext,
     (errors.StaleFence, errors.Conflict, *FOLLOW),
     (WORKER._replace(required=True), KEY),
@@ -177,6 +177,41 @@ DOWNLOAD = Call(
     (*JOB, errors.BadRange),
     (RANGE,),
     ("ETag", "Content-Range"),
+)
+SEND_MESSAGE = Call(
+    "POST",
+    "sendMessage",
+    WORKERS,
+    "Send a message: a head to a claw, to all or to head; a claw to head.",
+    {201: (wire.Message,)},
+    wire.SendMessage,
+    JOB,
+    (KEY,),
+    (REPLAYED,),
+)
+LIST_MESSAGES = Call(
+    "GET",
+    "listMessages",
+    ALL,
+    "A page of the caller's inbox, of what it sent, or (heads, viewers) of all. Nothing is acknowledged by it.",
+    {200: (wire.MessageList,)},
+    errors=(errors.Forbidden,),
+    params=(
+        query("box", {"type": "string", "enum": ["inbox", "sent", "all"]}, "Which; `inbox`, of a viewer `all`."),
+        query("unread", {"type": "string", "enum": ["0", "1"], "default": "0"}, "1: of an inbox what is unread."),
+        query("thread", None, "Only this thread."),
+        query("limit", number(1, 200, 100), "Messages in a page."),
+        CURSOR,
+    ),
+)
+READ_MESSAGE = Call(
+    "POST",
+    "acknowledgeMessage",
+    WORKERS,
+    "Say that one has a message: it is not offered again. Twice is once.",
+    {200: (wire.Message,)},
+    wire.Nothing,
+    (errors.NotFound, errors.Forbidden),
 )
 ROTATE_MACHINE = Call(
     "POST",

@@ -10,7 +10,7 @@ from contract.errors import IdempotencyBusy, InvalidField, RateLimited
 from contract.killpoints import reach
 from spine.api.body import fence_of, text_of
 from spine.api.core import Core, Pending
-from spine.queue import causes, claim, settle, view
+from spine.queue import causes, claim, messages, settle, view
 from spine.queue.access import Caller
 from spine.queue.once import Answer, Key, once
 from spine.queue.wake import Waiter
@@ -60,18 +60,20 @@ class Leases:
 
         def verb(tx: Tx) -> Answer:
             rows = claim.claim_next(tx, core.rules, caller, targets, capabilities, request.max)
-            if not rows:
+            told = messages.offer(tx, core.rules, caller)
+            if not rows and not told:
                 return Answer(204, b"")
-            lanes_taken.update(row.lane for row in rows)
-            core.metrics.claim_wait.observe((tx.now - rows[0].created_at) / 1000)
-            return Answer(200, view.job_list(tx, rows), tuple(f"{row.id}:{row.fence}" for row in rows))
+            if rows:
+                lanes_taken.update(row.lane for row in rows)
+                core.metrics.claim_wait.observe((tx.now - rows[0].created_at) / 1000)
+            return Answer(200, view.claimed(tx, rows, told), tuple(f"{row.id}:{row.fence}" for row in rows))
 
         if not request.wait:
             first = await core.write(lambda tx: once(tx, key, verb))
             if lanes_taken:
                 reach("spine.claim-committed")
             return None if isinstance(first, Answer) and first.status == 204 else first
-        waiter = core.hub.enter(targets, capabilities)
+        waiter = core.hub.enter(targets, capabilities, caller.name)
         self._pending.take_over(key, waiter)
         deadline = asyncio.get_running_loop().time() + request.wait
         try:
@@ -121,7 +123,7 @@ class Leases:
 
         def verb(tx: Tx) -> Answer:
             row, seen = settle.heartbeat(tx, core.rules, caller, job_id, fence, progress)
-            return Answer(200, view.job(tx, row, new_since=seen))
+            return Answer(200, view.job(tx, row, new_since=seen, messages=messages.offer(tx, core.rules, caller)))
 
         await core.carry_out(resp, None, verb)
 

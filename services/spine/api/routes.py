@@ -217,6 +217,15 @@ _FLEET = (
         "heads",
         (target_verb("pause", "Hold back the queued jobs of a target."), target_verb("resume", "Give them out again.")),
     ),
+    Route("/messages", "messages", "", "heads, claws", (described.LIST_MESSAGES, described.SEND_MESSAGE)),
+    Route(
+        "/messages/{message_id}",
+        "messages",
+        "one",
+        "heads, a claw what is for it or from it",
+        look("readMessage", ALL, "Read a message and its receipts.", wire.Message, errors.NotFound, errors.Forbidden),
+    ),
+    Route("/messages/{message_id}/read", "messages", "read", "its readers", (described.READ_MESSAGE,)),
     Route("/join", "machines", "join", "anyone with a code", (described.JOIN,)),
     Route(
         "/leases/{name}",

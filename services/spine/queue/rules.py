@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from spine.queue.mail import Mail
 from spine.store.lanes import Lanes
 
 MIN_GRACE_MS = 60_000
@@ -18,9 +19,9 @@ class Aliases:
 
 @dataclass(frozen=True)
 class Rules:
-    """Durations in ms. `targets`: names that a job may be for, those that join added. `lanes`: the store's cache.
+    """Durations in ms. `targets`: names that a job may be for, those that join added.
 
-    `aliases`: whom its end may be told to.
+    `lanes`, `mail`: caches of the store. `aliases`: whom its end may be told to.
     """
 
     lease_ms: int
@@ -30,6 +31,12 @@ class Rules:
     log_max_bytes: int
     lanes: Lanes = field(default_factory=Lanes, compare=False)
     aliases: Aliases = field(default_factory=Aliases, compare=False)
+    mail: Mail = field(default_factory=Mail, compare=False)
+
+    def forget(self) -> None:
+        """Drop what is cached of the store: a rollback may have taken something back."""
+        self.lanes.forget()
+        self.mail.forget()
 
     @property
     def grace_ms(self) -> int:

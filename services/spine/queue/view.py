@@ -90,9 +90,12 @@ def job_record(tx: Tx, job: JobRow, new_since: int | None = None) -> wire.Job:
     return record
 
 
-def job(tx: Tx, row: JobRow, new_since: int | None = None) -> bytes:
-    """Encode one job."""
-    return _encode(job_record(tx, row, new_since))
+def job(tx: Tx, row: JobRow, new_since: int | None = None, messages: list[wire.Message] | None = None) -> bytes:
+    """Encode one job, with the messages for its holder when there are some."""
+    record = job_record(tx, row, new_since)
+    if messages:
+        record.messages = messages
+    return _encode(record)
 
 
 def job_list(tx: Tx, rows: Iterable[JobRow], truncated: bool = False, next_cursor: str | None = None) -> bytes:
@@ -102,6 +105,14 @@ def job_list(tx: Tx, rows: Iterable[JobRow], truncated: bool = False, next_curso
         record.truncated = True
     if next_cursor is not None:
         record.next_cursor = next_cursor
+    return _encode(record)
+
+
+def claimed(tx: Tx, rows: Iterable[JobRow], messages: list[wire.Message]) -> bytes:
+    """Encode what a claim got, with the messages for the one who claims when there are some."""
+    record = wire.Claimed(jobs=[job_record(tx, row) for row in rows])
+    if messages:
+        record.messages = messages
     return _encode(record)
 
 

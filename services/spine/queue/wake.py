@@ -33,6 +33,7 @@ class Waiter:
     turns: Turns = field(default_factory=dict)
     trying: Turns = field(default_factory=dict)
     superseded: bool = False
+    name: str = ""  # of the claw that waits
 
     def supersede(self) -> None:
         """Tell it that a repeat of its request waits in its place."""
@@ -111,12 +112,12 @@ class Hub:
         """How many claims wait."""
         return len(self._waiters)
 
-    def enter(self, targets: frozenset[str], capabilities: frozenset[str]) -> Waiter:
+    def enter(self, targets: frozenset[str], capabilities: frozenset[str], name: str = "") -> Waiter:
         """Queue a waiter, before its first try: nothing that is committed after that try is missed."""
         queues = tuple(
             self._queues.setdefault(target, {}).setdefault(capabilities, _Queue()) for target in sorted(targets)
         )
-        waiter = Waiter(next(self._order), (targets, capabilities), queues)
+        waiter = Waiter(next(self._order), (targets, capabilities), queues, name=name)
         self._waiters.add(waiter)
         for queue in queues:
             queue.waiters.add(waiter)
@@ -188,6 +189,10 @@ class Hub:
                 waiter.turn.set()
         for lane, count in signals.lanes.items():
             self._wake(lane, count)
+        if signals.messages:  # rare too: whoever they are for looks at once
+            for waiter in self._waiters:
+                if waiter.name in signals.messages:
+                    waiter.turn.set()
         if signals.deadline is not None:
             self.deadlines(signals.deadline)
         if signals.firing is not None:

@@ -29,7 +29,8 @@ class Signals:
 
     `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
     written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended;
-    `notices`: some are due now; `firing`: the earliest new moment (ms) at which there is something to do for schedules.
+    `notices`: some are due now; `firing`: the earliest new moment (ms) at which there is something to do for schedules;
+    `messages`: readers for whom one was written.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Signals:
     logs: set[str] = field(default_factory=set)
     notices: bool = False
     firing: int | None = None
+    messages: set[str] = field(default_factory=set)
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -50,6 +52,7 @@ class Signals:
         self.everything = self.everything or other.everything
         self.logs |= other.logs
         self.notices = self.notices or other.notices
+        self.messages |= other.messages
         if other.firing is not None:
             self.fire(other.firing)
 

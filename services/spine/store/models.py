@@ -2,9 +2,8 @@
 
 import peewee as pw
 
-
-class Table(pw.Model):
-    """Unbound: statements are compiled for the dialect of the engine that runs them."""
+from spine.store.models_mail import Message, Receipt
+from spine.store.table import Table
 
 
 class Lane(Table):
@@ -378,4 +377,5 @@ TABLES = (
     *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
     *(Notice, NoticeAttempt),
     *(Schedule, Occurrence, ScheduleEnd),
+    *(Message, Receipt),
 )

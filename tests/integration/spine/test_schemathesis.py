@@ -71,6 +71,7 @@ class World:
         self.blob_id = self.post("/blobs", files={"file": ("a.txt", b"text")})["id"]
         for claw, token in (("left-claw", TOKENS["claw"]), ("right-claw", RIGHT)):
             self.post(f"/machines/{claw}/facts", {"facts": {"os": "linux"}}, token)
+        self.message_id = self.post("/messages", {"to": "left-claw", "text": "hello"})["id"]
         self.post("/leases/leader/take", {"holder": "h1", "ttlSeconds": 3600})
         self.schedule_id = self.post("/schedules", {"name": "nightly", "cron": "0 3 * * *", "job": {}})["id"]
 
@@ -106,6 +107,7 @@ class World:
     def place(self, case: Case[Any], state: str, fence: int, fitting: bool) -> None:
         """Let a made-up call name things that exist, and when `fitting` say what means something to this server."""
         names = {"blob_id": self.blob_id, "name": "right-claw", "schedule_id": self.schedule_id}
+        names["message_id"] = self.message_id
         if "/leases/" in case.operation.path:
             names["name"] = "leader"
         elif case.operation.path.endswith(("/rotate", "/facts")):
@@ -123,6 +125,8 @@ class World:
                     one["wait"] = 0
         if fitting and state != "unknown":
             case.headers.pop("X-Spine-Fence", None)
+            if case.operation.path == "/messages":
+                case.query.pop("cursor", None)
             case.headers.update({name: "bytes=0-1" for name in ("Range",) if name in case.headers})
             case.query.update({name: 0 for name in ("offset", "fence") if name in case.query})
 
@@ -133,15 +137,19 @@ class World:
             "concurrencyLimit": 1,
             "dedupeKey": "same",
             "delaySeconds": None,
+            "expiresAt": None,
             "fence": fence,
             "holder": "h1",
+            "jobId": None,
             "label": "a label",
             "meta": {"a": 1},
             "parentId": None,
+            "replyTo": None,
             "specDigest": None,
             "status": ["queued", "waiting"],
             "target": "left-claw",
             "targets": ["left-claw"],
+            "to": "left-claw",
         }
         if "code" in body:
             meant["code"] = self.post("/machines/join-codes", {"name": "new-claw"})["code"]
