@@ -12,6 +12,8 @@ from tests.support.mock_model import ANSWER, ANSWERS, BUSY, ECHO, SCRIPTED, SLEE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection
 
+HISTORY_CHARS = 8_000
+"""What a history gives of a text, unless more is asked for."""
 BUSY_TEXT = "The AI service is temporarily overloaded. Please try again in a moment."
 BUSY_HISTORY = "LLM request failed (provider overloaded, HTTP 529)"
 READ_METHODS = ("agents.list", "chat.history", "sessions.describe", "sessions.list")
@@ -224,6 +226,7 @@ class FakeSessions:
         if self.protocol <= 3:
             plain = [{k: v for k, v in m.items() if k not in ("__openclaw", "idempotencyKey")} for m in messages]
             return {"sessionKey": key, "sessionId": session.row["sessionId"] if session else None, "messages": plain}
+        messages = [_shortened(message, params.get("maxChars", HISTORY_CHARS)) for message in messages]
         waiting = [
             {
                 "id": run.id,
@@ -359,6 +362,14 @@ def _good(text: str) -> dict[str, Any]:
     usage = {"input": 100, "output": len(text), "total": 100 + len(text)}
     meta = {"durationMs": 5, "agentMeta": {"sessionId": "s", "provider": "mock", "model": "m", "usage": usage}}
     return {"status": "ok", "summary": "completed", "result": {"payloads": [{"text": text}], "meta": meta}}
+
+
+def _shortened(message: dict[str, Any], most: int) -> dict[str, Any]:
+    if not isinstance(message.get("content"), list):
+        return message
+    texts = [part["text"] for part in message["content"]]
+    cut = [text if len(text) <= most else f"{text[:most]}\n...(truncated)..." for text in texts]
+    return {**message, "content": [{"type": "text", "text": text} for text in cut]}
 
 
 def _bad(text: str) -> dict[str, Any]:

@@ -26,6 +26,8 @@ PATIENCE_SECONDS = 20.0
 ACCEPT_SECONDS = 60.0
 PAGE = 200
 PAGES_MOST = 500
+TEXT_MOST = 500_000
+"""Characters of one message in a history; the most that a gateway takes."""
 STEER_MODES = ("steer", "followup", "collect", "interrupt")
 _WAIT_SLACK_SECONDS = 10.0
 _WAIT_MOST_SECONDS = 3600.0
@@ -111,7 +113,10 @@ class Gateway:
         The row comes with the history, not by `sessions.describe`: that one leaves out whether a run is under way, and
         while a run begins its status too.
         """
-        answer = self._ask("chat.history", {"sessionKey": key, "limit": limit})
+        asked: dict[str, Any] = {"sessionKey": key, "limit": limit}
+        if self.granted.protocol > 3:
+            asked["maxChars"] = TEXT_MOST  # else a long answer comes cut off
+        answer = self._ask("chat.history", asked)
         view = view_from(answer)
         if view is None:
             raise ProtocolFault("chat.history: the answer has no messages, or its row has another shape than we know")

@@ -154,6 +154,15 @@ def test_a_long_prompt_arrives_whole(gateway: Gateway, world: World) -> None:
     assert world.asked(mark) == 1
 
 
+def test_a_long_answer_is_not_cut_off(gateway: Gateway, world: World) -> None:
+    session, text = Session(gateway, "scripted"), "word " * 20_000 + "end"
+    world.script(text)
+    run = session.run("Speak at length.")
+    assert run.final().text == text
+    assert eventually(lambda: run.outcome().state == "ok", what="the row's word")
+    assert run.outcome() == Outcome(state="ok", text=text)
+
+
 def test_the_same_key_starts_no_second_run(gateway: Gateway, world: World) -> None:
     session, mark = Session(gateway, "sleeps"), str(uuid.uuid4())
     run = session.run(mark)
