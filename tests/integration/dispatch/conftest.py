@@ -65,8 +65,10 @@ class Fake:
     @contextmanager
     def outside(self) -> Iterator[str]:
         self.gateway.pairing = True
-        yield self.url
-        self.gateway.pairing = False
+        try:
+            yield self.url
+        finally:
+            self.gateway.pairing = False
 
     def approve(self, request_id: str) -> None:
         assert request_id == "request-1"

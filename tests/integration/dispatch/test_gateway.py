@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.integration.dispatch.conftest import World, settings_for
 from tests.support.eventually import eventually
 from tests.support.real_gateway import TOKEN
@@ -19,7 +20,7 @@ from dispatch.gateway.judge import Outcome
 from dispatch.gateway.rows import Final
 from dispatch.gateway.runs import Accepted
 from dispatch.gateway.verdict import verdict
-from dispatch.settings import Address, Settings, socket_url
+from dispatch.settings import Settings
 
 # The real one has to start three times, on a machine that runs other tests too.
 pytestmark = pytest.mark.timeout(400)
@@ -29,6 +30,11 @@ RUN_SECONDS = 60.0
 
 def now() -> int:
     return time.time_ns() // 1_000_000
+
+
+def opened_by(settings: Settings, **secrets: Secret | None) -> Settings:
+    """Return settings whose gateway is opened by something else than its token."""
+    return replace(settings, gateway=replace(settings.gateway, **secrets))
 
 
 class Session:
@@ -112,13 +118,14 @@ def test_a_device_from_elsewhere_is_paired_and_then_needs_no_shared_token(world:
         with Gateway.connect(settings_for(url, tmp_path)) as client:
             assert client.device_id == raised.value.device_id
         # The gateway gave this device a token of its own.
-        bare = Settings(home=tmp_path, gateway=Address(url=socket_url(url)))
+        bare = opened_by(settings_for(url, tmp_path), token=None)
         with Gateway.connect(bare) as client:
             assert client.granted.scopes >= {"operator.read", "operator.write"}
 
 
 def test_the_token_opens_as_a_password_too(world: World, home: Path) -> None:
-    with Gateway.connect(Settings(home=home, gateway=Address(url=socket_url(world.url), password=Secret(TOKEN)))) as it:
+    settings = opened_by(settings_for(world.url, home), token=None, password=Secret(TOKEN))
+    with Gateway.connect(settings) as it:
         assert "operator.write" in it.granted.scopes
 
 
