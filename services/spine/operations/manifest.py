@@ -83,7 +83,7 @@ def verify(folder: Path) -> tuple[Manifest, list[Bytes]]:
                 f"{db} is not the file that was written: its size or its digest differs; use another backup"
             )
         facts = offline.examine(db, still=True)
-        rows = offline.blobs_of(db, still=True)
+        rows = blobs_in(db)
     except OSError as e:
         raise BrokenBackup(f"{db} cannot be read ({e.strerror})") from e
     except NotAStore as e:
@@ -96,6 +96,19 @@ def verify(folder: Path) -> tuple[Manifest, list[Bytes]]:
     if bad:
         raise BrokenBackup(f"{folder} lacks the bytes of {len(bad)} blob(s), such as {bad[0]}")
     return manifest, rows
+
+
+def blobs_in(db: Path) -> list[Bytes]:
+    """Return what a backup's database says of each blob. Whoever wrote it, no id may lead out of the blobs' folder.
+
+    Raises:
+        BrokenBackup: one would. NotAStore
+    """
+    rows = offline.blobs_of(db, still=True)
+    for row in rows:
+        if "/" in row.blob_id or ".." in row.blob_id or "\0" in row.blob_id or not row.blob_id:
+            raise BrokenBackup(f"{db} names a blob {row.blob_id[:40]!r}, which is no name of one; use another backup")
+    return rows
 
 
 def _length(folder: Path, row: Bytes) -> int:

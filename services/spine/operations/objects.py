@@ -25,7 +25,7 @@ from spine.operations.files import Progress
 from spine.operations.kept import ABANDONED_MS, Kept, made_at, whole
 from spine.operations.manifest import BLOBS, DATABASE, MANIFEST, Manifest
 from spine.operations.refusal import BrokenBackup, Refused
-from spine.store import lock, offline
+from spine.store import lock
 from spine.store.offline import Bytes, NotAStore
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class BucketPlace:
                 raise BrokenBackup(
                     f"{self.title}/{name}/{DATABASE} is not the file that was written; use another backup"
                 )
-            for row in offline.blobs_of(folder / DATABASE, still=True):
+            for row in manifest.blobs_in(folder / DATABASE):
                 if row.blob_id not in made.damaged:
                     self._get(f"{name}/{_key(row)}", path_of(folder / BLOBS, row.blob_id))
         except FileNotFoundError as e:

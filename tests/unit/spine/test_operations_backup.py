@@ -380,3 +380,21 @@ def test_a_restore_that_was_cut_off_lets_no_server_start_and_is_ended_by_the_sam
     assert opened(done.aside).job(lost) is not None, "the old store is whole, its last commits too"
     assert (target / "blobs" / "aa" / BLOB).read_bytes() == b"hello"
     assert lock.holder(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", ["../../../escaped", "blob_../escaped", "blob_..escaped", "/tmp/escaped", ""])
+def test_a_backup_whose_blobs_would_lead_elsewhere_is_refused(store: QueueStore, tmp_path: Path, name: str) -> None:
+    """The digests of a backup tell that it is whole, not who wrote it."""
+    store.blob(BLOB, b"hello", SHA)
+    path = tmp_path / "b"
+    back_up(store.folder, path, CLOCK)
+    with closing(sqlite3.connect(path / "spine.db")) as copy:
+        copy.execute("UPDATE blobs SET id = ?", (name,))
+        copy.commit()
+    made = json.loads((path / "manifest.json").read_bytes())
+    made["databaseSha256"] = hashlib.sha256((path / "spine.db").read_bytes()).hexdigest()
+    made["databaseBytes"] = (path / "spine.db").stat().st_size
+    (path / "manifest.json").write_text(json.dumps(made))
+    with pytest.raises(BrokenBackup, match="no name of one"):
+        restore(path, tmp_path / "new", False, CLOCK)
+    assert not (tmp_path / "new").exists()
