@@ -3,7 +3,22 @@
 import click
 
 from contract import __version__
-from head import bulk, enqueue, exits, fleet, looping, messages, notices, read, skill, steer, streams, submit, watching
+from head import (
+    bulk,
+    enqueue,
+    exits,
+    fleet,
+    looping,
+    messages,
+    notices,
+    read,
+    schedules,
+    skill,
+    steer,
+    streams,
+    submit,
+    watching,
+)
 from head.desk import Desk, Head
 
 _EXITS = "\n".join(f"{code:>5}  {meaning}" for code, meaning in exits.EXITS)
@@ -49,6 +64,7 @@ for _command in (
     fleet.join_code,
     fleet.targets,
     notices.notices,
+    schedules.schedules,
     looping.loop,
     skill.skill,
 ):

@@ -10,6 +10,7 @@ from contract.errors import SpineError, Unavailable
 from contract.head_client import HeadClient
 from contract.notice_client import NoticeClient
 from contract.retry import ONCE, PATIENT
+from contract.schedule_client import ScheduleClient
 from head import clean, exits, settings
 from head.screen import Screen
 
@@ -37,6 +38,15 @@ class Desk:
         """
         used = settings.from_env()
         return NoticeClient(used.base_urls, used.token)
+
+    def schedules(self) -> ScheduleClient:
+        """Return a client of schedules.
+
+        Raises:
+            SettingsError
+        """
+        used = settings.from_env()
+        return ScheduleClient(used.base_urls, used.token, retry=PATIENT)
 
 
 class Head(click.Group):

@@ -75,6 +75,7 @@ class Firing(Turns):
             reach("spine.before-firing")
             try:
                 self._store.write(lambda tx: firing.fire(tx, self._rules)).result(timeout=WAIT_SECONDS)
+                reach("spine.fired")
             except (Unavailable, StorageFull):
                 raise
             except SpineError as e:  # a fault of one keeps no other from being fired

@@ -74,7 +74,10 @@ class NewSchedule(Request):
 
 
 class EditSchedule(Request):
-    """Body of PATCH /schedules/:id: what is to be another; null takes a member away, `version` guards the rest."""
+    """Body of PATCH /schedules/:id: what is to be another; null takes a member away (its default holds again).
+
+    `version`: the one that was looked at; another is refused.
+    """
 
     version: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
     name: ScheduleName | UnsetType = UNSET
@@ -84,20 +87,20 @@ class EditSchedule(Request):
     every_seconds: _Every | UnsetType | None = UNSET
     at: _Moment | UnsetType | None = UNSET
     parent_id: _ScheduleId | UnsetType | None = UNSET
-    on: On | UnsetType = UNSET
-    delay_seconds: Seconds | UnsetType = UNSET
+    on: On | UnsetType | None = UNSET
+    delay_seconds: Seconds | UnsetType | None = UNSET
     condition: Condition | UnsetType | None = UNSET
-    timezone: _Zone | UnsetType = UNSET
+    timezone: _Zone | UnsetType | None = UNSET
     start_at: _Moment | UnsetType | None = UNSET
     end_at: _Moment | UnsetType | None = UNSET
-    missed: Missed | UnsetType = UNSET
-    missed_most: _MissedMost | UnsetType = UNSET
-    overlap: Overlap | UnsetType = UNSET
-    jitter_seconds: _Jitter | UnsetType = UNSET
+    missed: Missed | UnsetType | None = UNSET
+    missed_most: _MissedMost | UnsetType | None = UNSET
+    overlap: Overlap | UnsetType | None = UNSET
+    jitter_seconds: _Jitter | UnsetType | None = UNSET
     paused: bool | UnsetType = UNSET
     ttl_hours: _Ttl | UnsetType | None = UNSET
-    delete_after_run: bool | UnsetType = UNSET
-    approval_timeout_seconds: _ApprovalTimeout | UnsetType = UNSET
+    delete_after_run: bool | UnsetType | None = UNSET
+    approval_timeout_seconds: _ApprovalTimeout | UnsetType | None = UNSET
 
 
 class PreviewSchedule(Request):

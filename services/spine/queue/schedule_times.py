@@ -74,7 +74,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def _like(name: str) -> str | None:
-    known = {zone.lower(): zone for zone in available_timezones()}
+    known = {zone.lower(): zone for zone in available_timezones() if not zone.startswith(_NO_PLACES)}
     wanted = name[:64].lower().replace(" ", "_")
     found = known.get(wanted) or next((zone for zone in known.values() if zone.lower().endswith("/" + wanted)), None)
     if found is None:

@@ -97,7 +97,7 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
         "paused": row.paused if paused is None else int(paused),
         "expires_at": schedule_plan.expiry_of(request, row.created_at),
     }
-    changed = row._replace(**changes)
+    changed = row._replace(**changes, ended=None)  # its parent, if it has one, is there
     same = schedule_plan.times(schedule_plan.read(row.definition)) == schedule_plan.times(request)
     if not same or changed.paused != row.paused:
         changes |= planned(changed, request, max(tx.now, row.last_at or 0))
@@ -133,8 +133,7 @@ def delete(tx: Tx, by: str, row: ScheduleRow) -> None:
 def planned(row: ScheduleRow, request: wire.NewSchedule, after: int) -> dict[str, Any]:
     """Return the columns that say what is next, for the time after `after` (ms)."""
     if row.kind == "chain":
-        ended = row.ended if row.ended == ORPHANED and row.parent_id == request.parent_id else None
-        return {"next_at": None, "fire_at": None, "ended": ended}
+        return {"next_at": None, "fire_at": None, "ended": row.ended}
     plan = plan_for(row, request)
     if row.last_at is None and plan.at is not None:
         after = min(after, plan.at - 1)  # up to a minute late: it was checked when it came
