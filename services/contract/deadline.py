@@ -30,6 +30,26 @@ class Deadline:
         """Whether nothing is left."""
         return time.monotonic() >= self._ends
 
+    def connect(self, host: str, port: int) -> socket.socket:
+        """Connect to the first address of a host that takes it; looking its name up has the resolver's own limits.
+
+        Raises:
+            TimeoutError
+            OSError: none of them does; why the last one does not.
+        """
+        refused: OSError = OSError(f"{host} has no address")
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            found = socket.socket(family, kind, protocol)
+            try:
+                found.settimeout(self.left)
+                found.connect(address)
+            except OSError as e:
+                found.close()
+                refused = e
+            else:
+                return found
+        raise refused
+
     @contextlib.contextmanager
     def guard(self, connection: socket.socket) -> Iterator[None]:
         """End the connection when the time is over, whatever is being waited for on it.

@@ -6,7 +6,6 @@ retries: whoever calls has a queue of its own.
 
 import functools
 import http.client
-import socket
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -65,7 +64,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> A
     host = parts.hostname or ""
     connection = http.client.HTTPConnection(host, parts.port or _PORTS[parts.scheme])
     try:
-        plain = socket.create_connection((host, connection.port), timeout=deadline.left)
+        plain = deadline.connect(host, connection.port)
         try:
             with deadline.guard(plain):
                 connection.sock = trust().wrap_socket(plain, server_hostname=host) if parts.scheme == "https" else plain

@@ -159,8 +159,16 @@ class Sender:
 
     def _expire(self, alias: str, entry: Entry | None) -> None:
         reason = NOBODY if entry is None else f"the alias cannot be used: {entry.problem}"
-        gone = self._store.write(lambda tx: notices.expire(tx, alias, self._sending.patience, reason))
-        self._note_given_up(gone.result(timeout=WAIT_SECONDS), alias, reason)
+        patience = self._sending.patience
+
+        def look(tx: Tx) -> bool:
+            return bool(store.stale(tx, alias, tx.now - patience.give_up_ms, 1))
+
+        if self._store.read(look).result(
+            timeout=WAIT_SECONDS
+        ):  # a write at each turn would be one for each end of a job
+            gone = self._store.write(lambda tx: notices.expire(tx, alias, patience, reason))
+            self._note_given_up(gone.result(timeout=WAIT_SECONDS), alias, reason)
 
     def _note_given_up(self, count: int, alias: str, reason: str, **more: str) -> None:
         for _ in range(count):
@@ -207,6 +215,12 @@ class Sender:
             mine = self._send(entry.alias, row)
         except Failed as e:
             self._failed(entry.alias, row, e)
+            return False
+        except (SpineError, TimeoutError):
+            raise
+        except Exception as e:  # noqa: BLE001 — one that cannot be put into words must come to its end too
+            _log.exception("notices.fault", notice=row.id, alias=alias)
+            self._failed(entry.alias, row, Failed(f"a fault of the sender ({type(e).__name__})"))
             return False
         reach("spine.notice-sent")
         if mine and self._store.write(lambda tx: notices.sent(tx, row)).result(timeout=WAIT_SECONDS):

@@ -93,7 +93,9 @@ _CHANGED = Statement(
 )
 _STALE = Statement(
     Notice.select(*_COLUMNS)
-    .where((Notice.status == text("waiting")) & (Notice.addressee == bind("alias")) & (Notice.since <= bind("before")))
+    .where(
+        _OPEN & (Notice.addressee == bind("alias")) & (Notice.due_at <= bind("now")) & (Notice.since <= bind("before"))
+    )
     .limit(bind("limit"))
 )
 _DEPTH = Statement(Notice.select(pw.fn.COUNT(Notice.seq), pw.fn.MIN(Notice.created_at)).where(_OPEN))
@@ -157,8 +159,8 @@ def due(tx: Tx, alias: str, limit: int) -> Iterator[NoticeRow]:
 
 
 def stale(tx: Tx, alias: str, before: int, limit: int) -> list[NoticeRow]:
-    """Return waiting notices of an alias whose time began before a moment (ms)."""
-    return [NoticeRow._make(row) for row in tx.rows(_STALE, alias=alias, before=before, limit=limit)]
+    """Return notices of an alias that nobody sends at the moment, and whose time began before a moment (ms)."""
+    return [NoticeRow._make(row) for row in tx.rows(_STALE, alias=alias, now=tx.now, before=before, limit=limit)]
 
 
 def take(tx: Tx, row: NoticeRow, until: int) -> NoticeRow:

@@ -33,7 +33,7 @@ def send(alias: Email, notice: Outgoing, piece: str, number: int, seconds: float
     port = alias.port or _PORTS[alias.security]
     try:
         mail = compose(alias, notice, piece)
-        plain = socket.create_connection((alias.host, port), timeout=deadline.left)
+        plain = deadline.connect(alias.host, port)
         try:
             with deadline.guard(plain):
                 _converse(alias, plain, mail)
