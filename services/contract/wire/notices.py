@@ -20,6 +20,10 @@ class SendNotice(Request):
     instruction: bool = False
 
 
+# Told to readers of the description alone: a client must live with one that it does not know.
+NoticeStatus = Annotated[str, Meta(extra_json_schema={"enum": ["waiting", "sending", "sent", "given_up"]})]
+
+
 class NoticeAttempt(Record):
     """One try to send a notice: `outcome` is sent, failed, gone or lost; null while it is under way."""
 
@@ -35,7 +39,7 @@ class Notice(Record):
 
     id: str
     type: str
-    status: str
+    status: NoticeStatus
     alias: str
     channel: str | None
     to: str | None

@@ -225,7 +225,7 @@ def _refine(member: str, part: dict[str, Any]) -> None:
         if option.get("type") == "string" and (member in _MOMENTS or _MOMENT.search(member)):
             option["format"] = "date-time"
         if option.get("type") == "string" and member == "status":
-            option["enum"] = _STATUSES
+            option.setdefault("enum", _STATUSES)
     if member == "meta":
         part["type"] = "object"
 

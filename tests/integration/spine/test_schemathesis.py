@@ -67,11 +67,16 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         principals = {token_digest(token): principal for token, principal in PRINCIPALS.items()}
-        self.app: App = create_app(Server(Settings(principals=principals, data_dir=folder), SystemClock()))
+        listed = folder / "notices.json"
+        listed.touch(mode=0o600)
+        listed.write_text('{"ops": {"channel": "discord", "url": "http://127.0.0.1:9/"}}')
+        known = Settings(principals=principals, data_dir=folder, notices_file=listed)
+        self.app: App = create_app(Server(known, SystemClock()))  # nobody listens there
         self.blob_id = self.post("/blobs", files={"file": ("a.txt", b"text")})["id"]
         for claw, token in (("left-claw", TOKENS["claw"]), ("right-claw", RIGHT)):
             self.post(f"/machines/{claw}/facts", {"facts": {"os": "linux"}}, token)
         self.message_id = self.post("/messages", {"to": "left-claw", "text": "hello"})["id"]
+        self.notice_id = self.post("/notices", {"alias": "ops", "text": "hello"})["id"]
         self.post("/leases/leader/take", {"holder": "h1", "ttlSeconds": 3600})
         self.schedule_id = self.post("/schedules", {"name": "nightly", "cron": "0 3 * * *", "job": {}})["id"]
 
@@ -107,7 +112,7 @@ class World:
     def place(self, case: Case[Any], state: str, fence: int, fitting: bool) -> None:
         """Let a made-up call name things that exist, and when `fitting` say what means something to this server."""
         names = {"blob_id": self.blob_id, "name": "right-claw", "schedule_id": self.schedule_id}
-        names["message_id"] = self.message_id
+        names |= {"message_id": self.message_id, "notice_id": self.notice_id}
         if "/leases/" in case.operation.path:
             names["name"] = "leader"
         elif case.operation.path.endswith(("/rotate", "/facts")):
@@ -133,16 +138,19 @@ class World:
     def _fit(self, body: dict[str, Any], fence: int) -> None:
         meant: dict[str, Any] = {
             "after": [],
+            "alias": "@ops",
             "concurrencyKey": "one",
             "concurrencyLimit": 1,
             "dedupeKey": "same",
             "delaySeconds": None,
+            "delivery": {"to": "@ops"},
             "expiresAt": None,
             "fence": fence,
             "holder": "h1",
             "jobId": None,
             "label": "a label",
             "meta": {"a": 1},
+            "notify": ["ops"],
             "parentId": None,
             "replyTo": None,
             "specDigest": None,
