@@ -70,6 +70,11 @@ class Calls:
         """Return a job."""
         return self._api.job(job_id)
 
+    def notices(self, job_id: str) -> list[dict[str, Any]]:
+        """Return the notices about a job."""
+        found: list[dict[str, Any]] = self._api.get(f"/notices?jobId={job_id}").json["notices"]
+        return found
+
     def ready(self) -> bool:
         """Tell whether the spine is ready."""
         try:

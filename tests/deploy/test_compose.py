@@ -107,6 +107,14 @@ def test_the_example_and_the_project_name_the_same_variables_with_the_same_defau
     assert {name: value for name, value in used.items() if value} == OF_THE_PROJECT
 
 
+def test_aliases_of_notices_are_a_secret_of_the_spine_alone() -> None:
+    added = yaml.safe_load((ROOT / "compose" / "compose.notices.yaml").read_text())
+    assert added["secrets"] == {"notices.json": {"file": "secrets/notices.json"}}
+    assert added["services"] == {
+        "spine": {"secrets": ["notices.json"], "environment": {"SPINE_NOTICES_FILE": "/run/secrets/notices.json"}}
+    }
+
+
 @pytest.mark.parametrize("service", ROLES)
 def test_limits_of_a_service(service: str) -> None:
     found = SERVICES[service]

@@ -130,6 +130,27 @@ def test_all_start_and_a_job_is_done(host: Host, calls: Calls) -> None:
     eventually(lambda: host.unit(LEFT, "StatusText") == {"StatusText": "waits for jobs"}, 20, what="the claw's rest")
 
 
+def test_the_spine_gets_its_aliases_as_a_credential_and_reaches_whom_they_name(host: Host, calls: Calls) -> None:
+    drop_in = "/etc/systemd/system/spinal-spine.service.d"
+    # The spine itself, for want of another receiver: a call to it shows that the unit lets calls out.
+    hook = {"channel": "discord", "url": "http://127.0.0.1:36725/no-such-route?s3cret"}
+    laid = "LoadCredential=notices.json:/etc/spinal-cord/notices.json\nEnvironment=SPINE_NOTICES_FILE=%d/notices.json\n"
+    host.put({"/etc/spinal-cord/notices.json": json.dumps({"ops": hook})}, mode=0o600)
+    host.run(f"mkdir -p {drop_in}")
+    host.put({f"{drop_in}/notices.conf": f"[Service]\n{laid}"})
+    try:
+        host.run(f"systemctl daemon-reload && systemctl restart {SPINE}")
+        eventually(calls.ready, 30, what="the spine with its aliases")
+        job_id = calls.submit(target="left-claw", spec={"run": "true"}, notify=["@ops"])
+        calls.until(job_id, "done")
+        (notice,) = eventually(lambda: [n for n in calls.notices(job_id) if n["error"]], 30, what="a try")
+        assert (notice["alias"], notice["error"]) == ("ops", "the receiver answered 404")
+        assert "s3cret" not in host.run(f"journalctl -u {SPINE} --no-pager").text
+    finally:
+        host.run(f"rm -rf {drop_in} /etc/spinal-cord/notices.json; systemctl daemon-reload; systemctl restart {SPINE}")
+    eventually(calls.ready, 30, what="the spine without them")
+
+
 def test_a_call_starts_a_spine_that_does_not_run(host: Host, calls: Calls) -> None:
     host.run(f"systemctl stop {SPINE}")
     assert host.active("spinal-spine.socket")

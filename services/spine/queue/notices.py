@@ -26,6 +26,7 @@ GATEWAY_ALIAS = "openclaw"
 """The alias through which a delivery that names a channel goes."""
 TEXT_MOST = wire.NOTICE_TEXT_MOST
 WAIT_MOST_MS = 3_600_000
+_chance = random.SystemRandom()
 STALE_MOST = 200
 _TYPES = {
     Status.DONE: "job.completed",
