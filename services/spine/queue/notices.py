@@ -250,7 +250,7 @@ def failed(tx: Tx, row: NoticeRow, reason: str, patience: Patience, after_ms: in
     if gone or tx.now >= ends:
         told = reason if gone else f"{reason}; tried since {patience.give_up_ms // 3_600_000} h"
         return "given_up" if _give_up(tx, row, SPINE, told, "gone" if gone else "failed") else ""
-    wait = min(max(patience.first_ms, tx.now - row.since), WAIT_MOST_MS) * random.uniform(0.5, 1.0)
+    wait = min(max(patience.first_ms, tx.now - row.since), WAIT_MOST_MS) * _chance.uniform(0.5, 1.0)
     due_at = min(tx.now + max(int(wait), after_ms, 1), ends)
     if notices.change(tx, row, status="waiting", due_at=due_at, error=reason) is None:
         return ""
