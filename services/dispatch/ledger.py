@@ -33,7 +33,8 @@ TEXTS = frozenset({
     "sessionKey", "runId", "agent", "mode", "model", "thinking", "spawnedAt", "status", "summary", "error",
     "updatedAt", "origin", "deliverTo", "deliverChannel", "deliveryMode", "verifyCmd", "taskPrompt", "watchdogJobId",
     "lastPing", "sha", "idempotencyKey", "dispatchedAt", "acceptedAt", "errorKind", "notBefore", "owner", "ownerUntil",
-    "repository", "branch", "noMonitorReason", "nudgedAt", "progress", "promptDigest", "gone",
+    "repository", "noMonitorReason", "nudgedAt", "progress", "progressAt", "promptDigest", "retryAt", "dispatchKey",
+    "sentRunId", "sentAt", "monitorInterval",
 })  # fmt: skip
 NUMBERS = frozenset({
     "timeoutSeconds", "timeout", "retryCount", "gwRestartRetryCount", "attempt", "monitorTimeoutMin", "nudgedTokens",

@@ -36,6 +36,23 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which a dispatch stops"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
+_FOR_JOBS = (
+    "SPINE_DISPATCH_HOME",
+    "DISPATCH_LABELS_PATH",
+    "DISPATCH_CONFIG_DIR",
+    "DISPATCH_HOST",
+    "DISPATCH_TARGET",
+    "LOKI_PUSH_URL",
+    "DISPATCH_WEBHOOK_SECRET_FILE",
+    "OPENCLAW_GATEWAY_URL",
+    "OPENCLAW_GATEWAY_PORT",
+    "OPENCLAW_GATEWAY_TOKEN_FILE",
+    "OPENCLAW_CONFIG_PATH",
+    "OPENCLAW_STATE_DIR",
+    "OPENCLAW_HOME",
+    "SPINE_BASE_URL",
+    "SPINE_TOKEN_FILE",
+)
 _KEPT_BACK = (
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
@@ -72,6 +89,8 @@ class Spine(msgspec.Struct, frozen=True, kw_only=True):
 
     base_urls: tuple[str, ...]
     token: Secret
+    by_file: bool
+    """The token came by SPINE_TOKEN_FILE: only so can a job on this machine have it too."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secret: Secret | None = None
     spine: Spine | None = None
     target: str | None = None
+    for_jobs: tuple[str, ...] = ()
+    """`NAME=value` of what our jobs on this machine need of this environment; no secret."""
     kill_point: str | None = None
     kill_point_file: str | None = None
 
@@ -113,6 +134,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         webhook_secret=env.secret("DISPATCH_WEBHOOK_SECRET"),
         spine=_spine(env),
         target=env.optional("DISPATCH_TARGET"),
+        for_jobs=tuple(f"{name}={found[name]}" for name in _FOR_JOBS if found.get(name, "").strip()),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -128,7 +150,8 @@ def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def _spine(env: EnvReader) -> Spine | None:
     urls, token = env.listed("SPINE_BASE_URL"), env.secret("SPINE_TOKEN")
-    return Spine(base_urls=urls, token=token) if urls and token else None
+    by_file = env.optional("SPINE_TOKEN_FILE") is not None
+    return Spine(base_urls=urls, token=token, by_file=by_file) if urls and token else None
 
 
 def _called(url: str) -> str:

@@ -66,7 +66,8 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
             error=None,
             errorKind=None,
             notBefore=None,
-            gone=None,
+            retryAt=None,
+            patience=None,
         )
         entry.pop("acceptedAt", None)
         return dict(entry)

@@ -6,6 +6,7 @@ watcher goes on where this one was.
 """
 
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import Callable
@@ -55,12 +56,21 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
 
 
+class Unfinished(Exception):
+    """The slice of time is over and the run goes on: watch again in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 class Watcher:
     """Watches one label.
 
     Args:
         accepted: the run, when this process began it.
         retries: how often a run that ended by overload is tried again.
+        slice_seconds: `watch` ends with `Unfinished` after so long; the next watcher goes on where this one was.
         tell: hears of each thing that happens, as an event's name and its members.
     """
 
@@ -73,11 +83,13 @@ class Watcher:
         accepted: Accepted | None = None,
         retries: int = OVERLOAD_RETRIES,
         timings: Timings | None = None,
+        slice_seconds: float | None = None,
         tell: Tell = lambda event, **members: None,
     ) -> None:
         self._desk, self.label, self.owner, self._tell = desk, label, owner, tell
         self._timings = timings or Timings()
         self._accepted, self._retries = accepted, retries
+        self._until = None if slice_seconds is None else time.monotonic() + slice_seconds
         self._run_id: str | None = None
         self._pinged = 0.0
         self._final: Final | None = None
@@ -90,8 +102,11 @@ class Watcher:
             Superseded: another run or another watcher has the label now.
             Fault: the label is not known, or the gateway was away for too long; nothing is changed then.
             GatewayError: the gateway does not let us in; nothing is changed either.
+            Unfinished: the slice of time is over.
         """
         while (holder := leases.take(self._desk.ledger, self.label, self.owner, self._desk.now())) is not None:
+            if self._until is not None:
+                raise Unfinished(self._timings.poll)
             self._desk.note(f"{self.label}: {holder} watches it; waiting for its lease")
             time.sleep(self._timings.lease_wait)
         try:
@@ -111,6 +126,8 @@ class Watcher:
                 failures += 1
                 if not e.retryable:
                     raise
+                if self._until is not None:
+                    raise Unfinished(3 * self._timings.poll) from e
                 if failures >= FAILURES_MOST:
                     raise Fault(f"{self.label}: the gateway could not be asked {failures} times: {e.text}") from e
                 self._pause(min(self._timings.poll, 2.0**failures))
@@ -124,7 +141,9 @@ class Watcher:
                 late = self._attend(entry, found)
                 if late is not None:
                     return late
+                self._leave_off(self._timings.poll)
                 self._wait(entry["sessionKey"])
+                self._leave_off(self._timings.poll)
 
     def _entry(self) -> Entry:
         entry = self._desk.ledger.entry(self.label)
@@ -137,6 +156,13 @@ class Watcher:
         if time.monotonic() - self._pinged > self._timings.ping:
             self._change({})
         return entry
+
+    def _leave_off(self, seconds: float) -> None:
+        """End the slice when its time is over, and hand the state on."""
+        if self._until is not None and time.monotonic() >= self._until:
+            if self._patience is not None:
+                self._change({"patience": msgspec.to_builtins(self._patience.state)})
+            raise Unfinished(seconds)
 
     def _change(self, changes: dict[str, Any]) -> None:
         def alter(entry: Entry) -> None:
@@ -205,10 +231,16 @@ class Watcher:
         late = outcome.retry_at is not None and outcome.retry_at - now > RETRY_AT_MOST_MS
         if done >= self._retries or late:
             return self._over(ERROR, outcome.message, OVERLOADED, found)
-        self._change({"status": ERROR, "error": outcome.message, "errorKind": OVERLOADED})
-        seconds = max(self._timings.retry * (done + 1), ((outcome.retry_at or 0) - now) / 1000)
-        self._tell("retrying", attempt=done + 1, seconds=round(seconds, 3), reason=outcome.message)
-        self._pause(seconds)
+        due = entry.get("retryAt")
+        if due is None or entry.get("errorKind") != OVERLOADED:
+            due = stamp(max(now + int(self._timings.retry * (done + 1) * 1000), outcome.retry_at or 0))
+            self._change({"status": ERROR, "error": outcome.message, "errorKind": OVERLOADED, "retryAt": due})
+        seconds = (parse_iso(due) - now) / 1000
+        if seconds > 0:
+            self._tell("retrying", attempt=done + 1, seconds=round(seconds, 3), reason=outcome.message)
+            if self._until is not None:
+                raise Unfinished(seconds)
+            self._pause(seconds)
         return self._again(entry, found, original=False, counter="retryCount", count=done + 1)
 
     def _again(self, entry: Entry, found: Verdict, *, original: bool, counter: str, count: int) -> Ending | None:
@@ -230,6 +262,7 @@ class Watcher:
 
     def _over(self, status: str, message: str, kind: str, found: Verdict) -> Ending:
         not_before = found.outcome.retry_at
+        before = self._entry()
         self._change(
             {
                 "status": status,
@@ -238,6 +271,9 @@ class Watcher:
                 "notBefore": stamp(not_before) if not_before else None,
             }
         )
+        if (before.get("status"), before.get("error")) == (status, message) and before.get("retryAt") is None:
+            # A watcher before was killed after it had said so.
+            return Ending(status=status, message=message, kind=kind, not_before=not_before, verdict=found)
         entry = self._entry()
         finished(self._desk, self.label, entry, "interrupted" if status == INTERRUPTED else "error", message)
         return Ending(status=status, message=message, kind=kind, not_before=not_before, verdict=found)
@@ -247,7 +283,7 @@ class Watcher:
     def _attend(self, entry: Entry, found: Verdict) -> Ending | None:
         if self._patience is None:
             timeout = int(entry.get("timeoutSeconds") or starting.TIMEOUT_SECONDS)
-            self._patience = Patience(self._timings, began(entry), timeout)
+            self._patience = Patience(self._timings, began(entry), timeout, entry.get("patience"))
         step = self._patience.step(found.view, self._desk.now())
         if step in ("nudge", "last nudge"):
             self._tell("nudged")
@@ -262,7 +298,7 @@ class Watcher:
 
     def _wait(self, key: str) -> None:
         """Wait for the next look: the poll's time, or the gateway's word that the run is over."""
-        deadline = time.monotonic() + self._timings.poll
+        deadline = min(time.monotonic() + self._timings.poll, self._until or math.inf)
         while (left := deadline - time.monotonic()) > 0:
             self._on_wait()
             event = self._desk.gateway().events.next(min(left, self._timings.tick), key)

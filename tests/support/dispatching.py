@@ -66,9 +66,7 @@ class Dispatching:
 
     def edit(self, label: str, **fields: Any) -> None:
         """Change an entry, as another program would."""
-        found = json.loads(self.labels.read_text())
-        found[label].update(fields)
-        self.labels.write_text(json.dumps(found))
+        self.desk().ledger.change(lambda entries: entries[label].update(fields))
 
     def process(self, *words: str, **environ: str) -> "subprocess.Popen[str]":
         """Start the command."""

@@ -1,5 +1,6 @@
 """What enqueue and run share: which session, which prompt, and what the ledger gets."""
 
+import uuid
 from pathlib import Path
 
 from dispatch import starting
@@ -100,6 +101,7 @@ def begin(
     desk.keeping(label).keep(prompt, verify)
     fresh: Entry = {
         "spawnedAt": stamp(),
+        "dispatchKey": str(uuid.uuid4()),
         "summary": None,
         "sha": None,
         "progress": None,
