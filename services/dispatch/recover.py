@@ -8,6 +8,7 @@ import uuid
 from contract.clock import parse_iso
 from contract.errors import SpineError
 from dispatch import leases, spines
+from dispatch.attempts import look, restart
 from dispatch.desk import Desk
 from dispatch.faults import Fault
 from dispatch.gateway import judge
@@ -15,7 +16,7 @@ from dispatch.gateway.errors import GatewayError
 from dispatch.gateway.judge import OVERLOADED
 from dispatch.ledger import ERROR, INTERRUPTED, OPEN, Entry
 from dispatch.settling import LOST
-from dispatch.watch import OVERLOAD_RETRIES, RESTARTS, look, restart
+from dispatch.watch import OVERLOAD_RETRIES, RESTARTS
 
 OLDEST_MS, YOUNGEST_MS = 60 * 60_000, 5 * 60_000
 _OVERLOAD, _LOST = "overload", "lost"

@@ -6,12 +6,12 @@ Only a done signal or a watcher makes a label `done`; what ended without either 
 from typing import NamedTuple
 
 from dispatch import leases
+from dispatch.attempts import began, finished, look
 from dispatch.desk import Desk
 from dispatch.gateway import judge
 from dispatch.gateway.judge import OVERLOADED
 from dispatch.gateway.verdict import Verdict
 from dispatch.ledger import ERROR, INTERRUPTED, OPEN, RUNNING, Entries, Entry, stamp
-from dispatch.watch import began, finished, look
 
 LOST = "lost"
 UNSIGNALLED = "the run ended without a done signal"

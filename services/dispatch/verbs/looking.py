@@ -4,13 +4,13 @@ from typing import Any
 
 from dispatch import settling
 from dispatch.arguments import Arguments
+from dispatch.attempts import began, look
 from dispatch.desk import Desk
 from dispatch.faults import OK, Fault, Usage
 from dispatch.gateway import judge
 from dispatch.gateway.errors import GatewayError
 from dispatch.gateway.rows import Row
 from dispatch.ledger import STATUSES, Entry, stamp
-from dispatch.watch import began, look
 
 ALIVE_MS = 10 * 60_000
 LIST_SHOWN = 20

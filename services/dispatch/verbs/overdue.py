@@ -5,6 +5,7 @@ from typing import Any
 
 from dispatch import leases, prompting, settling
 from dispatch.arguments import Arguments, checked_label
+from dispatch.attempts import began
 from dispatch.desk import Desk
 from dispatch.faults import OK, STUCK, Usage
 from dispatch.gateway.errors import GatewayError
@@ -12,7 +13,6 @@ from dispatch.gateway.rows import Row, View
 from dispatch.hooks import STUCK as STUCK_EVENT
 from dispatch.ledger import ERROR, INTERRUPTED, OPEN, RUNNING, Entries, Entry, stamp
 from dispatch.starting import TIMEOUT_SECONDS
-from dispatch.watch import began
 
 THRESHOLD_MINUTES = 15
 _SUBAGENT = ":subagent:"

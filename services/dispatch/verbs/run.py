@@ -12,6 +12,7 @@ import msgspec
 from contract.signals import on_sigterm
 from dispatch import faults, leases, starting
 from dispatch.arguments import Arguments
+from dispatch.attempts import Ending
 from dispatch.desk import Desk
 from dispatch.faults import Fault
 from dispatch.gateway.errors import GatewayError
@@ -21,7 +22,7 @@ from dispatch.hooks import CANCELLED
 from dispatch.keeping import digest
 from dispatch.ledger import DONE, INTERRUPTED, OPEN, Entries, Entry, stamp
 from dispatch.verbs import sessions
-from dispatch.watch import Ending, Watcher
+from dispatch.watch import Watcher
 
 _QUIET_SECONDS = 5.0
 _LINE_MOST = 1_000_000

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from dispatch import gates, remote, verify
 from dispatch.arguments import Arguments
+from dispatch.attempts import finished
 from dispatch.desk import Desk
 from dispatch.faults import OK, Rejected
 from dispatch.gateway.errors import GatewayError
 from dispatch.ledger import DONE, Entries, Entry, stamp
-from dispatch.watch import finished
 
 SUMMARY = "completed (agent signal)"
 _TEXT_MOST = 2000

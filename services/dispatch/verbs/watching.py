@@ -4,13 +4,14 @@ from contract.errors import SpineError
 from contract.signals import on_sigterm
 from dispatch import leases, spines
 from dispatch.arguments import Arguments
+from dispatch.attempts import began, delivery
 from dispatch.desk import Desk
 from dispatch.faults import FAILED, OK, OVERLOAD, Fault
 from dispatch.ledger import DONE
 from dispatch.patience import Timings
 from dispatch.recover import recover as begin_again
 from dispatch.verbs.run import Stopped
-from dispatch.watch import Unfinished, Watcher, began, delivery
+from dispatch.watch import Unfinished, Watcher
 
 _HOUR_MS = 3_600_000
 

@@ -15,10 +15,11 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.mock_model import ANSWER
 
 from dispatch import leases
+from dispatch.attempts import Ending
 from dispatch.gateway.rows import View
 from dispatch.ledger import stamp
 from dispatch.patience import Patience, Timings
-from dispatch.watch import Ending, Watcher
+from dispatch.watch import Watcher
 
 FAST = Timings(poll=0.1, tick=0.05, ping=0.5, retry=0.05, settle=0.02, lease_wait=0.05)
 MINUTE = 60_000
