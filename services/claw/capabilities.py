@@ -33,7 +33,7 @@ def find(settings: Settings) -> list[str]:
     """Return the capabilities that are found and those that are set, sorted, each once."""
     found = {"shell", f"os:{platform.system().lower()}", f"arch:{platform.machine().lower()}"}
     found |= {tool for tool in TOOLS if shutil.which(tool, path=settings.base_env["PATH"])}
-    if settings.agent_command:
+    if settings.agent_command or settings.dispatching is not None:
         found.add("agent")
     return sorted(found | set(settings.capabilities) | set(settings.dialects.capabilities))
 

@@ -158,8 +158,11 @@ def _allowances(used: Settings) -> list[Check]:
     found = []
     if not used.allowed_repos:
         found.append(Check("repositories", "hint", "CLAW_ALLOWED_REPOS is empty: jobs with a repo fail here"))
-    if not used.agent_command:
-        found.append(Check("agent", "hint", "CLAW_AGENT_COMMAND is not set: jobs whose spec is a text fail here"))
+    if not used.agent_command and used.dispatching is None:
+        lacks = (
+            "neither CLAW_AGENT_COMMAND nor spine-dispatch with a gateway's token: jobs whose spec is a text fail here"
+        )
+        found.append(Check("agent", "hint", lacks))
     if not used.allowed_commands:
         found.append(Check("commands", "hint", "CLAW_ALLOWED_COMMANDS is empty: phases may start any program"))
     return found

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from claw import envfile
+from claw import dispatching, envfile
 from claw.dialects import BROKER, NAMES, SKYCLAW
+from claw.dispatching import Dispatching
 from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting, SettingsError
 from contract.logs import LEVELS
@@ -43,7 +44,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CLAW_KILL_GRACE_SECONDS", "5", "from SIGTERM to SIGKILL when a job's processes are ended"),
     Setting("CLAW_MAX_JOB_SECONDS", "86400", "longest run of a job that sets no timeoutSeconds"),
     Setting("CLAW_LOG_MAX_BYTES", "67108864", "most output kept of one attempt; the rest is dropped with a note"),
-    Setting("CLAW_AGENT_COMMAND", "", "runs a text spec: a command with {spec_file} and {workspace}"),
+    Setting("CLAW_AGENT_COMMAND", "", "runs a text spec: a command with {spec_file} or {spec}, and {workspace}"),
+    Setting("CLAW_DISPATCH_COMMAND", "", "the spine-dispatch that runs a text spec on a gateway, if it is not found"),
     Setting("CLAW_ALLOWED_COMMANDS", "", "executables that phases may start, separated by commas; empty allows all"),
     Setting("CLAW_ALLOWED_REPOS", "", "repositories that jobs may name, as prefixes or globs; empty allows none"),
     Setting("CLAW_GIT_NAME", "Spinal Cord", "author of the commits of jobs"),
@@ -112,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_job_seconds: int
     log_max_bytes: int
     agent_command: tuple[str, ...]
+    dispatching: Dispatching | None
     allowed_commands: tuple[str, ...]
     allowed_repos: tuple[str, ...]
     git_name: str
@@ -130,7 +133,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def secrets(self) -> tuple[str, ...]:
         """Return the values that no log may show."""
-        return (self.token, *self.passed_secrets, *self.foreign_secrets)
+        gateway = () if self.dispatching is None else self.dispatching.secrets
+        return (self.token, *self.passed_secrets, *self.foreign_secrets, *gateway)
 
     def newer_token(self, used: str) -> str | None:
         """Return the token that a file holds now, when it is not the one that was used."""
@@ -173,7 +177,12 @@ def from_env(
     machine = read.text("CLAW_NAME", socket.gethostname().split(".")[0] or "claw")
     dialects = _dialects(read, machine)
     tokens = {name: Secret(value) for name in _FOREIGN_TOKENS if (value := read.optional(name))}
-    kept_back = {"SPINE_TOKEN", "SPINE_TOKEN_FILE", *(_FOREIGN_TOKENS if dialects.names else ())}
+    kept_back = {
+        "SPINE_TOKEN",
+        "SPINE_TOKEN_FILE",
+        *dispatching.NEVER_PASSED,
+        *(_FOREIGN_TOKENS if dialects.names else ()),
+    }
     for name in sorted(set(passed) & kept_back):
         read.faults.append(f"CLAW_PASS_ENV: {name} is never passed to a job; take it out")
     state_dir = _folder(read, "CLAW_STATE_DIR", _home(env) / ".spine")
@@ -197,6 +206,7 @@ def from_env(
         max_job_seconds=read.integer("CLAW_MAX_JOB_SECONDS", 86_400, 1, 2_592_000),
         log_max_bytes=read.integer("CLAW_LOG_MAX_BYTES", 64 << 20, 4096, 1 << 40),
         agent_command=read.custom("CLAW_AGENT_COMMAND", _command, ()),
+        dispatching=dispatching.find(env, read.custom("CLAW_DISPATCH_COMMAND", _command, ())),
         allowed_commands=read.listed("CLAW_ALLOWED_COMMANDS"),
         allowed_repos=read.listed("CLAW_ALLOWED_REPOS"),
         git_name=read.text("CLAW_GIT_NAME", "Spinal Cord"),

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from claw import dialects, exits, outcome
-from claw.executors import agent, broker, builtin, shell, skyclaw
+from claw.dispatching import Dispatching
+from claw.executors import agent, broker, builtin, dispatch, shell, skyclaw
 from claw.executors.base import Place, Refused
 from claw.leash import Leash
 from claw.outcome import Outcome
@@ -80,6 +81,8 @@ class Steps(msgspec.Struct, kw_only=True):
             return builtin.run(self.plan.builtin, self.place, self.settings), limit, whole
         if self.plan.foreign is not None:
             return self._run_foreign(self.plan.foreign, limit, left), limit, whole
+        if self.plan.text is not None and not self.settings.agent_command and self.settings.dispatching is not None:
+            return self._run_session(self.settings.dispatching, left), limit, whole
         if self.plan.text is not None:
             words = agent.command(self.settings.agent_command, self.place)
         else:
@@ -98,6 +101,11 @@ class Steps(msgspec.Struct, kw_only=True):
         )
         self.spool.settle()
         return ended, limit, whole
+
+    def _run_session(self, used: Dispatching, left: float) -> Ended:
+        bounds = dispatch.Bounds(left, self.settings.kill_grace_seconds, self.leash.pulled)
+        planned = self.plan.planned is not None
+        return dispatch.run(used, self.held.claimed(), self.place, self.spool, self.tell, bounds, planned)
 
     def _run_foreign(self, foreign: HostCommand | RunnerOrder, limit: int, left: float) -> Ended:
         """Do a job of another dialect; its report goes where a command's result would go: into the result file."""

@@ -1,6 +1,7 @@
 """`run`: dispatch and watch in one process, for programs: events as JSON lines, steering on standard input."""
 
 import contextlib
+import io
 import sys
 import threading
 import time
@@ -220,7 +221,9 @@ def _abort(desk: Desk, label: str, owner: str) -> None:
 
 def _steer(desk: Desk, label: str, lines: Lines) -> None:
     """Send what standard input says into the session: one JSON object a line, `{"steer": "text"}`."""
-    while line := sys.stdin.buffer.readline(_LINE_MOST):
+    # Not sys.stdin: its lock, which this thread would hold while it waits, is one that the interpreter's end asks for.
+    source = io.FileIO(0, closefd=False)
+    while line := source.readline(_LINE_MOST):
         try:
             found = msgspec.json.decode(line)
             text = found["steer"]
