@@ -112,6 +112,7 @@ class Server:
         book.turn()
         self.keeper.every(ALIASES_SECONDS, book.turn, "aliases")
         self.keeper.every(PRUNE_SECONDS, sender.prune, "notices")
+        self.keeper.every(PRUNE_SECONDS, self.firing.prune, "occurrences")
         return book, sender
 
     # --- middleware (Falcon calls these by name) ---------------------------------------------------------------------

@@ -226,6 +226,7 @@ class Keeper:
         """End ticking; waits for the tick under way."""
         for tick in self._turns.values():
             tick.replan = lambda _delay_ms: None
+            tick.stop()
         if self._retention is not None:
             self._retention.stop()
         if self._scheduler.running:

@@ -10,13 +10,17 @@ from contract.errors import SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
 from spine.queue import firing
 from spine.queue.rules import Rules
-from spine.store.engine import Engine
+from spine.store.engine import Engine, Tx
 
 _log = structlog.get_logger()
 
 WAIT_SECONDS = 60
 # Where no new moment is told of, such as after the wall clock was set: it is looked at so often.
 FIRING_INTERVAL_MS = 5_000
+# Between two transactions of a firing the writer, and the process, are everyone else's: a thousand schedules that are
+# due at once are fired within three seconds, and who calls meanwhile hardly feels it.
+FIRING_PAUSE_SECONDS = 0.012
+PRUNED_AT_ONCE = 50  # schedules
 
 
 class Turns:
@@ -49,6 +53,9 @@ class Turns:
         """Do what is to be done; return when there is something next (ms)."""
         raise NotImplementedError
 
+    def stop(self) -> None:
+        """End the pass under way soon."""
+
     def hint(self, deadline: int) -> None:
         """Take note of a new moment (ms); wakes the tick earlier when it planned to sleep longer."""
         with self._lock:
@@ -65,9 +72,14 @@ class Firing(Turns):
     def __init__(self, store: Engine, rules: Rules, clock: Clock, interval_ms: int = FIRING_INTERVAL_MS) -> None:
         super().__init__(clock, interval_ms)
         self._store, self._rules = store, rules
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End after the transaction under way."""
+        self._stopping.set()
 
     def _pass(self) -> int | None:
-        while True:
+        while not self._stopping.wait(FIRING_PAUSE_SECONDS):
             # Read first: while nothing is due, nothing is written.
             following = self._store.read(firing.first_moment).result(timeout=WAIT_SECONDS)
             if following is None or following > self._clock.now():
@@ -81,6 +93,16 @@ class Firing(Turns):
             except SpineError as e:  # a fault of one keeps no other from being fired
                 _log.error("schedules.batch_failed", error=str(e))
                 self._one_by_one()
+        return None
+
+    def prune(self) -> None:
+        """Drop old occurrences that came to no job. Never raises."""
+        after: int | None = 0
+        try:
+            while after is not None and not self._stopping.wait(FIRING_PAUSE_SECONDS):
+                after = self._store.write(_pruning(after)).result(timeout=WAIT_SECONDS)
+        except (SpineError, TimeoutError) as e:
+            _log.error("schedules.prune_failed", error=str(e))
 
     def _one_by_one(self) -> None:
         """Do each thing in a transaction of its own, and put away what cannot be done.
@@ -100,3 +122,7 @@ class Firing(Turns):
             _log.error("schedules.given_up", kind=task.kind, schedule=task.id, error=str(e))
             why = str(e)[:500]
             self._store.write(lambda tx: firing.give_up(tx, task, why)).result(timeout=WAIT_SECONDS)
+
+
+def _pruning(after: int) -> Callable[[Tx], int | None]:
+    return lambda tx: firing.prune(tx, after, PRUNED_AT_ONCE)

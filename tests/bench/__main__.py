@@ -15,12 +15,13 @@ from tests.bench import beanstalk, huey_side
 from tests.bench.depth import depth
 from tests.bench.dialects import dialects
 from tests.bench.figures import Part
+from tests.bench.firing import firing
 from tests.bench.page import PAGE, page, write
 from tests.bench.plan import SMOKE, WHOLE, Plan
 from tests.bench.verbs import Verbs
 from tests.bench.waiting import idle, latency
 
-PARTS = ("verbs", "dialects", "depth", "latency", "idle")
+PARTS = ("verbs", "dialects", "depth", "latency", "idle", "schedules")
 _BEGUN = time.monotonic()
 
 
@@ -42,6 +43,8 @@ async def measure(plan: Plan, folder: Path, parts: list[str]) -> list[Part]:
         found.append(await latency(plan, folder, say))
     if "idle" in parts:
         found.append(await idle(plan, folder, say))
+    if "schedules" in parts:
+        found.append(await firing(plan, folder, say))
     return found
 
 

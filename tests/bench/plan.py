@@ -25,6 +25,11 @@ class Plan:
     idle_windows: int = 3
     settle_seconds: float = 2.0
     renewals: bool = True
+    schedules: int = 1000
+    firing_rounds: int = 5
+    firing_every_seconds: int = 10
+    firing_lead_seconds: float = 12.0
+    firing_seconds: float = 2.5
 
 
 WHOLE = Plan()
@@ -47,4 +52,9 @@ SMOKE = Plan(
     idle_windows=1,
     settle_seconds=0.0,
     renewals=False,
+    schedules=20,
+    firing_rounds=1,
+    firing_every_seconds=10,
+    firing_lead_seconds=2.5,
+    firing_seconds=0.2,
 )

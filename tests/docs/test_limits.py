@@ -14,9 +14,9 @@ from spine import keeper, worker
 from spine.api import auth, core, events, jobs, logs, named, notices, streams
 from spine.api import messages as mail
 from spine.notices import aliases, message, sender
-from spine.queue import causes, listing, messages, rules, steer
+from spine.queue import causes, conditions, firing, listing, messages, rules, schedule_times, schedules, steer
 from spine.queue import notices as outbox
-from spine.store import idempotency, machines
+from spine.store import idempotency, machines, occurrences
 from spine.store import messages as receipts
 
 PAGE = reference("limits.md")
@@ -50,6 +50,17 @@ CONSTANTS = {
     "capabilities of a claim": bound(wire.ClaimNext, "capabilities", "maxItems"),
     "name of a target or capability": bound(wire.Submit, "target", "maxLength"),
     "label": bound(wire.Submit, "label", "maxLength"),
+    "name of a schedule": bound(wire.NewSchedule, "name", "maxLength"),
+    "cron expression": schedule_times.CRON_MOST,
+    "everySeconds": bound(wire.NewSchedule, "everySeconds", "maximum"),
+    "`delaySeconds` of a chain": bound(wire.NewSchedule, "delaySeconds", "maximum"),
+    "jitterSeconds": bound(wire.NewSchedule, "jitterSeconds", "maximum"),
+    "missedMost": bound(wire.NewSchedule, "missedMost", "maximum"),
+    "condition.contains": bound(wire.Condition, "contains", "maxLength"),
+    "schedules one below the other": schedules.DEPTH_MOST,
+    "schedules that follow one end": firing.FAN_OUT_MOST,
+    "result that is handed on to a chain": conditions.HANDED_MOST,
+    "runs of a schedule that came to no job and are kept": occurrences.FRUITLESS_MOST,
     "parentId": bound(wire.Submit, "parentId", "maxLength"),
     "jobs in one submit": jobs.LIST_SUBMIT_MOST,
     "after": bound(wire.Submit, "after", "maxItems"),

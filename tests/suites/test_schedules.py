@@ -447,7 +447,24 @@ def test_a_thousand_in_the_same_minute_are_fired_once_each_in_short_transactions
     turns = 0
     while store.write(lambda tx: firing.fire(tx, store.rules)):
         turns += 1
-    assert turns == 20
+    assert turns == 100
     count = Raw("SELECT count(*), count(DISTINCT schedule_id), count(DISTINCT job_id) FROM occurrences")
     assert store.read(lambda tx: tx.one(count)) == (1000, 1000, 1000)
     assert len(store.take(most=100)) == 100
+
+
+def test_of_what_came_to_no_job_the_newest_thousand_are_kept(schedules: Scheduler) -> None:
+    row = schedules.make(everySeconds=1)
+    store = schedules.store
+    schedules.clock.advance(1)
+    schedules.tick()
+    skipped = Raw(
+        "INSERT INTO occurrences (schedule_id, due_at, cause, status, recorded_at) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500) "
+        "SELECT ?, i, 'time', 'skipped', 0 FROM n",
+        "id",
+    )
+    store.write(lambda tx: tx.run(skipped, id=row.id))
+    assert store.write(lambda tx: firing.prune(tx, 0, 50)) is None
+    kept = schedules.runs(row)
+    assert [kept[0].status, len(kept), kept[1].due_at] == ["submitted", 1001, 501]

@@ -26,7 +26,7 @@ from spine.store.occurrences import EndRow, OccurrenceRow
 from spine.store.schedules import ScheduleRow
 
 SPINE = "spine"
-FIRE_MOST = 50  # things to do in one transaction: the writer is everyone's
+FIRE_MOST = 10  # things to do in one transaction, some milliseconds: the writer is everyone's
 FAN_OUT_MOST = 25
 _REPLACED_MOST = 1000
 # What nobody planned is an event too.
@@ -177,6 +177,14 @@ def _record(
     if found is not None:
         _tell(tx, row, found)
     return found
+
+
+def prune(tx: Tx, after: int, most: int) -> int | None:
+    """Drop old occurrences that came to no job, of up to `most` schedules behind a position; return where to go on."""
+    rows = schedules.page(tx, after, most)
+    for row in rows:
+        occurrences.prune(tx, row.id)
+    return rows[-1].seq if len(rows) == most else None
 
 
 def _tell(tx: Tx, row: ScheduleRow, found: OccurrenceRow) -> None:

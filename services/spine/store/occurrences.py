@@ -7,6 +7,8 @@ from spine.store.engine import Tx
 from spine.store.models import Job, Occurrence, ScheduleEnd
 from spine.store.statement import Statement, bind, number, text
 
+FRUITLESS_MOST = 1000
+
 
 class OccurrenceRow(NamedTuple):
     """A row of `occurrences`. Times in ms. `fire_at`: when one that is pending is submitted."""
@@ -90,6 +92,20 @@ _FIRST_UNAPPROVED = Statement(
 _ACTIVE = Statement(
     Job.select(Job.id).where((Job.schedule_id == bind("id")) & Job.finished_at.is_null()).limit(bind("limit"))
 )
+# Of a schedule that is skipped each second: what came to no job is kept as far back as people look.
+_FRUITLESS = (
+    (Occurrence.schedule_id == bind("id"))
+    & Occurrence.job_id.is_null()
+    & Occurrence.status.in_([text("skipped"), text("missed"), text("refused"), text("dropped")])
+)
+_OLDEST_KEPT = Statement(
+    Occurrence.select(Occurrence.seq)
+    .where(_FRUITLESS)
+    .order_by(Occurrence.seq.desc())
+    .limit(number(1))
+    .offset(number(FRUITLESS_MOST))
+)
+_DROP_FRUITLESS = Statement(Occurrence.delete().where(_FRUITLESS & (Occurrence.seq <= bind("seq"))))
 _NOTE_END = Statement(
     ScheduleEnd.insert({getattr(ScheduleEnd, name): bind(name) for name in EndRow._fields if name != "seq"})
 )
@@ -155,6 +171,12 @@ def change(tx: Tx, row: OccurrenceRow, **values: Any) -> OccurrenceRow:
     if changed.approve_by is not None:
         tx.signals.fire(changed.approve_by)
     return changed
+
+
+def prune(tx: Tx, schedule_id: str) -> int:
+    """Drop occurrences that came to no job, but for a schedule's newest 1,000 of them; return how many."""
+    row = tx.one(_OLDEST_KEPT, id=schedule_id)
+    return 0 if row is None else tx.run(_DROP_FRUITLESS, id=schedule_id, seq=row[0])
 
 
 def active_jobs(tx: Tx, schedule_id: str, limit: int) -> list[str]:

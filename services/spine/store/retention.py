@@ -16,7 +16,9 @@ from spine.store.models import (
     Job,
     Log,
     LogChunk,
+    Occurrence,
     Plan,
+    ScheduleEnd,
     Tombstone,
 )
 from spine.store.statement import Statement, bind, number, text
@@ -47,7 +49,7 @@ _NEWEST_EVENT = Statement(Event.select(pw.fn.MAX(Event.seq)).where(Event.job_id 
 _DELETES = (
     *(
         Statement(table.delete().where(table.job_id == bind("id")))
-        for table in (Attempt, Comment, Event, Log, LogChunk)
+        for table in (Attempt, Comment, Event, Log, LogChunk, Occurrence, ScheduleEnd)
     ),
     Statement(BlobMention.delete().where(BlobMention.job_id == bind("id"))),
     # That a plan was approved is kept: nobody shall approve it again.
