@@ -1,0 +1,133 @@
+"""With a spine: a watcher is a job of this machine's claw, in short parts; recovery and the detector are schedules."""
+
+import base64
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.support.dispatching import Dispatching
+from tests.support.eventually import eventually
+from tests.support.fake_gateway import TOKEN, FakeGateway
+from tests.support.mock_model import ANSWER
+from tests.support.spine_process import TOKENS, SpineProcess
+
+from contract import wire
+from contract.client import SpineClient
+from contract.schedule_client import ScheduleClient
+
+
+@pytest.fixture(scope="module")
+def spine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpineProcess]:
+    folder = tmp_path_factory.mktemp("spine")
+    aliases = folder / "notices.json"
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    aliases.write_text(
+        msgspec.json.encode(
+            {"room": {"channel": "webhook", "url": "http://127.0.0.1:9/", "secrets": [secret]}}
+        ).decode()
+    )
+    aliases.chmod(0o600)
+    serving = SpineProcess(folder, {"SPINE_NOTICES_FILE": str(aliases)}).start()
+    yield serving
+    serving.stop()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeGateway]:
+    with FakeGateway() as gateway:
+        yield gateway
+        gateway.wake()
+
+
+@pytest.fixture
+def desk(fake: FakeGateway, spine: SpineProcess, tmp_path: Path) -> Dispatching:
+    for name, text in (("spine-token", TOKENS["HEAD_TOKEN"]), ("gateway-token", TOKEN)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    made = Dispatching(
+        tmp_path / "home",
+        fake.url,
+        SPINE_BASE_URL=spine.url,
+        SPINE_TOKEN_FILE=str(tmp_path / "spine-token"),
+        DISPATCH_TARGET="left-claw",
+        OPENCLAW_GATEWAY_TOKEN_FILE=str(tmp_path / "gateway-token"),
+    )
+    del made.environ["OPENCLAW_GATEWAY_TOKEN"]
+    return made
+
+
+class Claw:
+    """Does jobs as a claw does: the argument list of the spec, in an environment that has none of our settings."""
+
+    def __init__(self, spine: SpineProcess) -> None:
+        self._client = SpineClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="left-claw-1")
+
+    def claim(self) -> wire.Job:
+        return eventually(lambda: next(iter(self._client.claim(wait=2)), None), 40, what="a job")
+
+    def do(self, job: wire.Job) -> "subprocess.CompletedProcess[str]":
+        run = job.spec["run"]
+        env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+        done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0:
+            self._client.complete(job.id, job.fence, {"exitCode": 0})
+        return done
+
+
+def test_a_watcher_is_a_job_and_killing_it_loses_nothing(
+    fake: FakeGateway, desk: Dispatching, spine: SpineProcess
+) -> None:
+    ran = desk.run("enqueue", "--label", "L", "--message", "x", "--model", "mock/sleeps", "--deliver-to", "@room")
+    assert ran.code == 0, ran.err
+    answer, claw = ran.answer, Claw(spine)
+    job = claw.claim()
+    assert answer["delivery"] == {"scheduler": job.id, "gateway": False, "target": "@room", "channel": "telegram"}
+    assert answer["watchdog"]["enabled"] is True
+    assert "deliver" not in fake.told("agent")[0], "the gateway does not deliver as well (W43)"
+    assert job.delivery is not None
+    assert TOKEN not in str(job.spec)
+    assert TOKENS["HEAD_TOKEN"] not in str(job.spec)
+    # A part takes seconds of the claw, and hands over; done twice, as after a kill, it hands over once.
+    first = job.spec["run"]
+    env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
+    killed = subprocess.run(first, env=env, capture_output=True, text=True, timeout=60)
+    assert (killed.returncode, killed.stdout) == (0, ""), killed.stderr
+    again = claw.do(job)
+    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+    head = SpineClient(spine.url, TOKENS["HEAD_TOKEN"])
+    waiting = [one for one in head.jobs(label="spine-dispatch-deliver:L").jobs if one.id != job.id]
+    assert len(waiting) == 1
+    assert waiting[0].not_before is not None
+    fake.wake()
+    last = claw.do(claw.claim())
+    assert (last.returncode, last.stdout) == (0, f"[spine-dispatch] L: done\n\n{ANSWER}\n")
+    assert desk.entry("L")["status"] == "done"
+
+
+@pytest.mark.parametrize("missing", ["SPINE_BASE_URL", "SPINE_TOKEN_FILE", "DISPATCH_TARGET"])
+def test_what_is_missing_is_said_and_the_session_starts_all_the_same(desk: Dispatching, missing: str) -> None:
+    answer = desk.call("enqueue", "--label", "L", "--message", "x", "--deliver-to", "77", **{missing: ""}).answer
+    assert missing in answer["delivery"]["lacks"]
+    assert (answer["delivery"]["scheduler"], answer["delivery"]["gateway"]) == (None, True)
+
+
+def test_a_spine_that_is_away_is_said(desk: Dispatching) -> None:
+    ran = desk.call("enqueue", "--label", "L", "--message", "x", SPINE_BASE_URL="http://127.0.0.1:9")
+    assert (ran.code, ran.answer["delivery"]["scheduler"]) == (0, None)
+    assert "did not take the watcher" in ran.answer["delivery"]["lacks"]
+
+
+def test_schedules_are_installed_once(desk: Dispatching, spine: SpineProcess) -> None:
+    first = desk.run("schedules", "install", "--deliver-to", "@room")
+    assert first.code == 0, first.err
+    again = desk.run("schedules", "install", "--deliver-to", "@room", "--interval", "*/5 * * * *")
+    assert [one["action"] for one in first.answer["schedules"]] == ["added", "added"]
+    assert [one["action"] for one in again.answer["schedules"]] == ["updated", "updated"]
+    known = ScheduleClient(spine.url, TOKENS["HEAD_TOKEN"]).schedules().schedules
+    assert [(one.name, one.cron) for one in known] == [
+        ("spine-dispatch-left-claw-recover", "*/10 * * * *"),
+        ("spine-dispatch-left-claw-stuck", "*/5 * * * *"),
+    ]
