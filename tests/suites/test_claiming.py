@@ -222,7 +222,7 @@ def test_by_id_of_a_waiting_job(store: Store) -> None:
     assert refused.value.members["reasons"] == [
         {
             "code": "backoff",
-            "message": "the last attempt failed; the next may begin 2023-11-14T22:13:25.000Z",
+            "message": "the last attempt has ended; the next may begin 2023-11-14T22:13:25.000Z",
             "jobs": [],
         }
     ]

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from spine.store import attempts, comments, events, idempotency, jobs, leases, listing, logs, migrations
+from spine.store import (
+    attempts,
+    comments,
+    events,
+    idempotency,
+    jobs,
+    leases,
+    listing,
+    logs,
+    migrations,
+    occurrences,
+    schedules,
+)
 from spine.store.migrations import migrate
 from spine.store.models import TABLES
 
@@ -179,6 +191,13 @@ PLANS = {
     "a machine's newest claim of a job": (attempts._NEWEST_OF, "PRIMARY KEY"),
     "Skyclaw's jobs that have not ended": (listing._SKYCLAW_UNFINISHED, "jobs_skyclaw"),
     "Skyclaw's jobs that have": (listing._SKYCLAW_ENDED, "jobs_skyclaw"),
+    "schedules that are due": (schedules._DUE, "schedules_fire"),
+    "the next one": (schedules._FIRST_FIRE, "schedules_fire"),
+    "what follows a schedule": (schedules._CHILDREN, "schedules_parent"),
+    "a schedule's jobs that have not ended": (occurrences._ACTIVE, "jobs_schedule"),
+    "delays that are over": (occurrences._PENDING, "occurrences_fire"),
+    "approvals that are late": (occurrences._UNAPPROVED, "occurrences_approve"),
+    "the occurrence that is queued": (occurrences._QUEUED, "occurrences_queued"),
     "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 
