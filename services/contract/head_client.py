@@ -134,6 +134,24 @@ class HeadClient(MailClient):
         verb = "pause" if paused else "resume"
         return self._post(f"/targets/{quote(name, safe='')}/{verb}", {}, TargetState, keyed=False)
 
+    # --- task groups -----------------------------------------------------------------------------------------------
+
+    def new_group(self, fields: dict[str, Any], idempotency_key: str | None = None) -> wire.Group:
+        """Watch a set of jobs; `fields` are the members of `wire.NewGroup` in camelCase."""
+        return self._post("/groups", fields, wire.Group, key=idempotency_key)
+
+    def groups(self, **query: str | int) -> wire.GroupList:
+        """List groups, the newest first; `query` holds limit, cursor."""
+        return self._get("/groups", wire.GroupList, params=query)
+
+    def group(self, group_id: str) -> wire.Group:
+        """Return a group, with how its jobs stand now."""
+        return self._get(f"/groups/{quote(group_id, safe='')}", wire.Group)
+
+    def close_group(self, group_id: str) -> wire.Group:
+        """Watch a group no more. Twice is once."""
+        return self._post(f"/groups/{quote(group_id, safe='')}/close", {}, wire.Group, keyed=False)
+
     # --- documents -------------------------------------------------------------------------------------------------
 
     def skill_unless(self, etag: str | None) -> Skill | None:

@@ -17,6 +17,7 @@ from spine.api.body import known_query
 from spine.api.core import Core
 from spine.api.documents import Documents
 from spine.api.events import Events
+from spine.api.groups import Groups as GroupResource
 from spine.api.intake import intake
 from spine.api.jobs import Jobs
 from spine.api.leases import Leases
@@ -44,6 +45,7 @@ from spine.store import meta
 from spine.store.engine import Signals
 from spine.store.sqlite import SqliteEngine
 from spine.turns import Firing
+from spine.watching import GROUPS_SECONDS, Groups
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
@@ -88,6 +90,7 @@ class Server:
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)
         self.book, self.sender = self._notices(rules, metrics)
+        self.keeper.every(GROUPS_SECONDS, Groups(self.store).turn, "groups")
         self.backups = None
         if settings.backups is not None:
             self.backups = Backups(settings.backups, settings.data_dir, self.clock, *metrics.backups())
@@ -215,6 +218,7 @@ def create_app(server: Server) -> App:
         "blobs": Blobs(core),
         "reviews": Reviews(core),
         "machines": Machines(core),
+        "groups": GroupResource(core),
         "messages": Messages(core),
         "named": NamedLeases(core),
         "notices": Notices(core, server.book),

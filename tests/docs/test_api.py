@@ -63,6 +63,7 @@ WITH_TABLE: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/bulk/{verb}", wire.Bulk),
     ("POST /schedules", wire.NewSchedule),
     ("POST /messages", wire.SendMessage),
+    ("POST /groups", wire.NewGroup),
 ]
 SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /jobs/{job_id}/claim", wire.ClaimOne),
@@ -195,6 +196,9 @@ def table_of(text: str, title: str) -> list[dict[str, str]]:
         ("GET /schedules/{schedule_id}/next", wire.DueTimes),
         ("GET /schedules/{schedule_id}/next", wire.DueTime),
         ("Messages", wire.Message),
+        ("Task groups", wire.Group),
+        ("Task groups", wire.GroupJob),
+        ("GET /groups", wire.GroupList),
         ("Messages", wire.Receipt),
         ("GET /messages", wire.MessageList),
         ("GET /jobs/{job_id}/attempts", wire.Attempt),

@@ -13,15 +13,11 @@ from contract.states import TRANSITIONS, Action
 from spine.queue import moving, reap
 
 PAGE = reference("events.md")
-ROWS, PLANS, SCHEDULES, FLEET, NOTICES, MAIL = (
+ROWS, PLANS, SCHEDULES, FLEET, NOTICES, MAIL, GROUPS = (
     {row["type"]: set(re.findall(r"\w+", row["data"])) for row in table(PAGE, heading)}
     for heading in (
-        "Types",
-        "Plans of the broker's dialect",
-        "Schedules",
-        "Machines and targets",
-        "Notices",
-        "Messages",
+        *("Types", "Plans of the broker's dialect", "Schedules", "Machines and targets", "Notices", "Messages"),
+        "Task groups",
     )
 )
 
@@ -34,7 +30,7 @@ def appended() -> set[str]:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     found |= set(
-                        re.findall(r"^(?:job|machine|message|notice|plan|schedule|target)\.[a-z_]+$", node.value)
+                        re.findall(r"^(?:group|job|machine|message|notice|plan|schedule|target)\.[a-z_]+$", node.value)
                     )
     return found
 
@@ -42,7 +38,7 @@ def appended() -> set[str]:
 def test_every_type_is_there_and_no_other() -> None:
     code = "\n".join(path.read_text(encoding="utf-8") for path in (REPO / "services/spine").rglob("*.py"))
     taken = {TRANSITIONS[action].event for action in Action if f"Action.{action.name}" in code}
-    assert {*ROWS, *PLANS, *SCHEDULES, *FLEET, *NOTICES, *MAIL} == taken | appended()
+    assert {*ROWS, *PLANS, *SCHEDULES, *FLEET, *NOTICES, *MAIL, *GROUPS} == taken | appended()
     assert all(name.startswith("job.") for name in ROWS)
     rest = {row.event for row in TRANSITIONS.values()} - taken
     assert set(re.findall(r"`(job\.\w+)`", section(PAGE, "Types").rsplit("|\n", 1)[1])) == rest
@@ -78,11 +74,12 @@ def test_what_an_event_holds_is_on_the_page(spine: SpineProcess) -> None:
     schedule(head, spine)
     message = head.post("/messages", {"to": "left-claw", "text": "hello"}).json["id"]
     claw.post(f"/messages/{message}/read")
+    group(head)
     seen: dict[str, set[str]] = {}
     for event in head.events():
         seen.setdefault(event["type"], set()).update(event["data"])
-        assert (event["jobId"] is None) == (event["type"] in FLEET | SCHEDULES | MAIL)
-    assert seen == ROWS | PLANS | SCHEDULES | FLEET | MAIL
+        assert (event["jobId"] is None) == (event["type"] in FLEET | SCHEDULES | MAIL | GROUPS)
+    assert seen == ROWS | PLANS | SCHEDULES | FLEET | MAIL | GROUPS
     ours = {"head", "left-claw", "build-box", reap.REAPER, moving.SPINE}
     assert {event["by"] for event in head.events()} == ours | {"broker", "broker:mac-1"}
 
@@ -131,6 +128,16 @@ def schedule(head: Api, spine: SpineProcess) -> None:
     spine.start()
     eventually(lambda: "schedule.missed" in {event["type"] for event in head.events()})
     head.call("DELETE", f"/schedules/{made}")
+
+
+def group(head: Api) -> None:
+    """Bring about every event of task groups."""
+    ended, waits = head.submit()["id"], head.submit()["id"]
+    head.post(f"/jobs/{ended}/cancel")
+    head.post("/groups", {"name": "done", "jobIds": [ended]})
+    late = head.post("/groups", {"name": "late", "jobIds": [waits], "deadlineSeconds": 1}).json["id"]
+    eventually(lambda: {"group.done", "group.overdue"} <= {event["type"] for event in head.events()})
+    head.post(f"/groups/{late}/close")
 
 
 def approve_plan(broker: Api) -> None:

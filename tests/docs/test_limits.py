@@ -10,8 +10,8 @@ from tests.docs.pages import reference, tables
 from claw import outcome, spec
 from claw.runner import artifacts
 from contract import outcall, wire
-from spine import keeper, worker
-from spine.api import auth, core, events, jobs, logs, named, notices, streams
+from spine import keeper, watching, worker
+from spine.api import auth, core, events, groups, jobs, logs, named, notices, streams
 from spine.api import messages as mail
 from spine.notices import aliases, message, sender
 from spine.queue import causes, conditions, firing, listing, messages, rules, schedule_times, schedules, steer
@@ -85,6 +85,10 @@ CONSTANTS = {
     "jobs of one bulk call": listing.BULK_ROWS,
     "`ttlSeconds` of a message": bound(wire.SendMessage, "ttlSeconds", "maximum"),
     "messages in one page": mail.PAGE_MOST,
+    "groups in one page": groups.PAGE_MOST,
+    "`jobIds` of a group": bound(wire.NewGroup, "jobIds", "maxItems"),
+    "`deadlineSeconds` of a group": bound(wire.NewGroup, "deadlineSeconds", "maximum"),
+    "between two looks at task groups": watching.GROUPS_SECONDS,
     "messages with one heartbeat or claim": messages.OFFER_MOST,
     "bytes of messages with one heartbeat or claim": messages.OFFER_BYTES,
     "until a message that was not acknowledged is offered again": receipts.OFFER_AGAIN_MS // 1000,

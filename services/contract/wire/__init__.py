@@ -4,6 +4,7 @@ Times are ISO 8601 UTC texts, durations whole seconds, fences integers that only
 know must be ignored by it; what a server does with a member that it does not know is decided in `spine.api.body`.
 """
 
+from contract.wire.groups import Group, GroupJob, GroupList, NewGroup
 from contract.wire.notices import (
     NOTICE_TEXT_MOST,
     Alias,
@@ -128,6 +129,9 @@ __all__ = [
     "Facts",
     "Fail",
     "Fence",
+    "Group",
+    "GroupJob",
+    "GroupList",
     "Heartbeat",
     "Job",
     "JobId",
@@ -144,6 +148,7 @@ __all__ = [
     "MessageList",
     "Name",
     "NamedLease",
+    "NewGroup",
     "NewJoinCode",
     "NewSchedule",
     "Nothing",

@@ -213,6 +213,41 @@ READ_MESSAGE = Call(
     wire.Nothing,
     (errors.NotFound, errors.Forbidden),
 )
+NEW_GROUP = Call(
+    "POST",
+    "newGroup",
+    HEADS,
+    "Watch a set of jobs: one summary when all have ended, one when they are overdue.",
+    {201: (wire.Group,)},
+    wire.NewGroup,
+    params=(KEY,),
+    headers=(REPLAYED,),
+)
+LIST_GROUPS = Call(
+    "GET",
+    "listGroups",
+    HEADS | {"viewer"},
+    "A page of groups, the newest first.",
+    {200: (wire.GroupList,)},
+    params=(query("limit", number(1, 200, 50), "Groups in a page."), CURSOR),
+)
+READ_GROUP = Call(
+    "GET",
+    "readGroup",
+    HEADS | {"viewer"},
+    "Read a group and how its jobs stand.",
+    {200: (wire.Group,)},
+    errors=(errors.NotFound,),
+)
+CLOSE_GROUP = Call(
+    "POST",
+    "closeGroup",
+    HEADS,
+    "Watch a group no more; nothing is told of it.",
+    {200: (wire.Group,)},
+    wire.Nothing,
+    (errors.NotFound,),
+)
 ROTATE_MACHINE = Call(
     "POST",
     "rotateMachine",

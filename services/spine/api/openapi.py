@@ -33,6 +33,7 @@ _IN_PATH = {
     "notice_id": _ID,
     "schedule_id": _ID,
     "message_id": _ID,
+    "group_id": _ID,
     "name": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9][a-z0-9._-]*$"},
 }
 _LEASE_NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}

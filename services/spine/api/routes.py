@@ -217,6 +217,9 @@ _FLEET = (
         "heads",
         (target_verb("pause", "Hold back the queued jobs of a target."), target_verb("resume", "Give them out again.")),
     ),
+    Route("/groups", "groups", "", "GET: heads, viewers; POST: heads", (described.LIST_GROUPS, described.NEW_GROUP)),
+    Route("/groups/{group_id}", "groups", "one", "heads, viewers", (described.READ_GROUP,)),
+    Route("/groups/{group_id}/close", "groups", "close", "heads", (described.CLOSE_GROUP,)),
     Route("/messages", "messages", "", "heads, claws", (described.LIST_MESSAGES, described.SEND_MESSAGE)),
     Route(
         "/messages/{message_id}",

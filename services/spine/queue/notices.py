@@ -84,6 +84,20 @@ def check(rules: Rules, request: wire.Submit) -> None:
         _require(rules, GATEWAY_ALIAS, "delivery.channel", unlisted=False)
 
 
+def require_alias(rules: Rules, name: str, field: str) -> None:
+    """Refuse an alias that stands for nobody.
+
+    Raises:
+        InvalidField
+    """
+    _require(rules, name, field, unlisted=False)
+
+
+def say(tx: Tx, alias: str, kind: str, title: str, text: str) -> NoticeRow:
+    """Write a notice of the spine's own about no single job. `text` may hold what others wrote."""
+    return _add(tx, alias, Said(type=kind, at=tx.now, title=title, text=text[:TEXT_MOST]), None, SPINE)
+
+
 def _require(rules: Rules, name: str, field: str, unlisted: bool = True) -> None:
     """Refuse a name that stands for nobody; where there is no list at all, `unlisted` decides."""
     faults, name = rules.aliases.faults, _plain(name)

@@ -2,6 +2,7 @@
 
 import peewee as pw
 
+from spine.store.models_groups import Group, GroupJob
 from spine.store.models_mail import Message, Receipt
 from spine.store.table import Table
 
@@ -377,5 +378,5 @@ TABLES = (
     *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
     *(Notice, NoticeAttempt),
     *(Schedule, Occurrence, ScheduleEnd),
-    *(Message, Receipt),
+    *(Message, Receipt, Group, GroupJob),
 )

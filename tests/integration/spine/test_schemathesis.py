@@ -75,6 +75,8 @@ class World:
         self.blob_id = self.post("/blobs", files={"file": ("a.txt", b"text")})["id"]
         for claw, token in (("left-claw", TOKENS["claw"]), ("right-claw", RIGHT)):
             self.post(f"/machines/{claw}/facts", {"facts": {"os": "linux"}}, token)
+        made = self.post("/jobs", {})["id"]
+        self.group_id = self.post("/groups", {"name": "all of it", "jobIds": [made]})["id"]
         self.message_id = self.post("/messages", {"to": "left-claw", "text": "hello"})["id"]
         self.notice_id = self.post("/notices", {"alias": "ops", "text": "hello"})["id"]
         self.post("/leases/leader/take", {"holder": "h1", "ttlSeconds": 3600})
@@ -112,7 +114,7 @@ class World:
     def place(self, case: Case[Any], state: str, fence: int, fitting: bool) -> None:
         """Let a made-up call name things that exist, and when `fitting` say what means something to this server."""
         names = {"blob_id": self.blob_id, "name": "right-claw", "schedule_id": self.schedule_id}
-        names |= {"message_id": self.message_id, "notice_id": self.notice_id}
+        names |= {"message_id": self.message_id, "notice_id": self.notice_id, "group_id": self.group_id}
         if "/leases/" in case.operation.path:
             names["name"] = "leader"
         elif case.operation.path.endswith(("/rotate", "/facts")):
@@ -124,13 +126,15 @@ class World:
             if isinstance(one, dict):
                 if fitting and state != "unknown":
                     self._fit(one, fence)
+                    if case.operation.path == "/groups":
+                        one |= {"label": "a label", "jobIds": None, "parentId": None, "overdueAt": None, "notify": []}
                     if case.operation.path in ("/schedules", "/schedules/preview", "/schedules/{schedule_id}"):
                         self._fit_schedule(one)
                 if isinstance(one.get("wait"), int | float):
                     one["wait"] = 0
         if fitting and state != "unknown":
             case.headers.pop("X-Spine-Fence", None)
-            if case.operation.path == "/messages":
+            if case.operation.path in ("/messages", "/groups"):
                 case.query.pop("cursor", None)
             case.headers.update({name: "bytes=0-1" for name in ("Range",) if name in case.headers})
             case.query.update({name: 0 for name in ("offset", "fence") if name in case.query})
