@@ -123,7 +123,7 @@ def test_from_the_minute_to_the_notice(
     gateway.wait_ready()
     machine.run()
 
-    job = first_run(server, brief, 60)
+    job = first_run(server, brief, 150)
     assert len(runs(server, brief)) == 1
     assert (job["attempts"], job["claimedBy"]) == (1, "left-claw")
     assert ANSWER in json.dumps(job["result"]), "the session's answer is the job's result"
@@ -133,7 +133,7 @@ def test_from_the_minute_to_the_notice(
     assert chained["meta"]["parent"]["jobId"] == job["id"]
     assert chained["meta"]["parent"]["status"] == "done"
 
-    calls = receiver.calls(3, 60)
+    calls = receiver.calls(3, 90)
     assert len({call.headers["webhook-id"] for call in calls[:3]}) == 1, "the same notice, tried three times"
     assert all(signed(call) for call in calls[:3])
     assert chained["id"] in calls[2].body.decode()
