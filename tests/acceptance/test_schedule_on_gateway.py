@@ -4,8 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-import shlex
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.gateway, pytest.mark.timeout(4
 
 KEY = b"0123456789abcdef0123456789abcdef"
 TASK = "Say what the answer is, in one word."
-AGENT = [sys.executable, "-m", "dispatch.cli", "run", "--label", "brief", "--message-file", "{spec_file}"]
 
 
 @pytest.fixture
@@ -68,10 +65,8 @@ def server(receiver: Receiver, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def machine(server: Server, gateway: RealGateway, tmp_path: Path) -> Iterator[Machine]:
-    """The machine of the gateway: its claw hands an agent's task to `spine-dispatch`."""
+    """The machine of the gateway: its claw runs an agent's task as a session there."""
     env: dict[str, str | None] = {
-        "CLAW_AGENT_COMMAND": shlex.join(AGENT),
-        "CLAW_PASS_ENV": "OPENCLAW_GATEWAY_URL,OPENCLAW_GATEWAY_TOKEN,SPINE_DISPATCH_HOME,PYTHONPATH",
         "OPENCLAW_GATEWAY_URL": gateway.url,
         "OPENCLAW_GATEWAY_TOKEN": TOKEN,
         "SPINE_DISPATCH_HOME": str(tmp_path / "dispatch"),

@@ -65,7 +65,14 @@ def wheelhouse() -> Path:
         fcntl.flock(alone, fcntl.LOCK_EX)  # tests of several processes may want it at once
         if not stamp.exists():
             pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "download"]
-            subprocess.run([*pip, "--require-hashes", "-r", str(lock), "--dest", str(house)], check=True, timeout=600)
+            pip += ["--require-hashes", "--dest", str(house)]
+            subprocess.run([*pip, "-r", str(lock)], check=True, timeout=600)
+            # A release is made for older systems too; of a package there may be another file for those.
+            older = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+            older += ["--platform=manylinux_2_28_x86_64", "--platform=manylinux_2_17_x86_64"]
+            for role in ("spine", "claw", "head"):
+                lock = ROOT / "requirements" / f"{role}.txt"
+                subprocess.run([*pip, *older, "-r", str(lock)], check=True, timeout=600)
             stamp.touch()
     return house
 
