@@ -91,11 +91,13 @@ def _said(error: Exception) -> str:
 
 
 def wait_ms(newest: int | None, now: int, every_ms: int) -> int:
-    """Return how long (ms) until a backup is due: at once when there is none; never longer than the interval.
-
-    One that lies in the future, of a clock that was ahead, is waited for no longer than any other.
-    """
+    """Return how long (ms) until a backup is due: at once when there is none; never longer than the interval."""
     return 0 if newest is None else min(every_ms, max(0, newest + every_ms - now))
+
+
+def newest_of(found: list[Kept], now: int) -> int | None:
+    """Return the moment (ms) of the newest backup; one of the future, of a clock that was ahead, keeps none waiting."""
+    return max((one.at for one in found if one.at <= now), default=None)
 
 
 class Backups:
@@ -126,10 +128,11 @@ class Backups:
             try:
                 place = place_of(self._plan)
                 if not known:
-                    found = place.backups()
-                    newest, known = (found[0].at if found else None), True
+                    newest, known = newest_of(place.backups(), self._clock.now()), True
                     if newest is not None:
                         self._made(newest)
+                if newest is not None:  # a clock that is put back makes the wait no longer
+                    newest = min(newest, self._clock.now())
                 pause = wait_ms(newest, self._clock.now(), self._plan.every_ms)
                 if pause == 0:
                     newest = self._round(place)
@@ -175,6 +178,9 @@ def told(plan: Plan, found: list[Kept], now: int) -> tuple[bool, str]:
     """Tell whether backups are kept up, and what to say of it."""
     if not found:
         return False, "there is none yet"
-    age = max(0, now - found[0].at)
-    said = f"{len(found)} there, the newest of {iso(found[0].at)}"
+    newest = newest_of(found, now)
+    if newest is None:
+        return False, f"{len(found)} there, all of them of a time to come; is the clock right?"
+    age = now - newest
+    said = f"{len(found)} there, the newest of {iso(newest)}"
     return age <= LATE * plan.every_ms + 10 * MINUTE_MS, said

@@ -247,6 +247,45 @@ def test_it_begins_where_the_last_server_stopped(store: QueueStore, place: DiskP
     assert len(place.backups()) == 1
 
 
+def test_one_of_a_clock_that_was_ahead_keeps_no_other_from_being_made(
+    store: QueueStore, place: DiskPlace, tmp_path: Path
+) -> None:
+    store.clock.ms = START + 365 * DAY_MS
+    regular.carry_out(plan(tmp_path), place, store.folder, store.clock)
+    store.clock.ms = START
+    assert regular.told(plan(tmp_path), place.backups(), START) == (
+        False,
+        "1 there, all of them of a time to come; is the clock right?",
+    )
+    told = Told()
+    thread = backups(store, plan(tmp_path), told)
+    thread.start()
+    eventually(lambda: told.made)
+    thread.stop()
+    assert told.made == [START]
+    assert regular.told(plan(tmp_path), place.backups(), START) == (
+        True,
+        "2 there, the newest of 2026-01-01T00:00:00.000Z",
+    )
+
+
+def test_a_clock_that_is_put_back_makes_the_wait_no_longer(store: QueueStore, place: DiskPlace, tmp_path: Path) -> None:
+    store.clock.ms = START + 365 * DAY_MS
+    told = Told()
+    thread = backups(store, plan(tmp_path, every_ms=20), told)
+    thread.start()
+    eventually(lambda: told.made)
+    store.clock.ms = START
+
+    def time_passes() -> bool:
+        store.clock.ms += 20
+        return len(told.made) > 1
+
+    eventually(time_passes)
+    thread.stop()
+    assert START <= told.made[1] < START + DAY_MS
+
+
 def test_it_tries_again_until_it_succeeds(store: QueueStore, tmp_path: Path) -> None:
     told = Told()
     thread = backups(store, plan(tmp_path, every_ms=50), told)
