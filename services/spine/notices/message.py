@@ -116,7 +116,7 @@ def one_line(text: str) -> str:
 def disarm(text: str) -> str:
     """Break what an OpenClaw gateway would obey in a text that it passes on: files to attach, tags to reply to."""
     broken = re.sub(r"(?i)(media)(\s*:)", rf"\1{_ZERO_WIDTH}\2", text)
-    return broken.replace("[[", f"[{_ZERO_WIDTH}[")
+    return re.sub(r"\[(?=\[)", f"[{_ZERO_WIDTH}", broken)  # also of three: pairs overlap
 
 
 def units(text: str) -> int:

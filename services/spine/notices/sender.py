@@ -135,6 +135,8 @@ class Sender:
                 seconds = self._turn()
             except (SpineError, TimeoutError) as e:
                 _log.warning("notices.turn_failed", error=str(e))
+            except Exception:  # noqa: BLE001 — the outermost turn of the thread: without it nothing is sent any more
+                _log.exception("notices.turn_failed")
             self._wake.wait(seconds)
 
     def _turn(self) -> float:
@@ -150,8 +152,8 @@ class Sender:
             due = max((queue.due_at - now_ms) / 1000, self._rest(queue.alias).until - time.monotonic())
             if due > 0:
                 seconds = min(seconds, due)
-            else:
-                self._begin(queue.alias)
+            elif not self._begin(queue.alias):
+                seconds = min(seconds, REST_SECONDS)
         return seconds
 
     def _rest(self, alias: str) -> _Rest:
@@ -176,13 +178,20 @@ class Sender:
         if count:
             _log.error("notices.given_up", notices=count, alias=alias, reason=reason, **more)
 
-    def _begin(self, alias: str) -> None:
+    def _begin(self, alias: str) -> bool:
+        """Give an alias its thread; False when there is none to be had."""
         with self._lock:
             if alias in self._busy or len(self._busy) >= THREADS_MOST or self._stopping.is_set():
-                return  # whoever ends next wakes the turn
+                return True  # whoever ends next wakes the turn
             thread = threading.Thread(target=self._serve, args=(alias,), name=f"notices-{alias}", daemon=True)
             self._busy[alias] = thread
-        thread.start()
+            try:
+                thread.start()
+            except RuntimeError as e:  # the system gives no more threads: the alias must not stay busy for ever
+                del self._busy[alias]
+                _log.error("notices.no_thread", alias=alias, error=str(e))
+                return False
+        return True
 
     def _serve(self, alias: str) -> None:
         """Send an alias' notices one after another, until none is due or one fails."""

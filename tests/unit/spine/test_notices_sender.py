@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,32 @@ def test_one_that_cannot_be_put_into_words_waits_as_others_do_and_hinders_none(
     here.store.clock.ms += DAY_MS
     here.sender.kick()
     assert here.until(bad, "given_up").attempts == 2
+
+
+def test_a_turn_that_fails_and_a_thread_that_is_not_given_are_tried_again(
+    world: Callable[..., World], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = world(ops=hook(receiver))
+    refused: list[str] = []
+    start = threading.Thread.start
+
+    def grudging(thread: threading.Thread) -> None:
+        if thread.name == "notices-ops" and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def broken(_tx: object) -> list[outbox.Queue]:
+        monkeypatch.undo()
+        monkeypatch.setattr(threading.Thread, "start", grudging)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(outbox, "queues", broken)
+    sent = here.send("ops")
+    eventually(lambda: outbox.queues is not broken)
+    here.sender.kick()
+    here.until(sent, "sent")
+    assert refused == ["notices-ops"]
 
 
 def test_a_notice_for_nobody_waits_a_day_and_is_given_up_loudly(world: Callable[..., World]) -> None:

@@ -69,6 +69,6 @@ def retry_after(headers: Mapping[str, str]) -> float:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):  # the parser converts numbers of any length
             return 0.0
     return min(max(seconds, 0.0), AFTER_MOST_SECONDS) if seconds == seconds else 0.0
