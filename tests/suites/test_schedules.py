@@ -120,6 +120,24 @@ def test_a_due_time_that_is_fired_again_submits_nothing(schedules: Scheduler) ->
     assert schedules.row(row.id).next_at == parse_iso("2026-03-02T13:00:00Z")
 
 
+def test_a_schedule_goes_on_by_the_clock_once_it_is_resumed_after_a_jump(schedules: Scheduler) -> None:
+    row = schedules.make(cron="0 * * * *", overlap="allow")
+    schedules.tick()
+    schedules.clock.jump(365 * 86_400)
+    schedules.tick()
+    schedules.clock.jump(-365 * 86_400)
+    schedules.pause(row)
+    schedules.pause(row, False)
+    schedules.pass_to("2026-03-02T13:00:00Z")
+    schedules.pass_to("2026-03-02T14:00:00Z")
+    assert schedules.outcomes(row) == [
+        ("2026-03-02T12:00:00", "submitted"),
+        ("2026-03-02T13:00:00", "missed"),
+        ("2027-03-02T12:00:00", "submitted"),
+        ("2026-03-02T14:00:00", "submitted"),
+    ]
+
+
 def test_two_that_saw_the_same_schedule_due_fire_it_once(schedules: Scheduler) -> None:
     row = schedules.make(cron="0 * * * *", overlap="allow")
     store = schedules.store
@@ -419,6 +437,17 @@ def test_delete_after_run_keeps_what_failed(schedules: Scheduler) -> None:
     assert [run.status for run in schedules.runs(row)] == ["submitted"]
     schedules.store.retry(schedules.jobs(row)[0].id)
     schedules.end(schedules.jobs(row)[0])
+    with pytest.raises(NotFound):
+        schedules.shown(row)
+
+
+def test_an_end_that_is_not_seen_to_is_followed_before_the_schedule_is_deleted(schedules: Scheduler) -> None:
+    row = schedules.make(at="2026-03-02T13:00:00Z", overlap="allow", deleteAfterRun=True)
+    child = schedules.make(parentId=row.id, overlap="allow")
+    for job in [schedules.job_of(schedules.run(row)) for _ in range(2)]:
+        schedules.store.complete(job.id, schedules.store.claim(job.id).fence, result='"ok"')
+    schedules.tick()
+    assert [run.status for run in schedules.runs(child)] == ["submitted", "submitted"]
     with pytest.raises(NotFound):
         schedules.shown(row)
 

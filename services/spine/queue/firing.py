@@ -283,7 +283,10 @@ def _follow(tx: Tx, rules: Rules, end: EndRow) -> int:
 
 
 def _is_to_go(tx: Tx, row: ScheduleRow) -> bool:
-    return schedule_plan.read(row.definition).delete_after_run and not occurrences.active_jobs(tx, row.id, 1)
+    if not schedule_plan.read(row.definition).delete_after_run:
+        return False
+    # Another end that is not seen to yet has followers of its own; it deletes the schedule after them.
+    return not occurrences.active_jobs(tx, row.id, 1) and not occurrences.has_ends(tx, row.id)
 
 
 def _chain(tx: Tx, rules: Rules, row: ScheduleRow, job: JobRow, end: EndRow) -> int:

@@ -100,7 +100,7 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
     changed = row._replace(**changes, ended=None)  # its parent, if it has one, is there
     same = schedule_plan.times(schedule_plan.read(row.definition)) == schedule_plan.times(request)
     if not same or changed.paused != row.paused:
-        changes |= planned(changed, request, max(tx.now, row.last_at or 0))
+        changes |= planned(changed, request, tx.now)
     row = schedules.change(tx, row, **changes, updated_at=tx.now, version=row.version + 1)
     _event(tx, "schedule.updated", caller, row)
     return row
@@ -115,7 +115,7 @@ def pause(tx: Tx, caller: Caller, schedule_id: str, paused: bool) -> ScheduleRow
     row = find(tx, schedule_id)
     if bool(row.paused) == paused:
         return row
-    plan = planned(row._replace(paused=int(paused)), schedule_plan.read(row.definition), max(tx.now, row.last_at or 0))
+    plan = planned(row._replace(paused=int(paused)), schedule_plan.read(row.definition), tx.now)
     row = schedules.change(tx, row, paused=int(paused), **plan, updated_at=tx.now, version=row.version + 1)
     _event(tx, "schedule.paused" if paused else "schedule.resumed", caller, row)
     return row

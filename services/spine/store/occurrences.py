@@ -114,6 +114,7 @@ _ENDS = Statement(
     .order_by(ScheduleEnd.seq)
     .limit(bind("limit"))
 )
+_END_OF = Statement(ScheduleEnd.select(ScheduleEnd.seq).where(ScheduleEnd.schedule_id == bind("id")).limit(number(1)))
 _DROP_END = Statement(ScheduleEnd.delete().where(ScheduleEnd.seq == bind("seq")))
 
 
@@ -193,6 +194,11 @@ def note_end(tx: Tx, schedule_id: str, job_id: str, version: int, outcome: str) 
 def ends(tx: Tx, limit: int) -> list[EndRow]:
     """Return ends that are not seen to yet, oldest first."""
     return [EndRow._make(row) for row in tx.rows(_ENDS, limit=limit)]
+
+
+def has_ends(tx: Tx, schedule_id: str) -> bool:
+    """Tell whether an end of a schedule's job is not seen to yet."""
+    return tx.one(_END_OF, id=schedule_id) is not None
 
 
 def drop_end(tx: Tx, end: EndRow) -> bool:
