@@ -50,3 +50,9 @@ def test_the_page_has_every_kind_of_blow_and_no_fault() -> None:
     rows = table(reference("soak.md"), "Processes killed")
     assert [row["killed at"] for row in rows] == [*BLOWS, "**all**"]
     assert [(row["lost"], row["twice"], row["stuck"]) for row in rows] == [("0", "0", "0")] * len(rows)
+
+
+def test_the_page_has_the_overload_and_nothing_else_that_it_was_called() -> None:
+    rows = table(reference("soak.md"), "A model that is overloaded for good")
+    assert {row["the run, by dispatch's word"] for row in rows} == {"running", "failed: overload"}
+    assert [row["after it gave up"] for row in rows] == ["0", "2"]

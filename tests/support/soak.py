@@ -23,7 +23,7 @@ HEAD = """# Soak
 
 Written by `make soak`: each part of it that counts something writes a section. `SOAK_KILLS` sets how often the spine,
 and how often claws, are killed in each part (100), `SOAK_MINUTES` how long all of it may take (60); a section says so
-when that time cut it short. In every table
+when that time cut it short. In a table of rounds
 
 - *again* is an attempt that had begun to work and was begun anew under a new fence: what a kill may cost;
 - *lost*: a submit was acknowledged and the job did not end as done, or something of what it did is missing;
