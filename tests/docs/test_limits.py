@@ -57,6 +57,7 @@ CONSTANTS = {
     "jitterSeconds": bound(wire.NewSchedule, "jitterSeconds", "maximum"),
     "missedMost": bound(wire.NewSchedule, "missedMost", "maximum"),
     "condition.contains": bound(wire.Condition, "contains", "maxLength"),
+    "lists and objects in each other in `condition.equals`": conditions.DEPTH_MOST,
     "schedules one below the other": schedules.DEPTH_MOST,
     "schedules that follow one end": firing.FAN_OUT_MOST,
     "result that is handed on to a chain": conditions.HANDED_MOST,

@@ -249,7 +249,7 @@ def test_a_condition(condition: dict[str, Any], result: str | None, error: str |
     conditions.check(read)
     status = "failed" if error else "done"
     job = JobRow(0, "j", 0, "any", status, 0, 0, "head", result=result, error=error)
-    assert conditions.holds(read, job) is holds
+    assert conditions.holds(read, conditions.Ended(job)) is holds
 
 
 CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
@@ -258,6 +258,7 @@ CONTRADICTIONS: list[tuple[dict[str, Any], str]] = [
     ({"exists": True}, "condition.exists"),
     ({"pointer": "a"}, "condition.pointer"),
     ({"pointer": "/a", "exists": False, "equals": 1}, "condition.exists"),
+    ({"contains": "a\x00b"}, "condition.contains"),
 ]
 
 
@@ -273,6 +274,43 @@ def test_a_result_that_is_deep_or_long_costs_no_time_that_grows_faster_than_it(s
     deep = "[" * 500 + "]" * 500
     job = JobRow(0, "j", 0, "any", "done", 0, 0, "head", result=deep)
     read = wire.Condition(contains="a", pointer="/0" * 200)
-    assert conditions.holds(read, job) is False
+    assert conditions.holds(read, conditions.Ended(job)) is False
     long = JobRow(0, "j", 0, "any", "done", 0, 0, "head", result=json.dumps("a" * 250_000))
-    assert conditions.holds(wire.Condition(contains="a" * 999 + "b"), long) is False
+    assert conditions.holds(wire.Condition(contains="a" * 999 + "b"), conditions.Ended(long)) is False
+
+
+def test_a_result_is_read_once_for_all_chains_that_follow_its_end(
+    schedules: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = schedules.make(at=NOON)
+    met = [schedules.make(parentId=root.id, condition={"contains": f"text {n},"}) for n in (1, 3999)]
+    unmet = [schedules.make(parentId=root.id, condition={"contains": "text 1,text 2"}) for _ in range(30)]
+    schedules.tick()
+    flattened: list[int] = []
+    whole = conditions._texts
+
+    def counted(values: list[Any]) -> list[str]:
+        flattened.append(len(values))
+        return whole(values)
+
+    monkeypatch.setattr(conditions, "_texts", counted)
+    schedules.end(schedules.jobs(root)[0], result=json.dumps([f"text {n}," for n in range(4000)]))
+    assert [len(schedules.runs(row)) for row in (*met, *unmet)] == [1, 1] + [0] * 30
+    assert len(flattened) == 1
+
+
+def test_equals_is_taken_as_deep_as_it_is_compared_and_refused_beyond(schedules: Scheduler) -> None:
+    root = schedules.make(at=NOON)
+    deepest = "[" * 64 + "]" * 64
+
+    def equal(text: str) -> dict[str, Any]:
+        return {"pointer": "", "equals": msgspec.Raw(text.encode())}
+
+    child = schedules.make(parentId=root.id, condition=equal(deepest))
+    for text in (f"[{deepest}]", '{"a": ' * 65 + "1" + "}" * 65, "[" * 600 + "]" * 600):
+        with pytest.raises(InvalidField) as refused:
+            schedules.make(parentId=root.id, condition=equal(text))
+        assert refused.value.detail == "condition.equals: nested deeper than 64"
+    schedules.tick()
+    schedules.end(schedules.jobs(root)[0], result=deepest)
+    assert [run.status for run in schedules.runs(child)] == ["submitted"]

@@ -1,7 +1,7 @@
 """What a chain asks of its parent's job, and what of it is handed on. Bounded by the size of a result; no patterns."""
 
 import re
-from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -12,9 +12,33 @@ from contract.states import Status
 from spine.store.jobs import JobRow
 
 HANDED_MOST = 3000  # characters of a result (contract: scheduler 3.8)
+DEPTH_MOST = 64  # of `equals`: what is compared within is compared by calls within calls
 _MISSING = object()
+_BETWEEN = "\0"  # texts: no text that is sought holds it
 # The claw's words where a program left no result: `claw.outcome`.
 _EXIT = re.compile(r"ended with exit code (\d{1,3})\b")
+
+
+class Ended:
+    """A job that has ended, read once for all that ask about it: many chains may follow one end."""
+
+    def __init__(self, job: JobRow) -> None:
+        self.job = job
+
+    @cached_property
+    def result(self) -> Any:
+        """The result as a value; None also when there is none."""
+        return None if self.job.result is None else msgspec.json.decode(self.job.result)
+
+    @cached_property
+    def exit_code(self) -> int | None:
+        """The exit code that the job reported."""
+        return exit_code(self.job, self.result)
+
+    @cached_property
+    def texts(self) -> str:
+        """Every text of the result, and the error, with a NUL between two."""
+        return _BETWEEN.join(_texts([self.result, self.job.error]))
 
 
 def check(condition: wire.Condition) -> None:
@@ -26,6 +50,8 @@ def check(condition: wire.Condition) -> None:
     c = condition
     if all(member in (None, msgspec.UNSET) for member in (c.exit_code, c.contains, c.pointer, c.equals, c.exists)):
         raise InvalidField("condition: give exitCode, contains or pointer, or leave it out", "condition")
+    if c.contains is not None and _BETWEEN in c.contains:
+        raise InvalidField("condition.contains: holds a NUL character", "condition.contains")
     if c.pointer is None:
         for name, given in (("equals", c.equals is not msgspec.UNSET), ("exists", c.exists is not None)):
             if given:
@@ -35,21 +61,21 @@ def check(condition: wire.Condition) -> None:
         raise InvalidField("condition.pointer: begins with / (RFC 6901), such as /status", "condition.pointer")
     if c.exists is False and c.equals is not msgspec.UNSET:
         raise InvalidField("condition.exists: what does not exist equals nothing", "condition.exists")
+    if c.equals is not msgspec.UNSET and _is_deep(bytes(c.equals)):
+        raise InvalidField(f"condition.equals: nested deeper than {DEPTH_MOST}", "condition.equals")
 
 
-def holds(condition: wire.Condition | None, job: JobRow) -> bool:
+def holds(condition: wire.Condition | None, ended: Ended) -> bool:
     """Tell whether a job that has ended is as the condition says."""
     if condition is None:
         return True
-    result = None if job.result is None else msgspec.json.decode(job.result)
-    if condition.exit_code is not None and exit_code(job, result) not in condition.exit_code:
+    if condition.exit_code is not None and ended.exit_code not in condition.exit_code:
         return False
-    sought = condition.contains
-    if sought is not None and not any(sought in text for text in _texts([result, job.error])):
+    if condition.contains is not None and condition.contains not in ended.texts:
         return False
     if condition.pointer is None:
         return True
-    found = _at(result, condition.pointer) if job.result is not None else _MISSING
+    found = _at(ended.result, condition.pointer) if ended.job.result is not None else _MISSING
     if (found is not _MISSING) != (condition.exists is not False):
         return False
     return condition.equals is msgspec.UNSET or _same(found, msgspec.json.decode(bytes(condition.equals)))
@@ -90,16 +116,30 @@ def handed_on(job: JobRow) -> dict[str, Any]:
     return found
 
 
-def _texts(values: list[Any]) -> Iterator[str]:
-    work = list(values)
+def _texts(values: list[Any]) -> list[str]:
+    found, work = [], list(values)
     while work:
         value = work.pop()
         if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            work += value.values()
-        elif isinstance(value, list):
-            work += value
+            found.append(value)
+        else:
+            work += _within(value)
+    return found
+
+
+def _within(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
+def _is_deep(data: bytes) -> bool:
+    """Tell whether JSON has lists and objects in each other beyond what is compared."""
+    try:
+        level = [msgspec.json.decode(data)]
+    except RecursionError:
+        return True
+    for _ in range(DEPTH_MOST):
+        level = [member for value in level for member in _within(value)]
+    return any(isinstance(value, list | dict) for value in level)
 
 
 def _at(value: Any, pointer: str) -> Any:

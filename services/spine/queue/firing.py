@@ -292,11 +292,12 @@ def _is_to_go(tx: Tx, row: ScheduleRow) -> bool:
 def _chain(tx: Tx, rules: Rules, row: ScheduleRow, job: JobRow, end: EndRow) -> int:
     """Start what follows: at most 25 of those whose conditions hold; those that are dropped are recorded."""
     started = 0
+    ended = conditions.Ended(job)
     for child in schedules.children(tx, row.id):
         request = schedule_plan.read(child.definition)
         if child.is_over(tx.now) or request.on not in (end.outcome, "both"):
             continue
-        if not conditions.holds(request.condition, job):
+        if not conditions.holds(request.condition, ended):
             continue
         due_at = tx.now + request.delay_seconds * 1000
         if child.paused:
