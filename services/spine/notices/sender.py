@@ -145,6 +145,10 @@ class Sender:
         entries = self._entries()
         seconds = LOOK_SECONDS
         for queue in found:
+            if notices.is_put_off(queue.due_at, now_ms, self._sending.patience):
+                self._call_back(queue.alias)
+                seconds = 0.0  # to look again
+                continue
             entry = entries.get(queue.alias)
             if entry is None or entry.alias is None:
                 self._expire(queue.alias, entry)
@@ -155,6 +159,11 @@ class Sender:
             elif not self._begin(queue.alias):
                 seconds = min(seconds, REST_SECONDS)
         return seconds
+
+    def _call_back(self, alias: str) -> None:
+        patience = self._sending.patience
+        back = self._store.write(lambda tx: notices.call_back(tx, alias, patience)).result(timeout=WAIT_SECONDS)
+        _log.warning("notices.called_back", notices=back, alias=alias, reason="a clock that was ahead had put them off")
 
     def _rest(self, alias: str) -> _Rest:
         return self._rests.setdefault(alias, _Rest())

@@ -260,13 +260,14 @@ def failed(tx: Tx, row: NoticeRow, reason: str, patience: Patience, after_ms: in
     The wait is as long as it has been tried already, which doubles it each time: at least the first one, an hour at
     most, less up to a half by chance. `after_ms`: the receiver asked to be left alone so long. `gone`: for good.
     """
-    ends = row.since + patience.give_up_ms
+    since = min(row.since, tx.now)  # of a clock that was ahead, it would go on for longer, and at the shortest wait
+    ends = since + patience.give_up_ms
     if gone or tx.now >= ends:
         told = reason if gone else f"{reason}; tried since {patience.give_up_ms // 3_600_000} h"
         return "given_up" if _give_up(tx, row, SPINE, told, "gone" if gone else "failed") else ""
-    wait = min(max(patience.first_ms, tx.now - row.since), WAIT_MOST_MS) * _chance.uniform(0.5, 1.0)
+    wait = min(max(patience.first_ms, tx.now - since), WAIT_MOST_MS) * _chance.uniform(0.5, 1.0)
     due_at = min(tx.now + max(int(wait), after_ms, 1), ends)
-    if notices.change(tx, row, status="waiting", due_at=due_at, error=reason) is None:
+    if notices.change(tx, row, status="waiting", due_at=due_at, since=since, error=reason) is None:
         return ""
     notices.end_attempt(tx, row, "failed", reason)
     return "waiting"
@@ -279,6 +280,16 @@ def _give_up(tx: Tx, row: NoticeRow, by: str, reason: str, outcome: str) -> Noti
         data = {"notice": row.id, "alias": row.addressee, "attempts": row.attempts, "reason": reason}
         events.append(tx, "notice.given_up", by, row.job_id, None, data)
     return changed
+
+
+def is_put_off(due_at: int, now: int, patience: Patience) -> bool:
+    """Tell whether a notice is due later (ms) than any wait can be: a clock that was ahead has said when."""
+    return due_at > now + patience.give_up_ms
+
+
+def call_back(tx: Tx, alias: str, patience: Patience) -> int:
+    """Have an alias' notices sent now that are put off (`is_put_off`); return how many."""
+    return notices.call_back(tx, alias, tx.now + patience.give_up_ms)
 
 
 def expire(tx: Tx, alias: str, patience: Patience, reason: str) -> int:

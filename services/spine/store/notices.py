@@ -98,6 +98,12 @@ _STALE = Statement(
     )
     .limit(bind("limit"))
 )
+# Written by a clock that was ahead. A lease among them is that of a sender which has gone with that clock's server.
+_CALLED_BACK = Statement(
+    Notice.update({Notice.due_at: bind("now"), Notice.since: bind("now")}).where(
+        _OPEN & (Notice.addressee == bind("alias")) & (Notice.due_at > bind("beyond"))
+    )
+)
 _DEPTH = Statement(Notice.select(pw.fn.COUNT(Notice.seq), pw.fn.MIN(Notice.created_at)).where(_OPEN))
 _OLD = Statement(
     Notice.select(Notice.id)
@@ -161,6 +167,11 @@ def due(tx: Tx, alias: str, limit: int) -> Iterator[NoticeRow]:
 def stale(tx: Tx, alias: str, before: int, limit: int) -> list[NoticeRow]:
     """Return notices of an alias that nobody sends at the moment, and whose time began before a moment (ms)."""
     return [NoticeRow._make(row) for row in tx.rows(_STALE, alias=alias, now=tx.now, before=before, limit=limit)]
+
+
+def call_back(tx: Tx, alias: str, beyond: int) -> int:
+    """Make notices of an alias that are due beyond a moment (ms) due now, their time begun anew; return how many."""
+    return tx.run(_CALLED_BACK, alias=alias, now=tx.now, beyond=beyond)
 
 
 def take(tx: Tx, row: NoticeRow, until: int) -> NoticeRow:

@@ -248,6 +248,43 @@ def test_a_receiver_says_how_long_to_leave_it_alone_but_not_for_ever(store: Queu
     assert told(store)[0].due_at == store.clock.ms + 22 * HOUR
 
 
+def test_a_notice_that_a_clock_ahead_has_put_off_is_due_now_and_its_time_begins_anew(store: QueueStore) -> None:
+    began = store.clock.ms
+    store.clock.ms = began + 365 * DAY_MS
+    ended(store, "done", SAYS, notify=["ops", "other"])
+    row = taken(store)
+    store.write(lambda tx: notices.failed(tx, row, "503", PATIENCE))
+    ended(store, "done", SAYS, notify=["ops"])
+    store.clock.ms = began  # a server that starts again by a clock that is right
+    assert take(store) is None
+    assert notices.is_put_off(store.read(outbox.queues)[0].due_at, began, PATIENCE)
+    assert store.write(lambda tx: notices.call_back(tx, "ops", PATIENCE)) == 2
+    assert [(row.addressee, row.since == row.due_at == began) for row in told(store)] == [
+        ("ops", True),
+        ("other", False),
+        ("ops", True),
+    ]
+    again = taken(store)
+    assert store.write(lambda tx: notices.failed(tx, again, "503", PATIENCE)) == "waiting"
+    assert store.write(lambda tx: notices.call_back(tx, "ops", PATIENCE)) == 0
+
+
+def test_no_wait_that_a_receiver_asks_for_counts_as_put_off(store: QueueStore) -> None:
+    ended(store, "done", SAYS, notify=["ops"])
+    row = taken(store)
+    store.write(lambda tx: notices.failed(tx, row, "429", PATIENCE, after_ms=100 * HOUR))
+    assert not notices.is_put_off(told(store)[0].due_at, store.clock.ms, PATIENCE)
+
+
+def test_a_failed_try_by_a_clock_that_goes_right_again_waits_longer_each_time(store: QueueStore) -> None:
+    store.clock.ms += HOUR
+    ended(store, "done", SAYS, notify=["ops"])
+    row = taken(store)
+    store.clock.ms -= HOUR
+    store.write(lambda tx: notices.failed(tx, row, "503", PATIENCE))
+    assert told(store)[0].since == store.clock.ms
+
+
 def test_one_that_is_gone_is_given_up_at_once_and_a_replay_begins_anew(store: QueueStore) -> None:
     ended(store, "done", SAYS, notify=["ops"])
     row = taken(store)

@@ -160,6 +160,19 @@ def test_a_notice_for_nobody_waits_a_day_and_is_given_up_loudly(world: Callable[
     eventually(lambda: here.outcomes == ["given_up"])
 
 
+def test_what_a_clock_that_was_ahead_has_put_off_goes_out_by_the_right_one(
+    world: Callable[..., World], receiver: Receiver
+) -> None:
+    here = world(ops=hook(receiver))
+    known, here.entries = here.entries, {}
+    here.store.clock.ms += 365 * DAY_MS
+    waiting = here.send("ops")
+    here.store.clock.ms -= 365 * DAY_MS
+    here.entries = known
+    here.sender.kick()
+    assert here.until(waiting, "sent").ended_at == here.store.clock.ms
+
+
 def test_it_stops_within_seconds_while_a_receiver_hangs(world: Callable[..., World], receiver: Receiver) -> None:
     receiver.then(Say(hang=True))
     here = world(ops=hook(receiver))
