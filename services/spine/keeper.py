@@ -20,6 +20,7 @@ from spine.queue.access import Principal
 from spine.queue.rules import Rules
 from spine.store import blobs, idempotency, lock, logs, retention
 from spine.store import messages as written
+from spine.store import notices as outbox
 from spine.store.blobs import BlobRow
 from spine.store.engine import Engine, Tx
 from spine.store.logs import LogRow
@@ -76,7 +77,8 @@ class Reaper(Turns):
 
 
 class Retention:
-    """Deletes jobs that ended so many days ago, blobs as old that no job names, messages that all have read."""
+    """Deletes what is so many days old: jobs that ended, blobs that no job names, messages that all have read, notices
+    that were given up."""
 
     def __init__(self, store: Engine, files: DiskBlobs, data_dir: Path, days: int) -> None:
         self._store, self._files, self._data_dir = store, files, data_dir
@@ -94,6 +96,7 @@ class Retention:
             jobs_gone = self._all(self._jobs)
             blobs_gone = self._all(self._blobs)
             self._all(self._messages)
+            self._all(self._notices)
         except (SpineError, TimeoutError, OSError) as e:
             _log.error("retention.failed", error=str(e))
         if jobs_gone or blobs_gone:
@@ -119,6 +122,12 @@ class Retention:
     def _messages(self) -> int:
         def purge(tx: Tx) -> int:
             return written.purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+
+        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+
+    def _notices(self) -> int:
+        def purge(tx: Tx) -> int:
+            return outbox.prune(tx, "given_up", tx.now - self.days * DAY_MS, RETENTION_BATCH)
 
         return self._store.write(purge).result(timeout=WAIT_SECONDS)
 

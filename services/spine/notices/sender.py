@@ -123,7 +123,7 @@ class Sender:
         return gone
 
     def _prune(self, tx: Tx) -> int:
-        return store.prune(tx, tx.now - self._sending.keep_days * DAY_MS, PRUNE_MOST)
+        return store.prune(tx, "sent", tx.now - self._sending.keep_days * DAY_MS, PRUNE_MOST)
 
     # --- the turns ---------------------------------------------------------------------------------------------------
 

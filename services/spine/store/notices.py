@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import peewee as pw
 
@@ -105,11 +105,15 @@ _CALLED_BACK = Statement(
     )
 )
 _DEPTH = Statement(Notice.select(pw.fn.COUNT(Notice.seq), pw.fn.MIN(Notice.created_at)).where(_OPEN))
-_OLD = Statement(
-    Notice.select(Notice.id)
-    .where((Notice.status == text("sent")) & (Notice.ended_at < bind("before")))
-    .limit(bind("n"))
-)
+# One for each status: each has an index of its own.
+_OLD = {
+    status: Statement(
+        Notice.select(Notice.id)
+        .where((Notice.status == text(status)) & (Notice.ended_at < bind("before")))
+        .limit(bind("n"))
+    )
+    for status in ("sent", "given_up")
+}
 _DROP = Statement(Notice.delete().where(Notice.id == bind("id")))
 _DROP_ATTEMPTS = Statement(NoticeAttempt.delete().where(NoticeAttempt.notice_id == bind("id")))
 _ATTEMPT_COLUMNS = [getattr(NoticeAttempt, name) for name in NoticeAttemptRow._fields]
@@ -231,9 +235,12 @@ def depth(tx: Tx) -> tuple[int, int | None]:
     return (0, None) if row is None else (row[0], row[1])
 
 
-def prune(tx: Tx, before: int, limit: int) -> int:
-    """Delete up to `limit` notices that were sent before a moment (ms); one that was not sent is never deleted."""
-    gone = [row[0] for row in tx.rows(_OLD, before=before, n=limit)]
+def prune(tx: Tx, status: Literal["sent", "given_up"], before: int, limit: int) -> int:
+    """Delete up to `limit` notices of a status that ended before a moment (ms), with their attempts; return how many.
+
+    One that is still to be sent never goes.
+    """
+    gone = [row[0] for row in tx.rows(_OLD[status], before=before, n=limit)]
     for notice_id in gone:
         tx.run(_DROP_ATTEMPTS, id=notice_id)
         tx.run(_DROP, id=notice_id)

@@ -333,7 +333,7 @@ def test_notices_for_nobody_wait_for_a_day(store: QueueStore) -> None:
     assert [queue.alias for queue in store.read(outbox.queues)] == ["other"]
 
 
-def test_only_what_was_sent_is_ever_deleted(store: QueueStore) -> None:
+def test_what_was_sent_and_what_was_given_up_are_deleted_apart_and_what_waits_never(store: QueueStore) -> None:
     for alias in ("ops", "gone", "waits"):
         ended(store, "done", SAYS, notify=[alias])
     first, second = taken(store), take(store, "gone")
@@ -341,21 +341,24 @@ def test_only_what_was_sent_is_ever_deleted(store: QueueStore) -> None:
     store.write(lambda tx: notices.sent(tx, first))
     store.write(lambda tx: notices.failed(tx, second, "410", PATIENCE, gone=True))
     store.clock.ms += 1000 * DAY_MS
-    assert store.write(lambda tx: outbox.prune(tx, tx.now - 30 * DAY_MS, 500)) == 1
+    assert store.write(lambda tx: outbox.prune(tx, "sent", tx.now - 30 * DAY_MS, 500)) == 1
     assert [row.addressee for row in told(store)] == ["gone", "waits"]
     assert tries(store, first) == []
+    assert store.write(lambda tx: outbox.prune(tx, "given_up", tx.now - 30 * DAY_MS, 500)) == 1
+    assert [row.addressee for row in told(store)] == ["waits"]
+    assert tries(store, second) == []
 
 
 def test_a_look_at_the_outbox_takes_an_index_however_many_were_sent(store: QueueStore) -> None:
     def plans(tx: Any) -> list[str]:
         found = []
-        for statement in (outbox._NEXT_ALIAS, outbox._FIRST_DUE, outbox._DUE, outbox._OLD):
+        for statement in (outbox._NEXT_ALIAS, outbox._FIRST_DUE, outbox._DUE, *outbox._OLD.values()):
             sql, names = statement.compiled("sqlite")
             found += [row[3] for row in tx._execute("EXPLAIN QUERY PLAN " + sql, [1] * len(names))]
         return found
 
     looks = [plan for plan in store.read(plans) if plan.startswith(("SEARCH", "SCAN"))]
-    assert len(looks) == 4
+    assert len(looks) == 5
     assert all("INDEX notices_" in plan for plan in looks), looks
 
 

@@ -12,9 +12,10 @@ from contract import wire
 from contract.errors import Gone, NotFound
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import RETENTION_BATCH, Retention
-from spine.queue import history
+from spine.queue import history, notices
 from spine.queue.access import visible
 from spine.store import lock, plans
+from spine.store import notices as outbox
 
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 BLOB = "blob_" + "a" * 24
@@ -64,6 +65,21 @@ def test_a_job_that_ended_long_ago_goes_with_all_that_hangs_on_it(store: QueueSt
         store.write(lambda tx: visible(tx, LEFT.principal, job_id))
     with pytest.raises(NotFound):
         store.read(lambda tx: visible(tx, HEAD.principal, "never-there"))
+
+
+def test_a_notice_that_was_given_up_goes_with_the_jobs_of_its_age(store: QueueStore) -> None:
+    store.done(notify=["ops", "waits"])
+    given_up = store.read(lambda tx: outbox.page(tx, None, "ops", None, 2**62, 1))[0]
+    store.write(lambda tx: notices.give_up(tx, HEAD, given_up.id))
+    store.clock.ms += 30 * DAY_MS
+    retention(store).turn()
+    assert rows(store, "notices") == 2
+    store.clock.ms += 1
+    retention(store, 0).turn()
+    assert rows(store, "notices") == 2
+    retention(store).turn()
+    assert store.read(lambda tx: outbox.page(tx, None, None, None, 2**62, 9))[0].addressee == "waits"
+    assert rows(store, "notices") == 1
 
 
 def test_nothing_goes_without_the_setting(store: QueueStore) -> None:
