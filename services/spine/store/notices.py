@@ -52,7 +52,7 @@ class Queue(NamedTuple):
 
 
 _COLUMNS = [getattr(Notice, name) for name in NoticeRow._fields]
-_OPEN = Notice.status.in_([text("waiting"), text("sending")])
+_OPEN = Notice.ended_at.is_null()  # the condition of the index: a state would have others taken, which read every one
 _ADD = Statement(Notice.insert({getattr(Notice, name): bind(name) for name in NoticeRow._fields if name != "seq"}))
 _FIND = Statement(Notice.select(*_COLUMNS).where(Notice.id == bind("id")))
 _NEXT_ALIAS = Statement(Notice.select(pw.fn.MIN(Notice.addressee)).where(_OPEN & (Notice.addressee > bind("after"))))
@@ -93,9 +93,7 @@ _CHANGED = Statement(
 )
 _STALE = Statement(
     Notice.select(*_COLUMNS)
-    .where(
-        _OPEN & (Notice.addressee == bind("alias")) & (Notice.due_at <= bind("now")) & (Notice.since <= bind("before"))
-    )
+    .where(_OPEN & (Notice.addressee == bind("alias")) & (Notice.due_at <= bind("before")))
     .limit(bind("limit"))
 )
 # Written by a clock that was ahead. A lease among them is that of a sender which has gone with that clock's server.
@@ -169,8 +167,8 @@ def due(tx: Tx, alias: str, limit: int) -> Iterator[NoticeRow]:
 
 
 def stale(tx: Tx, alias: str, before: int, limit: int) -> list[NoticeRow]:
-    """Return notices of an alias that nobody sends at the moment, and whose time began before a moment (ms)."""
-    return [NoticeRow._make(row) for row in tx.rows(_STALE, alias=alias, now=tx.now, before=before, limit=limit)]
+    """Return notices of an alias that have been due since before a moment (ms) of the past; nobody sends them."""
+    return [NoticeRow._make(row) for row in tx.rows(_STALE, alias=alias, before=before, limit=limit)]
 
 
 def call_back(tx: Tx, alias: str, beyond: int) -> int:

@@ -93,10 +93,8 @@ _ACTIVE = Statement(
     Job.select(Job.id).where((Job.schedule_id == bind("id")) & Job.finished_at.is_null()).limit(bind("limit"))
 )
 # Of a schedule that is skipped each second: what came to no job is kept as far back as people look.
-_FRUITLESS = (
-    (Occurrence.schedule_id == bind("id"))
-    & Occurrence.job_id.is_null()
-    & Occurrence.status.in_([text("skipped"), text("missed"), text("refused"), text("dropped")])
+_FRUITLESS = (Occurrence.schedule_id == bind("id")) & Occurrence.status.in_(
+    [text("skipped"), text("missed"), text("refused"), text("dropped")]
 )
 _OLDEST_KEPT = Statement(
     Occurrence.select(Occurrence.seq)

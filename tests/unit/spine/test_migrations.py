@@ -17,6 +17,7 @@ from spine.store import (
     listing,
     logs,
     migrations,
+    notices,
     occurrences,
     schedules,
 )
@@ -198,6 +199,11 @@ PLANS = {
     "delays that are over": (occurrences._PENDING, "occurrences_fire"),
     "approvals that are late": (occurrences._UNAPPROVED, "occurrences_approve"),
     "the occurrence that is queued": (occurrences._QUEUED, "occurrences_queued"),
+    "old ones that came to no job": (occurrences._OLDEST_KEPT, "occurrences_fruitless"),
+    "an alias with notices to send": (notices._NEXT_ALIAS, "notices_open"),
+    "when its first one is due": (notices._FIRST_DUE, "notices_open"),
+    "those that are": (notices._DUE, "notices_open"),
+    "those of nobody": (notices._STALE, "notices_open"),
     "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 

@@ -333,6 +333,17 @@ def test_notices_for_nobody_wait_for_a_day(store: QueueStore) -> None:
     assert [queue.alias for queue in store.read(outbox.queues)] == ["other"]
 
 
+def test_one_that_was_tried_waits_a_day_for_its_alias_since_it_was_due(store: QueueStore) -> None:
+    ended(store, "done", SAYS, notify=["ops"])
+    store.clock.ms += 23 * HOUR
+    row = taken(store)
+    store.write(lambda tx: notices.failed(tx, row, "down", PATIENCE, after_ms=HOUR))
+    store.clock.ms += 25 * HOUR - 1
+    assert store.write(lambda tx: notices.expire(tx, "ops", PATIENCE, "nobody")) == 0
+    store.clock.ms += 1
+    assert store.write(lambda tx: notices.expire(tx, "ops", PATIENCE, "nobody")) == 1
+
+
 def test_what_was_sent_and_what_was_given_up_are_deleted_apart_and_what_waits_never(store: QueueStore) -> None:
     for alias in ("ops", "gone", "waits"):
         ended(store, "done", SAYS, notify=[alias])
