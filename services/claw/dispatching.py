@@ -11,37 +11,48 @@ from pathlib import Path
 
 import msgspec
 
-from contract.env import Secret
+from contract.env import EnvReader, Secret, Setting
 
+SETTINGS: tuple[Setting, ...] = (
+    Setting("OPENCLAW_GATEWAY_URL", "http://127.0.0.1:18789", "with spine-dispatch: where the OpenClaw gateway is"),
+    Setting("OPENCLAW_GATEWAY_TOKEN", "from openclaw.json", "with spine-dispatch: the gateway's token"),
+    Setting("OPENCLAW_GATEWAY_TOKEN_FILE", "", "with spine-dispatch: a file with the gateway's token, best so"),
+)
 PROGRAM = "spine-dispatch"
 _PREFIXES = ("OPENCLAW_", "DISPATCH_")
 _NAMES = ("SPINE_DISPATCH_HOME", "LOKI_PUSH_URL")
-_SECRETS = ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "DISPATCH_WEBHOOK_SECRET")
+_SECRETS = ("OPENCLAW_GATEWAY_PASSWORD", "DISPATCH_WEBHOOK_SECRET")
 NEVER_PASSED = ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN_FILE", "OPENCLAW_GATEWAY_PASSWORD")
 _OWN = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE")
 
 
 class Dispatching(msgspec.Struct, frozen=True, kw_only=True):
-    """The command, its environment, and the secrets in that, which no log may show."""
+    """The command, its environment, and the secrets that no log may show. One that came as a file stays a file."""
 
     command: tuple[str, ...]
     env: dict[str, str]
     secrets: tuple[Secret, ...]
 
 
-def find(env: Mapping[str, str], command: tuple[str, ...]) -> Dispatching | None:
+def find(read: EnvReader, env: Mapping[str, str], command: tuple[str, ...]) -> Dispatching | None:
     """Return how to run it; None where the program is not installed, or no gateway's token is known.
 
-    `command`: as it was set; else the program beside this one, or in the PATH.
+    A file of a token that cannot be read is noted as a fault: every text would fail here.
+
+    Args:
+        read: reads `env`.
+        command: as it was set; else the program beside this one, or in the PATH.
     """
+    url, token = read.optional("OPENCLAW_GATEWAY_URL"), read.secret("OPENCLAW_GATEWAY_TOKEN")
     words = command or _installed(env)
-    if not words or not _knows_a_gateway(env):
+    # The token in OpenClaw's configuration is for the address there alone.
+    if not words or not (token or (url is None and _configuration(env).is_file())):
         return None
     told = {name: value for name, value in env.items() if name.startswith(_PREFIXES) or name in _NAMES}
     given = {name: value for name, value in told.items() if value.strip()}
     own = {name: env[name] for name in _OWN if name in env}
     secrets = tuple(Secret(given[name]) for name in _SECRETS if given.get(name, "").strip())
-    return Dispatching(command=words, env={**own, **given}, secrets=secrets)
+    return Dispatching(command=words, env={**own, **given}, secrets=(token, *secrets) if token else secrets)
 
 
 def _installed(env: Mapping[str, str]) -> tuple[str, ...]:
@@ -50,11 +61,9 @@ def _installed(env: Mapping[str, str]) -> tuple[str, ...]:
     return (found,) if found else ()
 
 
-def _knows_a_gateway(env: Mapping[str, str]) -> bool:
-    """Tell whether a token is set, or OpenClaw's configuration, which may hold one, is on this machine."""
-    if any(env.get(name, "").strip() for name in ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN_FILE")):
-        return True
+def _configuration(env: Mapping[str, str]) -> Path:
+    """Return where OpenClaw's configuration would be, which may hold a token."""
     named = env.get("OPENCLAW_CONFIG_PATH", "").strip()
     home = env.get("OPENCLAW_HOME", "").strip() or env.get("HOME", "")
     folder = env.get("OPENCLAW_STATE_DIR", "").strip() or str(Path(home) / ".openclaw")
-    return Path(named or Path(folder) / "openclaw.json").expanduser().is_file()
+    return Path(named or Path(folder) / "openclaw.json").expanduser()

@@ -41,11 +41,11 @@ def _unquoted(value: str) -> str:
 
 
 def under(file: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay the environment over the file; a secret given there in either form hides both of the file's."""
-    hidden = set()
-    for name in ("SPINE_TOKEN", "SPINE_TOKEN_FILE"):
-        if environ.get(name, "").strip():
-            hidden = {"SPINE_TOKEN", "SPINE_TOKEN_FILE"}
+    """Lay the environment over the file; a token given there in either form hides both of the file's."""
+    hidden: set[str] = set()
+    for forms in (("SPINE_TOKEN", "SPINE_TOKEN_FILE"), ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN_FILE")):
+        if any(environ.get(name, "").strip() for name in forms):
+            hidden |= {*forms}
     return {name: value for name, value in file.items() if name not in hidden} | dict(environ)
 
 

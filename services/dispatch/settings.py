@@ -53,6 +53,7 @@ _FOR_JOBS = (
     "SPINE_BASE_URL",
     "SPINE_TOKEN_FILE",
 )
+_OPENCLAWS_PATHS = ("OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME")
 _KEPT_BACK = (
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
@@ -108,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     for_jobs: tuple[str, ...] = ()
     """`NAME=value` of what our jobs on this machine need of this environment; no secret."""
+    jobs_lack: str | None = None
+    """Why such a job would not have the gateway's token that this process has; None when it has it too."""
     kill_point: str | None = None
     kill_point_file: str | None = None
 
@@ -121,7 +124,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     found = os.environ if environ is None else environ
     env = EnvReader(found)
     home = env.custom("SPINE_DISPATCH_HOME", _folder, Path(DEFAULT_HOME).expanduser())
-    address = _address(found)
+    address, handed_on = _address(found), _for_jobs(found)
     config = env.custom("DISPATCH_CONFIG_DIR", _folder, None)
     settings = Settings(
         home=home,
@@ -134,7 +137,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         webhook_secret=env.secret("DISPATCH_WEBHOOK_SECRET"),
         spine=_spine(env),
         target=env.optional("DISPATCH_TARGET"),
-        for_jobs=tuple(f"{name}={found[name]}" for name in _FOR_JOBS if found.get(name, "").strip()),
+        for_jobs=tuple(f"{name}={value}" for name, value in handed_on.items()),
+        jobs_lack=_jobs_lack(address, found, handed_on),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -146,6 +150,27 @@ def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return what a verifying command sees of the environment: all but tokens and secrets."""
     found = os.environ if environ is None else environ
     return {name: value for name, value in found.items() if name not in _KEPT_BACK}
+
+
+def _for_jobs(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what a job is given. It begins in a folder of its own, so that no path may hang on this one's."""
+    given = {name: environ[name].strip() for name in _FOR_JOBS if environ.get(name, "").strip()}
+    bound = (*(name for name in given if name.endswith("_FILE")), *_OPENCLAWS_PATHS)
+    return given | {
+        name: str(Path(given[name]).absolute()) for name in bound if name in given and not given[name].startswith("~")
+    }
+
+
+def _jobs_lack(here: Address, environ: Mapping[str, str], handed_on: Mapping[str, str]) -> str | None:
+    there = _address(handed_on)
+    if not there.faults and (there.token, there.password) == (here.token, here.password):
+        return None
+    if environ.get("OPENCLAW_GATEWAY_TOKEN", "").strip():
+        return (
+            "OPENCLAW_GATEWAY_TOKEN is a variable of this environment, which no job sees: put the token into a file "
+            "of mode 0600, and name that in OPENCLAW_GATEWAY_TOKEN_FILE"
+        )
+    return f"a job on this machine would not have the gateway's token: {'; '.join(there.faults)}"
 
 
 def _spine(env: EnvReader) -> Spine | None:
@@ -163,7 +188,7 @@ def _address(environ: Mapping[str, str]) -> Address:
     env = EnvReader(environ)
     given, token = env.custom("OPENCLAW_GATEWAY_URL", socket_url, None), env.secret("OPENCLAW_GATEWAY_TOKEN")
     port = env.integer("OPENCLAW_GATEWAY_PORT", 18789, 1, 65535) if env.optional("OPENCLAW_GATEWAY_PORT") else None
-    for name in ("OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME"):
+    for name in _OPENCLAWS_PATHS:
         env.optional(name)
     if given is not None:
         # The token of this machine's gateway is not shown to whatever stands at another address.

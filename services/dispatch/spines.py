@@ -26,7 +26,7 @@ def lacking(desk: Desk) -> str | None:
         return "SPINE_TOKEN_FILE is not set: a job on this machine takes the token from a file alone"
     if desk.settings.target is None:
         return "DISPATCH_TARGET is not set: the target for which this machine's claw claims"
-    return None
+    return desk.settings.jobs_lack
 
 
 def client(desk: Desk) -> ScheduleClient:

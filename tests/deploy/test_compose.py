@@ -35,21 +35,27 @@ TOKENS = {
     "BOT_TOKEN",
     "WORKER_TOKEN",
     "SPINE_BACKUP_SECRET_ACCESS_KEY",
+    "OPENCLAW_GATEWAY_TOKEN",
+    "OPENCLAW_GATEWAY_TOKEN_FILE",
+    "DISPATCH_WEBHOOK_SECRET",
 }
 FOR_TESTS = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
 BY_THE_IMAGE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "CLAW_STATE_DIR", "HEAD_STATE_DIR", "HEAD_SKILLS_DIR"}
-IN_THE_STATE_FOLDER = {"CLAW_WORK_DIR"}
-BY_COMPOSE = {"SPINE_BASE_URL", "CLAW_NAME"}
+IN_THE_STATE_FOLDER = {"CLAW_WORK_DIR", "SPINE_DISPATCH_HOME", "DISPATCH_LABELS_PATH", "DISPATCH_CONFIG_DIR"}
+BY_COMPOSE = {"SPINE_BASE_URL", "CLAW_NAME", "DISPATCH_HOST"}
 NEEDS_A_MOUNT = {"SPINE_SKILL_MD_PATH", "SPINE_TOKEN_DIGESTS", "SPINE_NOTICES_FILE", "RUNNER_STATE_DIR"}
+OF_A_GATEWAY_BESIDE_IT = {"OPENCLAW_GATEWAY_PORT", "OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME"}
 # compose.skyclaw.yaml and compose.broker.yaml say where a dialect listens; a worker's id is its claw's name.
 BY_A_DIALECT = {
     *("SPINE_SKYCLAW_PORT", "SKYCLAW_COORDINATOR_PORT", "SKYCLAW_COORDINATOR_HOST", "SKYCLAW_PEER_URLS"),
     *("SPINE_BROKER_PORT", "BROKER_PORT", "BROKER_HOST", "WORKER_ID"),
 }
-OF_A_COMMAND = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}  # of enqueue-shell, not of the loop
-NOT_SET = (
-    TOKENS | FOR_TESTS | BY_THE_IMAGE | IN_THE_STATE_FOLDER | BY_COMPOSE | NEEDS_A_MOUNT | BY_A_DIALECT | OF_A_COMMAND
-)
+# Of enqueue-shell, not of the loop; of a person's dispatch, not of a claw's.
+OF_A_COMMAND = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS", "DISPATCH_TARGET"}
+NOT_SET = {
+    *(*TOKENS, *FOR_TESTS, *BY_THE_IMAGE, *IN_THE_STATE_FOLDER, *BY_COMPOSE, *NEEDS_A_MOUNT, *OF_A_GATEWAY_BESIDE_IT),
+    *(*BY_A_DIALECT, *OF_A_COMMAND),
+}
 # Each claw has its own.
 OF_ONE_CLAW = {"CLAW_TARGETS", "CLAW_CAPABILITIES"}
 # Not the program's, but the containers'.
@@ -72,8 +78,10 @@ OWN_TOKENS = {
 
 
 def settings(role: str) -> dict[str, str]:
-    """Return a role's settings with their defaults."""
-    return {setting.name: setting.default for setting in importlib.import_module(f"{role}.settings").SETTINGS}
+    """Return a role's settings with their defaults; a claw's are also those that it hands on to `spine-dispatch`."""
+    roles = ("dispatch", "claw") if role == "claw" else (role,)
+    rows = [setting for one in roles for setting in importlib.import_module(f"{one}.settings").SETTINGS]
+    return {setting.name: setting.default for setting in rows}
 
 
 @pytest.mark.parametrize("service", ROLES)
@@ -107,12 +115,42 @@ def test_the_example_and_the_project_name_the_same_variables_with_the_same_defau
     assert {name: value for name, value in used.items() if value} == OF_THE_PROJECT
 
 
-def test_aliases_of_notices_are_a_secret_of_the_spine_alone() -> None:
-    added = yaml.safe_load((ROOT / "compose" / "compose.notices.yaml").read_text())
-    assert added["secrets"] == {"notices.json": {"file": "secrets/notices.json"}}
-    assert added["services"] == {
-        "spine": {"secrets": ["notices.json"], "environment": {"SPINE_NOTICES_FILE": "/run/secrets/notices.json"}}
-    }
+GATEWAY = {
+    "secrets": ["gateway.token"],
+    "environment": {
+        "OPENCLAW_GATEWAY_URL": (
+            "${OPENCLAW_GATEWAY_URL:?say in .env where the gateway is, by an address that leads out of a container}"
+        ),
+        "OPENCLAW_GATEWAY_TOKEN_FILE": "/run/secrets/gateway.token",
+    },
+}
+ADDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "notices": (
+        "notices.json",
+        {"spine": {"secrets": ["notices.json"], "environment": {"SPINE_NOTICES_FILE": "/run/secrets/notices.json"}}},
+    ),
+    "gateway": ("gateway.token", {"left-claw": GATEWAY, "right-claw": GATEWAY}),
+    "s3": (
+        "backup.secret",
+        {
+            "spine": {
+                "secrets": ["backup.secret"],
+                "environment": {
+                    "SPINE_BACKUP_URL": "${SPINE_BACKUP_URL:?say in .env where backups go, such as s3://bucket/prefix}",
+                    "SPINE_BACKUP_SECRET_ACCESS_KEY_FILE": "/run/secrets/backup.secret",
+                },
+            }
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_what_is_added_has_one_secret_as_a_file_for_those_that_need_it(name: str) -> None:
+    secret, services = ADDED[name]
+    added = yaml.safe_load((ROOT / "compose" / f"compose.{name}.yaml").read_text())
+    assert added["secrets"] == {secret: {"file": f"secrets/{secret}"}}
+    assert added["services"] == services
 
 
 @pytest.mark.parametrize("service", ROLES)

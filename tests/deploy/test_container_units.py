@@ -16,6 +16,7 @@ from tests.support.stack import build_images
 from tests.support.systemd_host import Host, Hosts
 
 from claw.settings import SETTINGS as CLAW_SETTINGS
+from dispatch.settings import SETTINGS as DISPATCH_SETTINGS
 from head.settings import SETTINGS as HEAD_SETTINGS
 from spine.settings import SETTINGS as SPINE_SETTINGS
 
@@ -85,6 +86,10 @@ def words(unit: str) -> list[str]:
     return shlex.split(next(line for line in text.splitlines() if line.startswith("ExecStart=")))
 
 
+# What a claw hands on to spine-dispatch and is not in its state folder, nor on the machine beside the container.
+OF_DISPATCH = tuple(
+    row for row in DISPATCH_SETTINGS if row.name in ("LOKI_PUSH_URL", "DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_SECRET")
+)
 COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
 
 
@@ -94,7 +99,7 @@ COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
         # What the image sets itself, and what commands of people read; tokens come as files.
         ("spinal-spine.service", SPINE_SETTINGS, {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH"}),
         ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", *COORDINATORS}),
-        ("spinal-claw@.service", CLAW_SETTINGS, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
+        ("spinal-claw@.service", CLAW_SETTINGS + OF_DISPATCH, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
     ],
 )
 def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, str], ...], own: set[str]) -> None:
@@ -102,7 +107,7 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
     tokens = {name for name, *_ in settings if name.endswith(("_TOKEN", "_TOKENS"))}
     # A secret comes as a file, like a token: what is in an environment, an inspection of the container shows.
-    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY"} & {name for name, *_ in settings}
+    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY", "DISPATCH_WEBHOOK_SECRET"} & {name for name, *_ in settings}
     assert passed >= {f"{name}_FILE" for name in secrets}
     passed -= {f"{name}_FILE" for name in secrets}
     tokens |= secrets

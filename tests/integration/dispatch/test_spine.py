@@ -114,6 +114,18 @@ def test_what_is_missing_is_said_and_the_session_starts_all_the_same(desk: Dispa
     assert (answer["delivery"]["scheduler"], answer["delivery"]["gateway"]) == (None, True)
 
 
+def test_a_gateway_s_token_that_no_job_would_have_is_said_before_one_is_made(desk: Dispatching) -> None:
+    here = {"OPENCLAW_GATEWAY_TOKEN": TOKEN, "OPENCLAW_GATEWAY_TOKEN_FILE": ""}
+    ran = desk.call("enqueue", "--label", "L", "--message", "x", "--deliver-to", "77", **here)
+    assert ran.code == 0
+    assert "name that in OPENCLAW_GATEWAY_TOKEN_FILE" in ran.answer["delivery"]["lacks"]
+    assert (ran.answer["delivery"]["scheduler"], ran.answer["delivery"]["gateway"]) == (None, True)
+    refused = desk.call("schedules", "install", **here)
+    assert (refused.code, refused.answer["code"]) == (1, "no_spine")
+    assert "OPENCLAW_GATEWAY_TOKEN_FILE" in refused.answer["error"]
+    assert TOKEN not in ran.out + ran.err + refused.out + refused.err
+
+
 def test_a_spine_that_is_away_is_said(desk: Dispatching) -> None:
     ran = desk.call("enqueue", "--label", "L", "--message", "x", SPINE_BASE_URL="http://127.0.0.1:9")
     assert (ran.code, ran.answer["delivery"]["scheduler"]) == (0, None)

@@ -124,3 +124,9 @@ def test_a_worker_that_is_refused_waits_for_the_token_of_who_takes_it_up(
     handed.unlink()
     assert used.newer_token("first-token") is None
     assert waited[4:] == [0.0, *[1.0] * 10]
+
+
+def test_a_gateway_s_token_in_the_environment_hides_both_forms_in_the_file() -> None:
+    file = {"OPENCLAW_GATEWAY_TOKEN": "old", "CLAW_NAME": "box"}
+    given = {"OPENCLAW_GATEWAY_TOKEN_FILE": "/run/credentials/claw/gateway-token"}
+    assert envfile.under(file, given) == {"CLAW_NAME": "box", **given}

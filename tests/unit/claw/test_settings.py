@@ -112,6 +112,33 @@ def test_tokens_of_others_are_masked_and_no_child_gets_them() -> None:
     assert sorted(used.base_env) == ["HOME", "LANG", "PATH"]
 
 
+def test_a_gateway_s_token_in_a_file_is_masked_and_in_no_environment(tmp_path: Path) -> None:
+    file = tmp_path / "gateway-token"
+    file.write_text("a-token-of-a-gateway\n")
+    gateway = {"CLAW_DISPATCH_COMMAND": "spine-dispatch", "OPENCLAW_GATEWAY_TOKEN_FILE": str(file)}
+    used = settings.from_env(PLAIN | gateway)
+    assert used.secrets() == ("a-token-of-a-claw", "a-token-of-a-gateway")
+    assert used.dispatching is not None
+    told = {"HOME": "/home/someone", "PATH": "/usr/bin:/bin", "OPENCLAW_GATEWAY_TOKEN_FILE": str(file)}
+    assert used.dispatching.env == told
+    assert "OPENCLAW_GATEWAY_TOKEN_FILE" not in used.base_env
+
+
+def test_a_gateway_s_token_that_cannot_be_had(tmp_path: Path) -> None:
+    gone, empty = tmp_path / "gone", tmp_path / "empty"
+    empty.touch()
+    for file, fault in ((gone, f"cannot read {gone}: FileNotFoundError"), (empty, f"{empty} is empty")):
+        with pytest.raises(SettingsError, match=f"OPENCLAW_GATEWAY_TOKEN_FILE: {fault}"):
+            settings.from_env(PLAIN | {"OPENCLAW_GATEWAY_TOKEN_FILE": str(file)})
+
+
+def test_the_token_in_openclaw_s_file_is_for_the_gateway_that_it_names(tmp_path: Path) -> None:
+    (tmp_path / "openclaw.json").write_text("{}")
+    here = PLAIN | {"CLAW_DISPATCH_COMMAND": "spine-dispatch", "OPENCLAW_STATE_DIR": str(tmp_path)}
+    assert settings.from_env(here).dispatching is not None
+    assert settings.from_env(here | {"OPENCLAW_GATEWAY_URL": "wss://gateway.example"}).dispatching is None
+
+
 def test_commands_are_lists_or_words() -> None:
     used = settings.from_env(PLAIN | {"CLAW_AGENT_COMMAND": '["a", "b c"]', "CLAW_PR_COMMAND": "gh pr 'create it'"})
     assert used.agent_command == ("a", "b c")
@@ -127,5 +154,6 @@ def test_the_table_lists_exactly_what_is_read() -> None:
     source = Path(settings.__file__).read_text()
     body = source[source.index("def from_env") : source.index("def _leading_digits")]
     read = set(re.findall(r'"((?:SPINE|CLAW|SKYCLAW|WORKER|RUNNER|LLM)_[A-Z_]+)"', body))
-    assert {row.name for row in settings.SETTINGS} == read | {"SKYCLAW_TOKEN", "WORKER_TOKEN"}
+    gateway = {"OPENCLAW_GATEWAY_URL", "OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_TOKEN_FILE"}
+    assert {row.name for row in settings.SETTINGS} == read | {"SKYCLAW_TOKEN", "WORKER_TOKEN"} | gateway
     assert all(row.meaning for row in settings.SETTINGS)

@@ -150,3 +150,43 @@ def test_what_is_no_address(text: str) -> None:
 
 def test_no_token_is_shown(tmp_path: Path) -> None:
     assert TOKEN not in repr(read(tmp_path, PLAIN))
+
+
+HERE = {"OPENCLAW_GATEWAY_URL": "ws://127.0.0.1:1"}
+JOBS: dict[str, tuple[str | None, dict[str, str], str | None]] = {
+    "a token in a file": (None, {**HERE, "OPENCLAW_GATEWAY_TOKEN_FILE": "TOKEN"}, None),
+    "a token in openclaw.json": (PLAIN, {}, None),
+    "none anywhere": (None, {}, None),
+    "one in the environment alone": (None, {**HERE, "OPENCLAW_GATEWAY_TOKEN": "mine"}, "OPENCLAW_GATEWAY_TOKEN_FILE"),
+    "another than openclaw.json has": (PLAIN, {"OPENCLAW_GATEWAY_TOKEN": "mine"}, "OPENCLAW_GATEWAY_TOKEN_FILE"),
+    "the same as openclaw.json has": (PLAIN, {"OPENCLAW_GATEWAY_TOKEN": TOKEN}, None),
+    "a variable that openclaw.json names": (
+        '{"gateway": {"auth": {"token": "${MINE}"}}}',
+        {"MINE": "mine"},
+        "gateway.auth.token is ${MINE}, which is not set here",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_whether_a_job_on_this_machine_has_the_gateway_s_token(tmp_path: Path, name: str) -> None:
+    config, environ, lacks = JOBS[name]
+    (tmp_path / "token").write_text("mine\n")
+    given = {name: str(tmp_path / "token") if value == "TOKEN" else value for name, value in environ.items()}
+    found = read(tmp_path, config, **given)
+    if lacks is None:
+        assert found.jobs_lack is None
+    else:
+        assert lacks in (found.jobs_lack or "")
+    assert not [word for word in found.for_jobs if "mine" in word or TOKEN in word]
+
+
+def test_paths_that_a_job_is_given_do_not_hang_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("mine\n")
+    monkeypatch.chdir(tmp_path)
+    found = read(tmp_path, None, OPENCLAW_GATEWAY_TOKEN_FILE="token", OPENCLAW_CONFIG_PATH="~/there.json")
+    assert f"OPENCLAW_GATEWAY_TOKEN_FILE={tmp_path}/token" in found.for_jobs
+    assert "OPENCLAW_CONFIG_PATH=~/there.json" in found.for_jobs
+    assert found.jobs_lack is None
