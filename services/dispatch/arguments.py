@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dispatch.faults import Usage
 
 LABEL_MOST = 200
+KEY_MOST = 512
 MESSAGE_MOST = 20_000_000
 """Bytes: a frame of the gateway holds 25 MiB."""
 
@@ -37,6 +38,10 @@ class Arguments:
     def has(self, name: str) -> bool:
         """Return whether a flag was given, with or without a value, and not as `false`."""
         return name in self._flags and self._flags[name] not in ("false", "0", "no")
+
+    def given(self, name: str) -> bool:
+        """Return whether a flag was given, whatever its value: a label may be called `no`."""
+        return name in self._flags
 
     def text(self, name: str) -> str | None:
         """Return a flag's value; None when it was not given.
@@ -73,6 +78,28 @@ class Arguments:
             Usage: it is missing, or no label.
         """
         return checked_label(self.needed("label"))
+
+    def session_key(self) -> str | None:
+        """Return `--session-key`, checked; None when it was not given.
+
+        Raises:
+            Usage: it is no key.
+        """
+        key = self.text("session-key")
+        if key is not None and (not key.isprintable() or len(key) > KEY_MOST):
+            raise Usage("--session-key: is no key; give one as `openclaw sessions` shows it, such as agent:main:main")
+        return key
+
+    def cron(self, name: str, default: str) -> str:
+        """Return a cron expression, as far as its shape shows that it is one; a spine knows the rest.
+
+        Raises:
+            Usage: it is none.
+        """
+        text = self.text(name)
+        if text is not None and len(text.split()) != 5 and not text.startswith("@"):
+            raise Usage(f"--{name}: {text[:40]!r} is no cron expression; give five fields, such as */15 * * * *")
+        return text or default
 
     def whole(self, name: str, default: int, least: int, most: int) -> int:
         """Return a whole number in [least, most].

@@ -5,7 +5,6 @@ The folder is named by the label's digest: whatever a label holds, it leads nowh
 
 import hashlib
 import secrets
-import shlex
 from pathlib import Path
 
 import msgspec
@@ -25,22 +24,18 @@ class Keeping:
         self.token_file = self.folder / "token"
         self._verify_file = self.folder / "verify.json"
 
-    def keep(self, prompt: str, verify: str | None) -> None:
-        """Write prompt, a fresh token and the verifying command durably: before the gateway is asked for anything.
+    def keep(self, prompt: str, verify: list[str]) -> None:
+        """Write prompt, a fresh token and the verifying command durably: before the gateway is asked for a run.
 
         Raises:
-            Fault: the disk does not take them; Usage-like when the command cannot be split into words.
+            Fault: the disk does not take them.
         """
-        try:
-            words = shlex.split(verify) if verify else []
-        except ValueError as e:
-            raise Fault(f"--verify-cmd: {e}; give a command as a shell would take it, without its operators") from e
         try:
             made = not self.folder.exists()
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self.folder / "label.txt", self._label.encode())
             write_durably(self.token_file, f"spd_{secrets.token_urlsafe(32)}\n".encode())
-            write_durably(self._verify_file, msgspec.json.encode(words))
+            write_durably(self._verify_file, msgspec.json.encode(verify))
             write_durably(self.prompt_file, prompt.encode())
             if made:
                 sync_folder(self.folder.parent)

@@ -74,7 +74,6 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
 
     entry = desk.ledger.change(keep)
     killpoints.reach("dispatch.kept")
-    target = entry.get("deliverTo") if entry.get("gatewayDelivers") else None
     try:
         accepted = desk.gateway().agent(
             entry["sessionKey"],
@@ -84,9 +83,8 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
             int(entry.get("timeoutSeconds") or TIMEOUT_SECONDS),
             lane=LANE,
             label=label,
-            deliver=True if target else None,
-            channel=entry.get("deliverChannel") if target else None,
-            reply_to=target,
+            channel=entry.get("deliverChannel"),
+            reply_to=entry.get("deliverTo") if entry.get("gatewayDelivers") else None,
         )
     except GatewayError as e:
         if not (isinstance(e, Unreachable) and e.sent):

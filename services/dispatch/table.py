@@ -63,7 +63,9 @@ VERBS: dict[str, Verb] = {
                 Flag(
                     "monitor-interval", "CRON", "kept, and shown; the stuck detector's schedule is one for all labels"
                 ),
-                Flag("monitor-timeout", "MINUTES", "silence after which this label counts as stuck; 60 when not given"),
+                Flag(
+                    "monitor-timeout", "MINUTES", "silence after which it is stuck; else the detector's own threshold"
+                ),
                 Flag("repo", "URL", "the repository on whose remote a done signal's commit is looked up"),
                 VERIFY,
             ),

@@ -182,17 +182,14 @@ class Gateway:
         *,
         lane: str | None = None,
         label: str | None = None,
-        thinking: str | None = None,
-        deliver: bool | None = None,
         channel: str | None = None,
         reply_to: str | None = None,
-        extra_system_prompt: str | None = None,
-        cwd: str | None = None,
         seconds: float = ACCEPT_SECONDS,
     ) -> Accepted:
         """Give a message to a session's agent; returns only after the gateway said "accepted", which is not durable.
 
         Args:
+            reply_to: whom the gateway delivers the answer to, by `channel`; None delivers nothing.
             idempotency_key: becomes the run's id. Use a fresh one for each attempt, and keep it before this call.
             timeout_seconds: of the run.
             seconds: how long the acceptance may take.
@@ -201,23 +198,14 @@ class Gateway:
             UnknownAgent, Overloaded, Refused, MissingScope: nothing was begun.
             Unreachable: with `sent`, it may have been taken all the same.
         """
-        optional = _given(
-            lane=lane,
-            label=label,
-            thinking=thinking,
-            deliver=deliver,
-            channel=channel,
-            replyTo=reply_to,
-            extraSystemPrompt=extra_system_prompt,
-            cwd=cwd,
-        )
+        place = {"deliver": True, "channel": channel, "replyTo": reply_to} if reply_to else {}
         params = {
             "sessionKey": key,
             "agentId": agent_id,
             "message": message,
             "idempotencyKey": idempotency_key,
             "timeout": timeout_seconds,
-            **optional,
+            **_given(lane=lane, label=label, **place),
         }
         link, call, answer = self._once("agent", params, seconds)
         said = answer.members

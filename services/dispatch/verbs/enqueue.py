@@ -24,8 +24,9 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
     agent = sessions.agent_of(arguments, key)
     timeout = arguments.whole("timeout", starting.TIMEOUT_SECONDS, 1, 2_592_000)
     fields = _fields(desk, arguments)
+    verify = sessions.verifying(arguments)
     fields |= {"sessionKey": key, "mode": mode, "agent": agent, "timeoutSeconds": timeout, "timeout": timeout}
-    if not arguments.has("timeout"):
+    if not arguments.given("timeout"):
         desk.note(f"--timeout is not given: the run ends after {timeout} s, however far it is")
     if before is not None and before.get("status") in OPEN:
         desk.note(f"{label}: was under way in {before.get('sessionKey')}; that session is nobody's now")
@@ -35,7 +36,7 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
     prompt = prompting.prompt(
         task, label, desk.keeping(label), desk.config.agent_name(agent), bool(fields["deliverTo"])
     )
-    accepted = sessions.begin(desk, label, fields, task, prompt, arguments.text("verify-cmd"))
+    accepted = sessions.begin(desk, label, fields, task, prompt, verify)
     entry = desk.ledger.entry(label) or {}
     desk.hooks.emit(
         STARTED,
@@ -56,7 +57,7 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
         agent=agent,
         status="accepted",
         delivery=_delivery(entry, job_id, lacks),
-        watchdog=_watchdog(arguments, entry, job_id, lacks),
+        watchdog=_watchdog(desk, arguments, entry, job_id, lacks),
         message=f"accepted; spine-dispatch status --label {label} says how it goes",
     )
     return OK
@@ -74,7 +75,7 @@ def _fields(desk: Desk, arguments: Arguments) -> Entry:
             why = arguments.text("no-monitor")
         except Usage:
             why = "no reason given"
-    verify = arguments.text("verify-cmd")
+    given = arguments.whole("monitor-timeout", 0, 1, 100_000) if arguments.given("monitor-timeout") else None
     return {
         "model": arguments.text("model"),
         "thinking": arguments.text("thinking"),
@@ -83,10 +84,9 @@ def _fields(desk: Desk, arguments: Arguments) -> Entry:
         "deliverChannel": arguments.text("deliver-channel") or channel or desk.config.delivery_channel or CHANNEL,
         "deliveryMode": arguments.choice("delivery-mode", "announce", DELIVERY_MODES),
         "noMonitorReason": why,
-        "monitorInterval": arguments.text("monitor-interval") or desk.config.watchdog_interval_cron,
-        "monitorTimeoutMin": arguments.whole("monitor-timeout", desk.config.watchdog_timeout_min, 1, 100_000),
+        "monitorInterval": arguments.cron("monitor-interval", desk.config.watchdog_interval_cron),
+        "monitorTimeoutMin": given,
         "repository": arguments.text("repo"),
-        "verifyCmd": verify,
     }
 
 
@@ -113,12 +113,12 @@ def _delivery(entry: Entry, job_id: str | None, lacks: str | None) -> dict[str, 
     }
 
 
-def _watchdog(arguments: Arguments, entry: Entry, job_id: str | None, lacks: str | None) -> dict[str, Any]:
+def _watchdog(desk: Desk, arguments: Arguments, entry: Entry, job_id: str | None, lacks: str | None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "enabled": job_id is not None,
         "jobId": job_id,
         "interval": entry.get("monitorInterval"),
-        "timeout": entry.get("monitorTimeoutMin"),
+        "timeout": entry.get("monitorTimeoutMin") or desk.config.watchdog_timeout_min,
     }
     if job_id is None:
         reason = entry.get("noMonitorReason") if arguments.has("no-monitor") else lacks or WATCHER_UNWANTED

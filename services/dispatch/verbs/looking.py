@@ -120,10 +120,10 @@ def session_of(desk: Desk, arguments: Arguments) -> tuple[str, str | None]:
         Usage: neither is given.
         Fault: the label is not known.
     """
-    key = arguments.text("session-key")
+    key = arguments.session_key()
     if key is not None:
         return key, arguments.text("label")
-    if not arguments.has("label"):
+    if not arguments.given("label"):
         raise Usage("--label is required, or --session-key")
     label = arguments.label()
     found = (desk.ledger.entry(label) or {}).get("sessionKey")

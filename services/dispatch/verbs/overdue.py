@@ -24,7 +24,7 @@ def stuck(desk: Desk, arguments: Arguments) -> int:
     With nothing stuck it prints nothing, unless --json is given.
     """
     minutes = arguments.whole("threshold-min", THRESHOLD_MINUTES, 1, 100_000)
-    only = arguments.label() if arguments.has("label") else None
+    only = arguments.label() if arguments.given("label") else None
     found: list[dict[str, Any]] = []
     resolved: list[dict[str, Any]] = []
     skipped: list[str] = []

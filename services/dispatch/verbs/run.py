@@ -73,6 +73,7 @@ def run(desk: Desk, arguments: Arguments) -> int:
     """Dispatch, watch to the end and say what came of it; see docs/howto/dispatch.md for the events."""
     label, task = arguments.label(), sessions.message(arguments)
     timeout = arguments.whole("timeout", starting.TIMEOUT_SECONDS, 1, 2_592_000)
+    verify, model, thinking = sessions.verifying(arguments), arguments.text("model"), arguments.text("thinking")
     json = arguments.has("json-events")
     lines = Lines()
     stopping = threading.Event()
@@ -95,13 +96,13 @@ def run(desk: Desk, arguments: Arguments) -> int:
                 "sessionKey": key,
                 "agent": agent,
                 "mode": mode,
-                "model": arguments.text("model"),
-                "thinking": arguments.text("thinking"),
+                "model": model,
+                "thinking": thinking,
                 "timeoutSeconds": timeout,
                 "timeout": timeout,
                 "deliveryMode": "none",
             }
-            accepted = sessions.begin(desk, label, fields, task, task, arguments.text("verify-cmd"), owner)
+            accepted = sessions.begin(desk, label, fields, task, task, verify, owner)
         entry = desk.ledger.entry(label) or {}
         _tell_accepted(lines if json else None, label, entry, attached=accepted is None)
         runner = Runner(desk, label, owner, accepted=accepted, retries=0, tell=lines.tell if json else _silent)

@@ -23,17 +23,12 @@ def schedules(desk: Desk, arguments: Arguments) -> int:
     minutes = arguments.whole("threshold-min", desk.config.watchdog_timeout_min, 1, 100_000)
     to = arguments.text("deliver-to") or desk.config.deliver_to
     place = {"deliverTo": to, "deliverChannel": arguments.text("deliver-channel") or desk.config.delivery_channel}
+    interval = arguments.cron("interval", desk.config.watchdog_interval_cron)
     name = f"{desk.config.name}-{desk.settings.target}"
+    # The one that a person's words can make wrong comes first, so that a refusal leaves neither.
     wanted = (
+        _schedule(desk, f"{name}-stuck", interval, ["stuck", f"--threshold-min={minutes}"], place, [1]),
         _schedule(desk, f"{name}-recover", RECOVER_CRON, ["recover"], place, []),
-        _schedule(
-            desk,
-            f"{name}-stuck",
-            arguments.text("interval") or desk.config.watchdog_interval_cron,
-            ["stuck", f"--threshold-min={minutes}"],
-            place,
-            [1],
-        ),
     )
     try:
         client = spines.client(desk)

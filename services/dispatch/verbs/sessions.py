@@ -1,5 +1,6 @@
 """What enqueue and run share: which session, which prompt, and what the ledger gets."""
 
+import shlex
 import uuid
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def message(arguments: Arguments) -> str:
     file = arguments.text("message-file")
     if file is None:
         return arguments.needed("message")
-    if arguments.has("message"):
+    if arguments.given("message"):
         raise Usage("--message: give it or --message-file, not both")
     try:
         with Path(file).open("rb") as found:
@@ -53,10 +54,8 @@ def session(arguments: Arguments, entry: Entry | None, agent: str, strict: bool)
         Fault: there is no session to reuse.
     """
     mode = arguments.choice("mode", "fresh", MODES)
-    given = arguments.text("session-key")
+    given = arguments.session_key()
     if given is not None:
-        if not given.isprintable() or len(given) > 512:
-            raise Usage("--session-key: is no key; give one as `openclaw sessions` shows it")
         return given, "reuse"
     known = (entry or {}).get("sessionKey")
     if mode == "reuse" and known:
@@ -81,13 +80,25 @@ def agent_of(arguments: Arguments, key: str | None = None) -> str:
     return given
 
 
+def verifying(arguments: Arguments) -> list[str]:
+    """Return the words of `--verify-cmd`; none when it was not given.
+
+    Raises:
+        Usage: it cannot be split into words.
+    """
+    try:
+        return shlex.split(arguments.text("verify-cmd") or "")
+    except ValueError as e:
+        raise Usage(f"--verify-cmd: {e}; give a command as a shell would take it, without its operators") from e
+
+
 def begin(
     desk: Desk,
     label: str,
     fields: Entry,
     task: str,
     prompt: str,
-    verify: str | None,
+    verify: list[str],
     owner: str | None = None,
 ) -> Accepted:
     """Set up a fresh session, keep all that a restart needs, and give the run to the gateway.
@@ -111,7 +122,7 @@ def begin(
         "gwRestartRetryCount": 0,
         "taskPrompt": task[:TASK_MOST],
         "promptDigest": digest(prompt),
-        "verifyCmd": verify,
+        "verifyCmd": shlex.join(verify) or None,
         **fields,
     }
     if owner is None:

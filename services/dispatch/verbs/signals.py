@@ -6,7 +6,7 @@ from dispatch import gates, remote, verify
 from dispatch.arguments import Arguments
 from dispatch.attempts import finished
 from dispatch.desk import Desk
-from dispatch.faults import OK, Rejected
+from dispatch.faults import OK, Rejected, Usage
 from dispatch.gateway.errors import GatewayError
 from dispatch.ledger import DONE, Entries, Entry, stamp
 
@@ -17,6 +17,13 @@ _TEXT_MOST = 2000
 def done(desk: Desk, arguments: Arguments) -> int:
     """Take a done signal through its gates; one for a label that is done already changes nothing and is no fault."""
     label = arguments.label()
+    try:
+        return _through_gates(desk, arguments, label)
+    except Usage as e:  # but for the label, whatever is wrong with a signal is a rejection
+        raise Rejected(e.text, e.code) from e
+
+
+def _through_gates(desk: Desk, arguments: Arguments, label: str) -> int:
     entry = _owned(desk, arguments, label)
     gates.checklist(arguments.text("checklist"))
     summary = _summary(desk, arguments)
@@ -85,7 +92,7 @@ def _summary(desk: Desk, arguments: Arguments) -> str:
 def _forced(desk: Desk, arguments: Arguments, label: str) -> bool:
     if not arguments.has("force-done"):
         return False
-    reason = arguments.text("reason") if arguments.has("reason") else None
+    reason = arguments.text("reason")
     if reason is None:
         raise Rejected("--force-done needs --reason TEXT", "reason")
     desk.note(f"{label}: forced, because: {reason}")

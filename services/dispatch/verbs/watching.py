@@ -21,7 +21,7 @@ def watch(desk: Desk, arguments: Arguments) -> int:
     label = arguments.label()
     timings = Timings(poll=float(arguments.whole("poll-interval", 20, 1, 3600)))
     part = arguments.whole("part", 1, 1, 1_000_000)
-    seconds = float(arguments.whole("slice", 0, 1, 86_400)) if arguments.has("slice") else None
+    seconds = float(arguments.whole("slice", 0, 1, 86_400)) if arguments.given("slice") else None
 
     key = arguments.text("key")
     if key is not None and (desk.ledger.entry(label) or {}).get("dispatchKey") != key:

@@ -132,6 +132,15 @@ def test_a_spine_that_is_away_is_said(desk: Dispatching) -> None:
     assert "did not take the watcher" in ran.answer["delivery"]["lacks"]
 
 
+def test_schedules_that_are_refused_leave_neither(desk: Dispatching, spine: SpineProcess) -> None:
+    shape = desk.call("schedules", "install", "--interval", "hourly")
+    assert (shape.code, "--interval: 'hourly' is no cron expression" in shape.err) == (2, True)
+    never = desk.call("schedules", "install", "--interval", "99 * * * *")
+    assert (never.code, never.answer["code"], "cron" in never.answer["error"]) == (1, "invalid_field", True)
+    assert desk.call("schedules", "install", "--deliver-to", "@nobody").answer["code"] == "invalid_field"
+    assert ScheduleClient(spine.url, TOKENS["HEAD_TOKEN"]).schedules().schedules == []
+
+
 def test_schedules_are_installed_once(desk: Dispatching, spine: SpineProcess) -> None:
     first = desk.run("schedules", "install", "--deliver-to", "@room")
     assert first.code == 0, first.err
@@ -140,6 +149,6 @@ def test_schedules_are_installed_once(desk: Dispatching, spine: SpineProcess) ->
     assert [one["action"] for one in again.answer["schedules"]] == ["updated", "updated"]
     known = ScheduleClient(spine.url, TOKENS["HEAD_TOKEN"]).schedules().schedules
     assert [(one.name, one.cron) for one in known] == [
-        ("spine-dispatch-left-claw-recover", "*/10 * * * *"),
         ("spine-dispatch-left-claw-stuck", "*/5 * * * *"),
+        ("spine-dispatch-left-claw-recover", "*/10 * * * *"),
     ]

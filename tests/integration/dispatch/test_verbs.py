@@ -123,7 +123,13 @@ ROWS = [
     Row(("enqueue", "--label", "L", "--message", "x", "--origin", "odd"), 2, "CHANNEL:ID"),
     Row(("enqueue", "--label", "L", "--message", "x", "--agent", "nobody"), 1, "nobody"),
     Row(("enqueue", "--label", "L", "--message", "x", "--agent", "a:b"), 2, "no agent's id"),
-    Row(("enqueue", "--label", "L", "--message", "x", "--verify-cmd", "'open"), 1, "--verify-cmd"),
+    Row(("enqueue", "--label", "L", "--message", "x", "--verify-cmd", "'open"), 2, "--verify-cmd"),
+    Row(
+        ("enqueue", "--label", "L", "--message", "x", "--monitor-interval", "hourly"), 2, "--monitor-interval: 'hourly'"
+    ),
+    Row(("enqueue", "--label", "L", "--message", "x", "--monitor-timeout", "0"), 2, "--monitor-timeout: 0 is out of"),
+    Row(("enqueue", "--label", "L", "--message", "x", "--session-key", "k" * 513), 2, "--session-key: is no key"),
+    Row(("enqueue", "--label", "L", "--message", "no", "--message-file", "f"), 2, "not both"),
     Row(("enqueue", "--label", "x" * 201, "--message", "x"), 2, "201 characters"),
     Row(("enqueue", "--label", "x" * 10_240, "--message", "x"), 2, "10240 characters"),
     Row(("enqueue", "--label", "a\nb", "--message", "x"), 2, "control character"),
@@ -138,7 +144,9 @@ ROWS = [
     Row(("steer", "--label", "none", "--message", "x"), 1, "no label 'none'"),
     Row(("heartbeat", "--label", "none"), 1, "no label 'none'"),
     Row(("heartbeat",), 2, "--label is required, or --session-key"),
+    Row(("heartbeat", "--label", "no"), 1, "no label 'no'"),
     Row(("heartbeat", "--session-key", "agent:main:subagent:gone"), 0, ""),
+    Row(("heartbeat", "--session-key", "a\nb"), 2, "--session-key: is no key"),
     Row(("list", "--status", "odd"), 2, "--status"),
     Row(("list", "--limit", "0"), 2, "--limit"),
     Row(("stuck",), 0, ""),
@@ -148,6 +156,9 @@ ROWS = [
     Row(("progress", "--label", "none", "--message", "x"), 1, "REJECTED: no label 'none'"),
     Row(("watch",), 2, "--label is required"),
     Row(("watch", "--label", "none"), 1, "no label 'none'"),
+    Row(("watch", "--label", "none", "--slice", "0"), 2, "--slice: 0 is out of range"),
+    Row(("run", "--label", "L", "--message", "x", "--verify-cmd", "'open"), 2, "--verify-cmd"),
+    Row(("run", "--label", "L", "--message", "x", "--model"), 2, "--model needs a value"),
     Row(("recover",), 0, ""),
     Row(("schedules",), 2, "schedules install"),
     Row(("schedules", "install"), 1, "no spine is configured"),
@@ -155,9 +166,11 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row.words)[:60] or "nothing")
-def test_exit_code_and_what_is_told(desk: Dispatching, row: Row) -> None:
+def test_exit_code_and_what_is_told(fake: FakeGateway, desk: Dispatching, row: Row) -> None:
     ran = desk.call(*row.words)
     assert (ran.code, row.told in ran.err) == (row.code, True), ran
+    if row.code == 2:
+        assert (ran.out, fake.calls, desk.labels.exists()) == ("", [], False)
     kept = json.loads(desk.labels.read_text()) if desk.labels.exists() else {}
     assert all(entry["status"] == "error" for entry in kept.values()), kept
 
@@ -421,6 +434,7 @@ def test_a_silent_session_is_nudged_once_and_then_stuck(fake: FakeGateway, desk:
     assert (second.code, second.out) == (1, "L: running for 61 min, silent for 61 min\n")
     assert len(fake.told("chat.send")) == 1
     asked = desk.call("stuck", "--json", "--threshold-min", "20", "--label", "L").answer
+    assert desk.call("stuck", "--label", "no").code == 0, "a label that is called no, not all labels"
     assert [one["label"] for one in asked["stuck_sessions"]] == ["L"]
     assert asked["threshold_min"] == 20
     assert desk.call("stuck", "--label", "other").code == 0
@@ -485,6 +499,7 @@ def enqueued_push(desk: Dispatching, task: str) -> None:
 
 DONE_ROWS: list[tuple[str, tuple[str, ...], Prepare, str]] = [
     ("no checklist", (), nothing, "--checklist is required"),
+    ("a checklist without a value", ("--checklist",), nothing, "--checklist needs a value"),
     ("no JSON", ("--checklist", "{"), nothing, "is not JSON"),
     ("no object", ("--checklist", "[1]"), nothing, "is no object"),
     ("nothing complete", ("--checklist", "{}"), nothing, "work_complete is not true"),
@@ -499,6 +514,7 @@ DONE_ROWS: list[tuple[str, tuple[str, ...], Prepare, str]] = [
     ("a word for false", ("--checklist", '{"work_complete": true, "pushed": "false"}'), nothing, "neither true nor"),
     ("not pushed", ("--checklist", '{"work_complete": true, "pushed": false}'), nothing, "pushed is false"),
     ("forced without reason", ("--checklist", GOOD, "--force-done"), nothing, "needs --reason"),
+    ("an empty reason", ("--checklist", GOOD, "--force-done", "--reason"), nothing, "--reason needs a value"),
     ("no sha", ("--checklist", GOOD), push_task, "--sha is required"),
     ("an odd sha", ("--checklist", GOOD, "--sha", "xyz1234"), nothing, "7 to 40 hexadecimal"),
     ("a short sha", ("--checklist", GOOD, "--sha", "abc123"), nothing, "7 to 40 hexadecimal"),
