@@ -104,6 +104,7 @@ CONSTANTS = {
     "events in one page": events._PAGE_MOST,
     "request line, and each header": 8190,
     "how many overloads of one round burn no attempt": causes.OVERLOADS_MOST,
+    "from a failure or a release to the next attempt that it asks for, at most": causes.ASKED_MOST_MS // 86_400_000,
     "how often such a claim gives its attempt back": rules.UNACCEPTED_MOST,
     "from an attempt's `timeoutSeconds` to the end of its lease": rules.TIMEOUT_GRACE_MS // 1000,
     "more time for leases that ended while the spine was down, at most": rules.MIN_GRACE_MS // 1000,

@@ -12,6 +12,7 @@ from contract.errors import InvalidField
 from spine.queue.causes import Wish, wish_of
 
 LATER = START_MS + 600_000
+YEAR_9999 = 253_402_300_799_000
 
 
 def failed(store: Store, wish: Wish, requeue: bool = True, **fields: Any) -> Any:
@@ -40,6 +41,8 @@ CASES: list[tuple[dict[str, Any], bool, dict[str, Any], tuple[str, int, int | No
     ({"cause": "overload", "after_ms": 9000}, True, {"retry": {"backoffSeconds": 70}}, ("waiting", 0, 9)),
     ({"cause": "overload", "not_before": LATER}, True, {"maxAttempts": 1}, ("waiting", 0, 600)),
     ({"cause": "overload"}, False, {}, ("failed", 1, None)),
+    ({"not_before": YEAR_9999}, True, {}, ("waiting", 1, 31 * 86_400)),
+    ({"cause": "overload", "after_ms": 31_536_000_000}, True, {}, ("waiting", 0, 31 * 86_400)),
 ]
 
 
@@ -142,6 +145,14 @@ def test_a_release_for_a_time_that_is_over_goes_back_at_once(store: Store) -> No
     job = store.submit()
     store.claim(job.id)
     assert store.release(job.id, 1, LEFT, wish=Wish(not_before=START_MS)).status == "queued"
+
+
+def test_a_release_puts_a_job_away_for_a_month_at_most(store: Store) -> None:
+    job = store.submit()
+    store.claim(job.id)
+    back = store.release(job.id, 1, LEFT, wish=Wish(not_before=YEAR_9999))
+    assert (back.status, back.wake_at) == ("waiting", START_MS + 31 * 86_400_000)
+    assert store.events(job.id)[-1].data == '{"reason":null,"fence":1,"notBefore":"2023-12-15T22:13:20.000Z"}'
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -19,6 +19,7 @@ from spine.store.jobs import JobRow
 OVERLOADS_MOST = 10
 OVERLOAD_FIRST_MS = 30_000
 OVERLOAD_CAP_MS = 3_600_000
+ASKED_MOST_MS = 31 * 24 * 3_600_000  # a quota of a month; who holds a job may not put it away for good
 OVERLOAD_SPREAD = 0.25  # of the wait, to both sides: what was refused together does not come back together
 
 
@@ -30,9 +31,13 @@ class Wish(NamedTuple):
     after_ms: int | None = None
 
     def earliest(self, tx: Tx) -> int | None:
-        """Return when the next attempt may begin (ms); None for a time that is over, or none."""
+        """Return when the next attempt may begin (ms), `ASKED_MOST_MS` from now at most; None for a time that is over,
+        or none.
+
+        A later one is cut, not refused: for the sake of a time no outcome of a job may be lost.
+        """
         moment = self.not_before if self.after_ms is None else tx.now + self.after_ms
-        return None if moment is None or moment <= tx.now else moment
+        return None if moment is None or moment <= tx.now else min(moment, tx.now + ASKED_MOST_MS)
 
 
 NONE = Wish()
