@@ -497,3 +497,23 @@ def test_of_what_came_to_no_job_the_newest_thousand_are_kept(schedules: Schedule
     assert store.write(lambda tx: firing.prune(tx, 0, 50)) is None
     kept = schedules.runs(row)
     assert [kept[0].status, len(kept), kept[1].due_at] == ["submitted", 1001, 501]
+
+
+def test_a_jitter_longer_than_the_interval_is_refused_and_one_as_long_is_taken(schedules: Scheduler) -> None:
+    with pytest.raises(InvalidField) as refused:
+        schedules.make(everySeconds=60, jitterSeconds=61)
+    assert refused.value.detail == "jitterSeconds: 61, but it is due each 60 s; give less"
+    row = schedules.make(everySeconds=60, jitterSeconds=60)
+    with pytest.raises(InvalidField):
+        schedules.edit(row, everySeconds=30)
+
+
+@pytest.mark.parametrize("missed", ["once", "skip"])
+def test_a_jitter_longer_than_from_one_time_to_the_next_fires_none_late(schedules: Scheduler, missed: str) -> None:
+    row = schedules.make(cron="* * * * *", jitterSeconds=600, missed=missed, overlap="allow")
+    schedules.pass_to("2026-03-02T13:00:00Z")  # an hour without a server
+    assert [due[11:16] for due, outcome in schedules.outcomes(row) if outcome == "submitted"] in (["12:59"], ["13:00"])
+    fired = len(schedules.jobs(row))
+    for minute in range(1, 31):
+        schedules.pass_to(f"2026-03-02T13:{minute:02}:59.999Z")
+    assert len(schedules.jobs(row)) in (fired + 30, fired + 31)  # each in its own minute

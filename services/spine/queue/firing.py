@@ -16,7 +16,7 @@ from spine.queue import conditions, schedule_plan, submit
 from spine.queue.access import Caller, Principal
 from spine.queue.moving import cancel_row, settle_dependants
 from spine.queue.rules import Rules
-from spine.queue.schedule_plan import LATE_MS, jitter_ms
+from spine.queue.schedule_plan import LATE_MS, fire_at
 from spine.queue.schedule_times import last_due
 from spine.queue.schedules import delete, plan_for, planned
 from spine.store import events, jobs, machines, occurrences, schedules
@@ -113,12 +113,14 @@ def _by_time(tx: Tx, rules: Rules, row: ScheduleRow) -> int:
         schedules.change(tx, row, fire_at=None)
         return 1
     most = request.missed_most if request.missed == "all" else 1
-    # What is due within the jitter may have its own moment still to come.
-    until = tx.now - request.jitter_seconds * 1000
-    due = [first, *last_due(plan_for(row, request), first, until, most)]
+    plan = plan_for(row, request)
+    due = [first, *last_due(plan, first, tx.now, most + 1)]
+    # With jitter the newest may have its own moment still to come; those before it had theirs before it was due.
+    if len(due) > 1 and fire_at(plan, row.id, due[-1], request.jitter_seconds) > tx.now:
+        due.pop()
     newest = due[-1]
     chosen = due[-most:]
-    late = tx.now - newest - jitter_ms(row.id, newest, request.jitter_seconds)
+    late = tx.now - fire_at(plan, row.id, newest, request.jitter_seconds)
     if row.is_over(tx.now):
         chosen, why = [], "it had expired"
     elif request.missed == "skip" and late > LATE_MS:

@@ -56,6 +56,9 @@ def check(rules: Rules, request: wire.NewSchedule, job: wire.Submit, now: int, t
         _only_for_chains(request)
     if times:
         check_times(request, kind, now)
+        if request.every_seconds is not None and request.jitter_seconds > request.every_seconds:
+            told = f"jitterSeconds: {request.jitter_seconds}, but it is due each {request.every_seconds} s; give less"
+            raise InvalidField(told, "jitterSeconds")
     check_job(rules, job, kind)
 
 
@@ -126,12 +129,19 @@ def plan_of(request: wire.NewSchedule | wire.PreviewSchedule, made_at: int, expi
     )
 
 
-def jitter_ms(schedule_id: str, due_at: int, most_seconds: int) -> int:
-    """Return how much later than due it is fired: the same for the same due time, also after a restart."""
-    if not most_seconds:
-        return 0
+def fire_at(plan: Plan, schedule_id: str, due_at: int, jitter_seconds: int) -> int:
+    """Return when a due time is fired (ms): the same for the same due time, also after a restart.
+
+    Before the next one is due, however long the jitter: else one that is late would be fired beside later ones.
+    """
+    if not jitter_seconds:
+        return due_at
+    most = jitter_seconds * 1000
+    following = next_due(plan, due_at)
+    if following is not None:
+        most = min(most, following - due_at - 1)
     digest = hashlib.sha256(f"{schedule_id}:{due_at}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % (most_seconds * 1000 + 1)
+    return due_at + int.from_bytes(digest[:8], "big") % (most + 1)
 
 
 def expiry_of(request: wire.NewSchedule, made_at: int) -> int | None:

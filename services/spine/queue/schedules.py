@@ -142,8 +142,8 @@ def planned(row: ScheduleRow, request: wire.NewSchedule, after: int) -> dict[str
         return {"next_at": None, "fire_at": None, "ended": NO_MORE}
     if row.paused:
         return {"next_at": None, "fire_at": None, "ended": None}
-    delay = schedule_plan.jitter_ms(row.id, following_at, request.jitter_seconds)
-    return {"next_at": following_at, "fire_at": following_at + delay, "ended": None}
+    fire_at = schedule_plan.fire_at(plan, row.id, following_at, request.jitter_seconds)
+    return {"next_at": following_at, "fire_at": fire_at, "ended": None}
 
 
 def plan_for(row: ScheduleRow, request: wire.NewSchedule) -> Plan:
