@@ -339,6 +339,33 @@ def test_overlap_queues_one(schedules: Scheduler) -> None:
     assert len(schedules.jobs(row)) == 2
 
 
+@pytest.mark.parametrize(
+    ("overlap", "outcomes", "statuses"),
+    [
+        ("allow", ["submitted", "submitted"], ["running", "queued"]),
+        ("replace", ["submitted", "submitted"], ["cancelled", "queued"]),
+        ("skip", ["submitted", "skipped"], ["running"]),
+        ("queue", ["submitted", "queued"], ["running"]),
+    ],
+)
+def test_what_is_queued_is_settled_by_another_policy_at_once(
+    schedules: Scheduler, overlap: str, outcomes: list[str], statuses: list[str]
+) -> None:
+    row = schedules.make(cron="0 * * * *", overlap="queue")
+    ticks(schedules, "12:00")
+    (job,) = schedules.jobs(row)
+    schedules.store.claim(job.id)
+    ticks(schedules, "13:00")
+    schedules.edit(row, overlap=overlap)
+    schedules.tick()
+    assert [outcome for _, outcome in schedules.outcomes(row)] == outcomes
+    assert [each.status for each in schedules.jobs(row)] == statuses
+    assert schedules.runs(row)[1].reason == {
+        "skip": f"job {job.id} has not ended",
+        "queue": f"until job {job.id} has ended",
+    }.get(overlap)
+
+
 def test_overlap_replaces(schedules: Scheduler) -> None:
     row = schedules.make(cron="0 * * * *", overlap="replace")
     ticks(schedules, "12:00")

@@ -13,7 +13,7 @@ from contract.ids import new_job_id
 from spine.queue import schedule_plan
 from spine.queue.access import Caller
 from spine.queue.schedule_times import Plan, following, next_due, zone_of
-from spine.store import events, jobs, schedules
+from spine.store import events, jobs, occurrences, schedules
 from spine.store.engine import Tx
 from spine.store.occurrences import ListedRow
 from spine.store.schedules import ScheduleRow
@@ -78,7 +78,7 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
     """Put another definition in the place of version `seen`.
 
     A due time that has not been dealt with stays when none of the members that say when is another; else the plan
-    begins anew, from now on.
+    begins anew, from now on. An occurrence that is queued is settled anew by another overlap policy.
 
     Raises:
         NotFound, InvalidField
@@ -102,6 +102,9 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
     if not same or changed.paused != row.paused:
         changes |= planned(changed, request, tx.now)
     row = schedules.change(tx, row, **changes, updated_at=tx.now, version=row.version + 1)
+    queued = None if request.overlap == "queue" else occurrences.queued(tx, row.id)
+    if queued is not None:
+        occurrences.change(tx, queued, status="pending", reason=None, fire_at=tx.now)
     _event(tx, "schedule.updated", caller, row)
     return row
 

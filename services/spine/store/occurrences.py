@@ -120,9 +120,7 @@ def add(tx: Tx, row: OccurrenceRow) -> OccurrenceRow | None:
     """Record an occurrence; None when it is recorded already."""
     if tx.run(_ADD, **{name: value for name, value in row._asdict().items() if name != "seq"}) != 1:
         return None
-    for moment in (row.fire_at, row.approve_by):
-        if moment is not None:
-            tx.signals.fire(moment)
+    _tell(tx, row)
     found = tx.one(_LAST)
     return row._replace(seq=0 if found is None else int(found[0]))
 
@@ -167,9 +165,14 @@ def change(tx: Tx, row: OccurrenceRow, **values: Any) -> OccurrenceRow:
     """Set some columns of an occurrence; return it as it then is."""
     tx.run(_change(tuple(values)), guard_seq=row.seq, **values)
     changed = row._replace(**values)
-    if changed.approve_by is not None:
-        tx.signals.fire(changed.approve_by)
+    _tell(tx, changed)
     return changed
+
+
+def _tell(tx: Tx, row: OccurrenceRow) -> None:
+    for moment in (row.fire_at, row.approve_by):
+        if moment is not None:
+            tx.signals.fire(moment)
 
 
 def prune(tx: Tx, schedule_id: str) -> int:
