@@ -167,6 +167,53 @@ def test_a_clock_that_jumps_ahead_and_back_fires_nothing_twice(schedules: Schedu
     assert len(schedules.outcomes(row)) == len(ahead) + 1
 
 
+@pytest.mark.parametrize(
+    ("hours", "missed", "expected"),
+    [
+        (1, "skip", [("12:30", "submitted"), ("13:00", "missed")]),
+        (1, "once", [("12:30", "submitted"), ("13:00", "missed"), ("13:30", "submitted")]),
+        (1, "all", [("12:30", "submitted"), ("13:00", "submitted"), ("13:30", "submitted")]),
+        (24, "skip", [("12:30", "submitted"), ("13:00", "missed")]),
+        (24, "once", [("12:30", "submitted"), ("13:00", "missed"), ("12:30", "submitted")]),
+        (24, "all", [("12:30", "submitted"), ("13:00", "missed"), ("12:00", "submitted"), ("12:30", "submitted")]),
+    ],
+)
+def test_what_a_clock_that_jumps_ahead_passes_over_is_missed_by_policy(
+    schedules: Scheduler, hours: int, missed: str, expected: list[tuple[str, str]]
+) -> None:
+    row = schedules.make(everySeconds=1800, overlap="allow", missed=missed, missedMost=2)
+    schedules.pass_to("2026-03-02T12:30:00Z")
+    schedules.clock.jump(hours * 3600 + 90)
+    schedules.tick()
+    assert [(due[11:16], outcome) for due, outcome in schedules.outcomes(row)] == expected
+    assert schedules.row(row.id).next_at == parse_iso("2026-03-02T13:00:00Z") + hours * 3_600_000
+
+
+@pytest.mark.parametrize("hours", [1, 24])
+@pytest.mark.parametrize("when", [{"everySeconds": 600}, {"at": "2026-03-02T12:10:00Z"}, {"cron": "10 12 * * *"}])
+def test_a_clock_that_is_put_back_makes_nothing_due_again_also_for_a_server_that_starts_then(
+    engine: Engine, schedules: Scheduler, tmp_path: Path, clock: ManualClock, when: dict[str, Any], hours: int
+) -> None:
+    row = schedules.make(overlap="allow", **when)
+    schedules.pass_to("2026-03-02T12:10:00Z")
+    clock.jump(-hours * 3600)
+    schedules.tick()
+    engine.close()
+    again = type(engine)(tmp_path / "data", clock)
+    try:
+        restarted = Scheduler(Store(again, clock))
+        for _ in range(hours * 6):
+            restarted.tick()
+            clock.advance(600)
+        restarted.tick()
+        assert restarted.outcomes(row) == [("2026-03-02T12:10:00", "submitted")]
+        clock.advance(600)
+        restarted.tick()
+        assert len(restarted.jobs(row)) == (2 if "everySeconds" in when else 1)
+    finally:
+        again.close()
+
+
 @pytest.mark.parametrize("when", ["before the due time", "at the due time", "after the firing"])
 def test_a_server_that_starts_again_fires_once(
     engine: Engine, schedules: Scheduler, tmp_path: Path, when: str, clock: ManualClock
