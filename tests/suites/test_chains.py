@@ -209,6 +209,13 @@ def test_a_child_whose_parent_is_deleted_ends(schedules: Scheduler) -> None:
     shown = schedules.shown(child)
     assert (shown.state, shown.ended_reason) == ("ended", "its parent was deleted")
     assert [run.status for run in schedules.runs(child)] == ["submitted"]  # the last end was followed
+    schedules.edit(child, name="renamed", delaySeconds=5)  # what does not touch the parent
+    schedules.edit(child, ttlHours=100)  # a plan of its own begins anew
+    shown = schedules.shown(child)
+    assert (shown.name, shown.delay_seconds, shown.ended_reason) == ("renamed", 5, "its parent was deleted")
+    with pytest.raises(InvalidField) as refused:
+        schedules.edit(child, parentId=f"{root.id}0")
+    assert refused.value.members["field"] == "parentId"
     other = schedules.make(at="2026-03-03T00:00:00Z")
     assert schedules.edit(child, parentId=other.id).ended is None
 

@@ -88,7 +88,9 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
     if row.version != seen:
         raise Conflict(f"the schedule is at version {row.version}, not {seen}; read it again", version=row.version)
     request = made.request
-    _check_parent(tx, row.id, request.parent_id)
+    follows_as_before = request.parent_id is not None and request.parent_id == row.parent_id
+    if not follows_as_before:  # one whose parent was deleted can be changed too, and stays ended
+        _check_parent(tx, row.id, request.parent_id)
     changes: dict[str, Any] = {
         "name": request.name,
         "kind": schedule_plan.kind_of(request),
@@ -97,7 +99,7 @@ def edit(tx: Tx, caller: Caller, schedule_id: str, seen: int, made: Definition, 
         "paused": row.paused if paused is None else int(paused),
         "expires_at": schedule_plan.expiry_of(request, row.created_at),
     }
-    changed = row._replace(**changes, ended=None)  # its parent, if it has one, is there
+    changed = row._replace(**changes, ended=row.ended if follows_as_before else None)
     same = schedule_plan.times(schedule_plan.read(row.definition)) == schedule_plan.times(request)
     if not same or changed.paused != row.paused:
         changes |= planned(changed, request, tx.now)
