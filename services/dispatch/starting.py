@@ -68,6 +68,7 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
             notBefore=None,
             retryAt=None,
             patience=None,
+            nudgedAt=None,
         )
         entry.pop("acceptedAt", None)
         return dict(entry)

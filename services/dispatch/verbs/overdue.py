@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from contract.clock import parse_iso
 from dispatch import leases, prompting, settling
 from dispatch.arguments import Arguments, checked_label
 from dispatch.attempts import began
@@ -15,13 +16,16 @@ from dispatch.ledger import ERROR, INTERRUPTED, OPEN, RUNNING, Entries, Entry, s
 from dispatch.starting import TIMEOUT_SECONDS
 
 THRESHOLD_MINUTES = 15
+AGAIN_MS = 24 * 3_600_000
+"""A silence that was told of and goes on is told of again after so long."""
 _SUBAGENT = ":subagent:"
 
 
 def stuck(desk: Desk, arguments: Arguments) -> int:
     """Find labels that are under way for too long and silent; each is nudged once before it counts as stuck.
 
-    With nothing stuck it prints nothing, unless --json is given.
+    A silence is told of once, and then once a day: with nothing to tell it prints nothing and exits 0. --json is a look
+    at all that are stuck: it counts as no telling, and exits 1 while there are any.
     """
     minutes = arguments.whole("threshold-min", THRESHOLD_MINUTES, 1, 100_000)
     only = arguments.label() if arguments.given("label") else None
@@ -44,11 +48,10 @@ def stuck(desk: Desk, arguments: Arguments) -> int:
         if settled.change is not None and settled.change.after != RUNNING:
             resolved.append({"label": label, "to": settled.change.after, "reason": settled.change.reason})
         elif settled.verdict is not None:
-            silent = desk.now() - _active(entry, settled.verdict.view)
+            active = _active(entry, settled.verdict.view)
+            silent = desk.now() - active
             if silent >= threshold and _second_time(desk, label, entry, settled.verdict.view, nudged):
-                found.append(_stuck(label, entry, age, silent))
-    if found:
-        desk.hooks.emit(STUCK_EVENT, stuck_count=len(found), runs=[_run(one) for one in found])
+                found.append({**_stuck(label, entry, age, silent), "toldAt": _told(entry, active, desk.now())})
     if arguments.has("json"):
         desk.answer(
             ok=not found,
@@ -60,9 +63,14 @@ def stuck(desk: Desk, arguments: Arguments) -> int:
             nudged=nudged,
             threshold_min=minutes,
         )
-    elif found:
-        desk.say("\n".join(_line(one) for one in found))
-    return STUCK if found else OK
+        return STUCK if found else OK
+    news = [one for one in found if one["toldAt"] is None]
+    if not news:
+        return OK
+    desk.hooks.emit(STUCK_EVENT, stuck_count=len(news), runs=[_run(one) for one in news])
+    desk.say("\n".join(_line(one) for one in news))
+    _keep_told(desk, [one["label"] for one in news])
+    return STUCK
 
 
 def sync(desk: Desk, arguments: Arguments) -> int:
@@ -149,6 +157,25 @@ def _second_time(desk: Desk, label: str, entry: Entry, view: View, nudged: list[
     desk.ledger.alter(label, alter)
     desk.note(f"{label}: silent, nudged; it counts as stuck when that does not help")
     return False
+
+
+def _told(entry: Entry, active: int, now: int) -> str | None:
+    """Return when this silence was told of; None when it was not, or a day ago."""
+    at = str(entry.get("stuckToldAt") or "")
+    try:
+        told, nudged = parse_iso(at), parse_iso(entry.get("nudgedAt") or "")
+    except ValueError:
+        return None
+    return at if max(active, nudged) <= told <= now < told + AGAIN_MS else None
+
+
+def _keep_told(desk: Desk, labels: list[str]) -> None:
+    def alter(entries: Entries) -> None:
+        for label in labels:
+            if label in entries:
+                entries[label]["stuckToldAt"] = stamp()
+
+    desk.ledger.change(alter)
 
 
 def _stuck(label: str, entry: Entry, age: int, silent: int) -> dict[str, Any]:

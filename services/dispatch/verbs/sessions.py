@@ -116,7 +116,6 @@ def begin(
         "summary": None,
         "sha": None,
         "progress": None,
-        "nudgedAt": None,
         "attempt": 0,
         "retryCount": 0,
         "gwRestartRetryCount": 0,

@@ -146,6 +146,8 @@ def test_stuck_is_told(fake: FakeGateway, receiver: Receiver, desk: Dispatching)
         "started_at": stamp(old),
     }
     assert told["runs"][0]["age_s"] >= 3600
+    assert (desk.call("stuck").code, desk.call("stuck", "--json").code) == (0, 1)
+    assert receiver.events("/hook")[-1] == told, "once"
 
 
 def test_receivers_that_are_away_or_slow_do_not_hold_a_verb_up(receiver: Receiver, desk: Dispatching) -> None:

@@ -425,7 +425,7 @@ def test_a_silent_session_is_nudged_once_and_then_stuck(fake: FakeGateway, desk:
         model="sleeps",
     )["sessionKey"]
     eventually(lambda: fake.prompts, what="the prompt")
-    old(desk, monitorTimeoutMin=None)
+    old(desk)
     silent(fake, key, 61)
     first = desk.call("stuck")
     assert (first.code, first.out) == (0, "")
@@ -433,12 +433,77 @@ def test_a_silent_session_is_nudged_once_and_then_stuck(fake: FakeGateway, desk:
     second = desk.call("stuck")
     assert (second.code, second.out) == (1, "L: running for 61 min, silent for 61 min\n")
     assert len(fake.told("chat.send")) == 1
+    assert desk.call("stuck") == Ran(0, "", ""), "told already"
     asked = desk.call("stuck", "--json", "--threshold-min", "20", "--label", "L").answer
-    assert desk.call("stuck", "--label", "no").code == 0, "a label that is called no, not all labels"
     assert [one["label"] for one in asked["stuck_sessions"]] == ["L"]
+    assert sorted(asked["stuck_sessions"][0]) == [
+        "age_s", "label", "minutes_running", "minutes_silent", "sessionKey", "spawnedAt", "toldAt",
+    ]  # fmt: skip
     assert asked["threshold_min"] == 20
-    assert desk.call("stuck", "--label", "other").code == 0
-    assert desk.call("stuck", "--threshold-min", "70").code == 0
+    asked_of_all = desk.call("stuck", "--json")
+    assert (asked_of_all.code, asked_of_all.answer["threshold_min"], asked_of_all.answer["ok"]) == (1, 15, False)
+    assert desk.call("stuck", "--json", "--label", "other").answer["stuck_count"] == 0
+    assert desk.call("stuck", "--json", "--label", "no").answer["stuck_count"] == 0, "a label, not a denial"
+    assert desk.call("stuck", "--json", "--threshold-min", "70").answer["stuck_count"] == 0
+    desk.edit("L", monitorTimeoutMin=70)
+    assert desk.call("stuck", "--json").answer["stuck_count"] == 0, "the label's own goes before"
+
+
+def stuck_and_told(fake: FakeGateway, desk: Dispatching) -> str:
+    """Leave a label silent for two hours, nudged, and told of an hour ago."""
+    key = str(enqueued(desk, model="sleeps")["sessionKey"])
+    eventually(lambda: fake.prompts, what="the prompt")
+    old(desk, minutes=120)
+    silent(fake, key, 120)
+    desk.call("stuck")
+    assert desk.call("stuck").code == 1
+    desk.edit("L", nudgedAt=ago(90), stuckToldAt=ago(60))
+    assert desk.call("stuck") == Ran(0, "", "")
+    return key
+
+
+def alive(fake: FakeGateway, desk: Dispatching, key: str) -> None:
+    """A sign of life half an hour ago: tokens were spent."""
+    silent(fake, key, 30)
+    fake.sessions[key].row["totalTokens"] = 1000
+
+
+def checked_in(fake: FakeGateway, desk: Dispatching, key: str) -> None:
+    """What the agent says of itself."""
+    assert desk.call("progress", "--label", "L", "--message", "half", token(desk, "L")).code == 0
+
+
+def dispatched_anew(fake: FakeGateway, desk: Dispatching, key: str) -> None:
+    """The label has another run."""
+    again = enqueued(desk, "L", "--mode", "reuse", model="sleeps")
+    assert again["sessionKey"] == key
+    old(desk)
+    silent(fake, key, 61)
+
+
+@pytest.mark.parametrize("change", [alive, checked_in, dispatched_anew])
+def test_another_silence_is_told_of_again_after_a_nudge(
+    fake: FakeGateway, desk: Dispatching, change: Callable[[FakeGateway, Dispatching, str], None]
+) -> None:
+    key = stuck_and_told(fake, desk)
+    nudges = len(fake.told("chat.send"))
+    change(fake, desk, key)
+    first = desk.call("stuck")
+    assert (first.code, first.out, len(fake.told("chat.send"))) == (0, "", nudges + 1)
+    assert desk.call("stuck").code == 1
+    assert desk.call("stuck") == Ran(0, "", "")
+
+
+def test_a_silence_that_goes_on_is_told_of_once_a_day(fake: FakeGateway, desk: Dispatching) -> None:
+    stuck_and_told(fake, desk)
+    old(desk, minutes=3000)
+    desk.edit("L", nudgedAt=ago(2000), stuckToldAt=ago(24 * 60 + 1))
+    silent(fake, desk.entry("L")["sessionKey"], 3000)
+    again = desk.call("stuck")
+    assert (again.code, again.out) == (1, "L: running for 3000 min, silent for 3000 min\n")
+    assert desk.call("stuck") == Ran(0, "", "")
+    desk.edit("L", stuckToldAt=ago(-600))
+    assert desk.call("stuck").code == 1, "told at a time to come, by a clock that was ahead"
 
 
 def test_stuck_leaves_the_young_and_the_watched_alone_and_resolves_what_is_over(
