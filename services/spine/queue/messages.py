@@ -5,6 +5,8 @@ settled by another reader, is offered until its reader has acknowledged it, and 
 time.
 """
 
+import re
+
 from contract import wire
 from contract.clock import iso, iso_or_none
 from contract.errors import Forbidden, InvalidField, NotFound
@@ -24,6 +26,7 @@ EXPIRE_MOST = 500
 _RANKS = {"constraint": 0, "decision": 1, "fact": 2, "task": 3}
 _REST = 4
 _PRIORITY_MOST = 100
+_CURSOR = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")  # no more digits than a store's integers have
 
 
 def place_of(kind: str, priority: int) -> int:
@@ -243,7 +246,7 @@ def _sees(tx: Tx, principal: Principal, row: MessageRow) -> bool:
 def _place(cursor: str | None) -> tuple[int, int]:
     if not cursor:
         return -1, 0
-    place, _, seq = cursor.partition(".")
-    if not (place.isascii() and place.isdigit() and seq.isascii() and seq.isdigit() and len(cursor) <= 24):
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
         raise InvalidField("cursor: not one of this list; begin without", "cursor")
-    return int(place), int(seq)
+    return int(found[1]), int(found[2])
