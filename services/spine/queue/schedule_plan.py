@@ -10,7 +10,7 @@ from contract.errors import InvalidField
 from spine.queue import conditions, submit
 from spine.queue.moments import moment_of
 from spine.queue.rules import Rules
-from spine.queue.schedule_times import Plan, five_fields, next_due, zone_of
+from spine.queue.schedule_times import LAST_MS, LAST_YEAR, Plan, five_fields, next_due, zone_of
 
 LATE_MS = 60_000  # what is later than this has been missed
 HOUR_MS = 3_600_000
@@ -98,6 +98,9 @@ def check_times(request: wire.NewSchedule | wire.PreviewSchedule, kind: str, now
         five_fields(request.cron)
     start, end = _moment(request.start_at, "startAt"), _moment(request.end_at, "endAt")
     at = _moment(request.at, "at")
+    for shown, given in (("startAt", start), ("at", at)):
+        if given is not None and given > LAST_MS:
+            raise InvalidField(f"{shown}: later than the year {LAST_YEAR}, the last one that is planned", shown)
     if at is not None:
         for shown, given in (("startAt", start), ("endAt", end)):
             if given is not None:

@@ -26,7 +26,8 @@ HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 CRON_MOST = 200  # characters
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_YEAR = 9990
+LAST_YEAR = 9990  # some years before the last that can be written: a zone's clock may be ahead
+LAST_MS = (datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1) - 1
 _ANY_WALL = datetime(2024, 1, 1)  # noqa: DTZ001 — what a clock on the wall shows has no zone
 _FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _NICKNAMES = {
@@ -141,7 +142,8 @@ def next_due(plan: Plan, after: int) -> int | None:
         found = plan.anchor + steps * plan.every_ms
     else:
         found = plan.at if plan.at is not None and plan.at > after else None
-    return found if found is not None and (plan.end is None or found <= plan.end) else None
+    last = LAST_MS if plan.end is None else min(plan.end, LAST_MS)
+    return found if found is not None and found <= last else None
 
 
 def following(plan: Plan, after: int, most: int) -> Iterator[int]:
@@ -198,7 +200,7 @@ def _takes_every_hour(fields: str) -> bool:
 def _walls(fields: str, after: datetime) -> Iterator[datetime]:
     """Iterate over the matching times that a clock without zone shows after `after`."""
     for wall in CronSim(fields, after):
-        if wall.year > _LAST_YEAR:
+        if wall.year > LAST_YEAR:
             return
         yield wall
 

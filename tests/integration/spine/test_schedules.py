@@ -149,6 +149,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"everySeconds": 0.5}, "everySeconds", "int"),
     ({"at": "tomorrow"}, "at", "expected a time"),
     ({"at": "2020-01-01T00:00:00Z"}, "at", "is in the past"),
+    ({"at": "9999-12-31T23:59:59Z", "timezone": "Asia/Tokyo"}, "at", "later than the year 9990"),
+    ({"everySeconds": 60, "startAt": "9991-01-01T00:00:00Z"}, "startAt", "later than the year 9990"),
     ({"at": FAR, "startAt": FAR}, "startAt", "not with at"),
     ({"cron": "@daily", "startAt": "2090-01-02T00:00:00Z", "endAt": "2090-01-01T00:00:00Z"}, "endAt", "before startAt"),
     ({"cron": "@yearly", "endAt": "2020-01-01T00:00:00Z"}, "endAt", "nothing is due"),

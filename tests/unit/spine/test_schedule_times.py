@@ -217,3 +217,5 @@ def test_the_last_times_of_a_stretch() -> None:
 def test_the_end_of_all_times_is_an_end() -> None:
     assert next_due(Plan(cron=five_fields("0 0 29 2 MON#5")), parse_iso("9989-01-01T00:00Z")) is None
     assert next_due(Plan(cron=five_fields("* * * * *"), zone="Europe/Berlin"), parse_iso("9999-12-31T23:59Z")) is None
+    every = Plan(every_ms=10 * 365 * 86_400_000, anchor=parse_iso("9990-01-01T00:00Z"))
+    assert [iso(moment)[:10] for moment in following(every, 0, 5)] == ["9990-01-01"]
