@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.suites.harness import HEAD, Store
+from tests.suites.harness import HEAD, LEFT, Store
 
 from contract import wire
 from contract.errors import InvalidField, NotFound
-from spine.queue import groups
+from spine.queue import claim, groups, settle
+from spine.store.engine import Tx
 
 
 def make(store: Store, **fields: Any) -> wire.Group:
@@ -150,6 +151,25 @@ def test_many_open_jobs_are_counted_and_some_are_named(store: Store) -> None:
     turn(store)
     lines = (look(store, group.id).summary or "").splitlines()
     assert (lines[0], len(lines), lines[-1]) == ("0 of 25 jobs have ended: 25 queued.", 22, "and 5 more")
+
+
+def test_what_ended_badly_is_named_though_a_thousand_ended_well_before(store: Store) -> None:
+    group = make(store, label="nightly")
+    made = store.submit_all(*[{"label": "nightly"}] * 1000)
+    last = store.submit(label="nightly", maxAttempts=1)
+
+    def work(tx: Tx) -> None:
+        for job, _new in made:
+            claim.claim_one(tx, store.rules, LEFT, job.id, None)
+            settle.complete(tx, LEFT, job.id, 1, None)
+
+    store.write(work)
+    assert turn(store) == []
+    store.claim(last.id)
+    store.fail(last.id, 1, error="broke")
+    assert turn(store) == ["done"]
+    summary = look(store, group.id).summary
+    assert summary == f"1001 of 1001 jobs have ended: 1 dead, 1000 done.\ndead: {last.id} (nightly)"
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

@@ -114,7 +114,7 @@ def find(tx: Tx, group_id: str) -> GroupRow:
 
 def due(tx: Tx) -> list[str]:
     """Return the groups of which there is something to tell; it only reads."""
-    return [row.id for row in groups.all_open(tx) if _word(tx, row, Standing(groups.counts(tx, row))) is not None]
+    return [row.id for row in groups.all_open(tx) if _is_late(tx, row) or _is_done(tx, row)]
 
 
 def tell(tx: Tx, group_id: str) -> str | None:
@@ -141,9 +141,16 @@ def tell(tx: Tx, group_id: str) -> str | None:
 def _word(tx: Tx, row: GroupRow, standing: Standing) -> str | None:
     if standing.total and not standing.open:
         return "done"
-    if row.overdue_at is not None and row.overdue_at <= tx.now and row.warned_at is None:
-        return "overdue"
-    return None
+    return "overdue" if _is_late(tx, row) else None
+
+
+def _is_late(tx: Tx, row: GroupRow) -> bool:
+    return row.overdue_at is not None and row.overdue_at <= tx.now and row.warned_at is None
+
+
+def _is_done(tx: Tx, row: GroupRow) -> bool:
+    """Tell it by one job where one is open: every look goes through every group that is watched."""
+    return not groups.has_open(tx, row) and bool(groups.counts(tx, row))
 
 
 def _summary(tx: Tx, row: GroupRow, standing: Standing) -> str:
@@ -158,8 +165,8 @@ def _summary(tx: Tx, row: GroupRow, standing: Standing) -> str:
         lines.append(f"open: {member.id}{_label(member.label)} is {member.status}{held}")
     if standing.open > SHOWN_MOST:
         lines.append(f"and {standing.open - SHOWN_MOST} more")
-    bad = [m for m in groups.members(tx, row, True, 1000) if m.status != "done"]
-    lines += [f"{member.status}: {member.id}{_label(member.label)}" for member in bad[:SHOWN_MOST]]
+    for member in groups.members(tx, row, True, SHOWN_MOST):
+        lines.append(f"{member.status}: {member.id}{_label(member.label)}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.models import Job
 from spine.store.models_groups import Group, GroupJob
-from spine.store.statement import Statement, bind, text
+from spine.store.statement import Statement, bind, number, text
 
 
 class GroupRow(NamedTuple):
@@ -56,7 +56,8 @@ _ALL_OPEN = Statement(Group.select(*_COLUMNS).where(_OPEN).order_by(Group.seq))
 _PAGE = Statement(
     Group.select(*_COLUMNS).where(Group.seq < bind("before")).order_by(Group.seq.desc()).limit(bind("limit"))
 )
-_ENDED = [text(status) for status in ("done", "failed", "dead", "cancelled")]
+# Told by what they are not: by what they are, those of every group would be looked up, and not those of this one.
+_NOT_BAD = [text(status) for status in ("waiting", "queued", "running", "done")]
 
 
 def add(tx: Tx, row: GroupRow, job_ids: list[str]) -> GroupRow:
@@ -110,9 +111,16 @@ def _counting(row_kind: str) -> Statement:
     return Statement(Job.select(Job.status, pw.fn.COUNT(Job.seq)).where(_of(row_kind)).group_by(Job.status))
 
 
+@lru_cache(maxsize=3)
+def _any_open(row_kind: str) -> Statement:
+    found = Job.select(Job.seq).where(_of(row_kind) & Job.finished_at.is_null()).limit(number(1))
+    # The newest first: of a label's jobs, those of last year have ended.
+    return Statement(found if row_kind == "ids" else found.order_by(Job.seq.desc()))
+
+
 @lru_cache(maxsize=8)
-def _listing(row_kind: str, ended: bool) -> Statement:
-    state = Job.status.in_(_ENDED) if ended else Job.status.not_in(_ENDED)
+def _listing(row_kind: str, bad: bool) -> Statement:
+    state = Job.status.not_in(_NOT_BAD) if bad else Job.finished_at.is_null()
     columns = [getattr(Job, name) for name in Member._fields]
     return Statement(Job.select(*columns).where(_of(row_kind) & state).order_by(Job.seq).limit(bind("limit")))
 
@@ -131,7 +139,13 @@ def counts(tx: Tx, row: GroupRow) -> dict[str, int]:
     return {str(row[0]): int(row[1]) for row in tx.rows(_counting(kind), **values)}
 
 
-def members(tx: Tx, row: GroupRow, ended: bool, limit: int) -> list[Member]:
-    """Return jobs of a group that have ended, or that have not, the oldest first."""
+def has_open(tx: Tx, row: GroupRow) -> bool:
+    """Tell whether a job of a group has not ended."""
     kind, values = _asked(row)
-    return [Member._make(found) for found in tx.rows(_listing(kind, ended), limit=limit, **values)]
+    return tx.one(_any_open(kind), **values) is not None
+
+
+def members(tx: Tx, row: GroupRow, bad: bool, limit: int) -> list[Member]:
+    """Return jobs of a group that have ended badly, or those that have not ended, the oldest first."""
+    kind, values = _asked(row)
+    return [Member._make(found) for found in tx.rows(_listing(kind, bad), limit=limit, **values)]
