@@ -9,6 +9,7 @@ import uuid
 from contract import killpoints
 from dispatch.desk import Desk
 from dispatch.gateway.errors import GatewayError, Unreachable
+from dispatch.gateway.judge import OVERLOADED, PERMANENT, TRANSIENT
 from dispatch.gateway.runs import Accepted
 from dispatch.leases import Superseded
 from dispatch.ledger import ERROR, RUNNING, STARTING, Entries, Entry, stamp
@@ -89,7 +90,7 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
         )
     except GatewayError as e:
         if not (isinstance(e, Unreachable) and e.sent):
-            _mark(desk, label, run_id, status=ERROR, error=e.text, errorKind=_kind(e))
+            _mark(desk, label, run_id, status=ERROR, error=e.text, errorKind=kind(e))
         raise
     killpoints.reach("dispatch.accepted")
     _mark(desk, label, run_id, status=RUNNING, acceptedAt=stamp())
@@ -111,7 +112,8 @@ def _mark(desk: Desk, label: str, run_id: str, **changes: str) -> None:
     desk.ledger.change(alter)
 
 
-def _kind(e: GatewayError) -> str:
+def kind(e: GatewayError) -> str:
+    """Return the class of a failure's cause: overload, transient or permanent."""
     if e.code == "overloaded":
-        return "overload"
-    return "transient" if e.retryable else "permanent"
+        return OVERLOADED
+    return TRANSIENT if e.retryable else PERMANENT

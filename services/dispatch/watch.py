@@ -82,8 +82,8 @@ class Watcher:
 
         Raises:
             Superseded: another run or another watcher has the label now.
-            Fault: the label is not known, or the gateway was away for too long; nothing is changed then.
-            GatewayError: the gateway does not let us in; nothing is changed either.
+            Fault: the label is not known; nothing is changed then.
+            GatewayError: the gateway does not let us in, or was away for too long; nothing is changed either.
             Unfinished: the slice of time is over.
         """
         while (holder := leases.take(self._desk.ledger, self.label, self.owner, self._desk.now())) is not None:
@@ -111,7 +111,8 @@ class Watcher:
                 if self._until is not None:
                     raise Unfinished(3 * self._timings.poll) from e
                 if failures >= FAILURES_MOST:
-                    raise Fault(f"{self.label}: the gateway could not be asked {failures} times: {e.text}") from e
+                    self._desk.note(f"{self.label}: the gateway could not be asked {failures} times")
+                    raise
                 self._pause(min(self._timings.poll, 2.0**failures))
                 continue
             ending = self._judged(entry, found)

@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 
+from contract.env import SettingsError
 from contract.signals import on_sigterm
 from dispatch import faults, leases, starting
 from dispatch.arguments import Arguments
 from dispatch.attempts import Ending
 from dispatch.desk import Desk
-from dispatch.faults import Fault
+from dispatch.faults import Fault, Usage
 from dispatch.gateway.errors import GatewayError
-from dispatch.gateway.judge import OVERLOADED, TRANSIENT
+from dispatch.gateway.judge import OVERLOADED, PERMANENT, TRANSIENT
 from dispatch.gateway.rows import Event
 from dispatch.hooks import CANCELLED
 from dispatch.keeping import digest
@@ -33,18 +34,28 @@ class Stopped(BaseException):
     """SIGTERM came. No `Exception`, so that nothing between takes it for a failure of its own."""
 
 
-class Lines:
-    """JSON lines on standard output, from any thread."""
+class Held(Fault):
+    """Another process has the label's lease, until the moment `until` (ISO 8601) at most when it dies."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str, until: str) -> None:
+        super().__init__(text, "held")
+        self.until = until
+
+
+class Lines:
+    """JSON lines on standard output, from any thread; none at all where nobody asked for them."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
         self._lock = threading.Lock()
 
     def tell(self, event: str, **members: Any) -> None:
         """Print one event."""
-        line = msgspec.json.encode({"event": event, **members})
-        with self._lock:
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
+        if self.wanted:
+            line = msgspec.json.encode({"event": event, **members})
+            with self._lock:
+                sys.stdout.buffer.write(line + b"\n")
+                sys.stdout.buffer.flush()
 
 
 class Runner(Watcher):
@@ -74,8 +85,7 @@ def run(desk: Desk, arguments: Arguments) -> int:
     label, task = arguments.label(), sessions.message(arguments)
     timeout = arguments.whole("timeout", starting.TIMEOUT_SECONDS, 1, 2_592_000)
     verify, model, thinking = sessions.verifying(arguments), arguments.text("model"), arguments.text("thinking")
-    json = arguments.has("json-events")
-    lines = Lines()
+    lines = Lines(arguments.has("json-events"))
     stopping = threading.Event()
 
     def leave() -> None:
@@ -84,14 +94,15 @@ def run(desk: Desk, arguments: Arguments) -> int:
             raise Stopped
 
     owner = leases.new_owner()
-    on_sigterm(leave)
     try:
+        on_sigterm(leave)
         entry = desk.ledger.entry(label)
         key, mode = sessions.session(arguments, entry, sessions.agent_of(arguments), strict=False)
         agent = sessions.agent_of(arguments, key)
+        before = _claim(desk, label, owner)
         accepted = None
-        if not _under_way(desk, label, entry, task):
-            _claim(desk, label, owner)
+        if not _under_way(desk, label, before, task):
+            _end_former(desk, label, before)
             fields: Entry = {
                 "sessionKey": key,
                 "agent": agent,
@@ -103,58 +114,82 @@ def run(desk: Desk, arguments: Arguments) -> int:
                 "deliveryMode": "none",
             }
             accepted = sessions.begin(desk, label, fields, task, task, verify, owner)
-        entry = desk.ledger.entry(label) or {}
-        _tell_accepted(lines if json else None, label, entry, attached=accepted is None)
-        runner = Runner(desk, label, owner, accepted=accepted, retries=0, tell=lines.tell if json else _silent)
-        runner.lines = lines if json else _Silent()
-        if json:
+        _tell_accepted(lines, label, desk.ledger.entry(label) or {}, attached=accepted is None)
+        runner = Runner(desk, label, owner, accepted=accepted, retries=0, tell=lines.tell)
+        runner.lines = lines
+        if lines.wanted:
             threading.Thread(target=_steer, args=(desk, label, lines), name="steer", daemon=True).start()
-        ending = runner.watch()
-        return _ended(desk, lines if json else None, label, ending)
+        return _ended(desk, lines, label, runner.watch())
     except Stopped:
         _abort(desk, label, owner)
-        if json:
-            lines.tell("ended", status="aborted", label=label, cause=None, error="ended by a signal; aborted")
+        lines.tell("ended", status="aborted", label=label, cause=None, error="ended by a signal; aborted")
         return faults.ABORTED
     except GatewayError as e:
-        return _failed(desk, lines if json else None, label, e.text, OVERLOADED if e.code == "overloaded" else None, e)
+        moment = stamp(desk.now() + int(e.retry_after * 1000)) if e.retry_after else None
+        code = faults.OVERLOAD if e.retryable else faults.PERMANENT
+        return _failed(desk, lines, label, e.text, code, starting.kind(e), moment)
     except leases.Superseded:
-        return _failed(desk, lines if json else None, label, f"{label}: was dispatched anew elsewhere", None, None)
+        return _failed(desk, lines, label, f"{label}: was dispatched anew elsewhere", faults.PERMANENT, PERMANENT)
+    except Held as e:
+        return _failed(desk, lines, label, e.text, faults.OVERLOAD, TRANSIENT, e.until)
+    except Usage:
+        raise
+    except Fault as e:
+        return _failed(desk, lines, label, e.text, faults.FAILED, None)
+    except SettingsError as e:
+        return _failed(desk, lines, label, "; ".join(e.faults), faults.FAILED, None)
+    finally:
+        with contextlib.suppress(Fault):
+            leases.release(desk.ledger, label, owner)
 
 
-def _under_way(desk: Desk, label: str, entry: Entry | None, task: str) -> bool:
+def _under_way(desk: Desk, label: str, entry: Entry, task: str) -> bool:
     """Whether the same prompt runs already, left behind by a process that was killed: then it is watched on."""
-    if entry is None or entry.get("status") not in OPEN or entry.get("promptDigest") != digest(task):
-        return False
-    return leases.held(entry, desk.now()) is None and desk.keeping(label).prompt() == task
+    same = entry.get("status") in OPEN and entry.get("promptDigest") == digest(task)
+    return same and desk.keeping(label).prompt() == task
 
 
-def _claim(desk: Desk, label: str, owner: str) -> None:
-    def alter(entries: Entries) -> str | None:
+def _claim(desk: Desk, label: str, owner: str) -> Entry:
+    """Take the label's lease, so that nobody else begins or watches it; returns the entry as it was.
+
+    Raises:
+        Held: another process has it.
+    """
+
+    def alter(entries: Entries) -> Entry:
         entry = entries.setdefault(label, {"status": INTERRUPTED, "updatedAt": stamp()})
-        holder = leases.held(entry, desk.now())
-        if holder is None:
-            leases.hold(entry, owner, desk.now())
-        return holder
+        before, holder = dict(entry), leases.held(entry, desk.now())
+        if holder is not None:
+            raise Held(f"{label}: {holder} runs it; wait for its end, or use another label", entry["ownerUntil"])
+        leases.hold(entry, owner, desk.now())
+        return before
 
-    holder = desk.ledger.change(alter)
-    if holder is not None:
-        raise Fault(f"{label}: {holder} runs it; wait for its end, or use another label", "held")
-
-
-def _tell_accepted(lines: Lines | None, label: str, entry: Entry, attached: bool) -> None:
-    if lines is not None:
-        names = ("sessionKey", "runId", "agent", "mode", "attempt")
-        lines.tell("accepted", label=label, **{name: entry.get(name) for name in names}, attached=attached)
+    return desk.ledger.change(alter)
 
 
-def _ended(desk: Desk, lines: Lines | None, label: str, ending: Ending) -> int:
+def _end_former(desk: Desk, label: str, before: Entry) -> None:
+    """End a run of the label that was left behind with another prompt: two would do the same work side by side.
+
+    Raises:
+        GatewayError: it may go on; nothing was begun.
+    """
+    if before.get("status") in OPEN and before.get("sessionKey"):
+        desk.note(f"{label}: was under way with another prompt in {before['sessionKey']}; that run is ended first")
+        desk.gateway().abort(before["sessionKey"])
+
+
+def _tell_accepted(lines: Lines, label: str, entry: Entry, attached: bool) -> None:
+    names = ("sessionKey", "runId", "agent", "mode", "attempt")
+    lines.tell("accepted", label=label, **{name: entry.get(name) for name in names}, attached=attached)
+
+
+def _ended(desk: Desk, lines: Lines, label: str, ending: Ending) -> int:
     row = ending.verdict.view.row if ending.verdict else None
     entry = desk.ledger.entry(label) or {}
     ok = ending.status == DONE
     later = ending.kind in (OVERLOADED, TRANSIENT)
     code = faults.OK if ok else faults.OVERLOAD if later else faults.PERMANENT
-    if lines is None:
+    if not lines.wanted:
         desk.say(ending.text) if ok else desk.note(ending.message)
         return code
     if ok and ending.text:
@@ -170,7 +205,7 @@ def _ended(desk: Desk, lines: Lines | None, label: str, ending: Ending) -> int:
         "runId": entry.get("runId"),
         "text": ending.text,
         "error": None if ok else ending.message,
-        "cause": None if ok else ending.kind if later else "permanent",
+        "cause": None if ok else ending.kind if later else PERMANENT,
         "notBefore": stamp(ending.not_before) if ending.not_before else None,
     }
     lines.tell("ended", **members)
@@ -178,23 +213,22 @@ def _ended(desk: Desk, lines: Lines | None, label: str, ending: Ending) -> int:
 
 
 def _failed(
-    desk: Desk, lines: Lines | None, label: str, text: str, kind: str | None, error: GatewayError | None
+    desk: Desk, lines: Lines, label: str, text: str, code: int, cause: str | None, not_before: str | None = None
 ) -> int:
-    later = error is not None and error.retryable
-    cause = kind or (TRANSIENT if later else "permanent")
-    after = error.retry_after if error is not None else None
-    not_before = stamp(desk.now() + int(after * 1000)) if after else None
     desk.note(text)
-    if lines is not None:
-        lines.tell("ended", status="error", label=label, error=text, cause=cause, notBefore=not_before)
-    return faults.OVERLOAD if later else faults.PERMANENT
+    lines.tell("ended", status="error", label=label, error=text, cause=cause, notBefore=not_before)
+    return code
 
 
 def _abort(desk: Desk, label: str, owner: str) -> None:
-    """Stop the session, and say so in the ledger; a run that nobody can stop is noted."""
+    """Stop the session, and say so in the ledger; a run that nobody can stop is noted.
+
+    One that has ended needs none, and what another process holds is not ours to end.
+    """
     entry = desk.ledger.entry(label) or {}
     key = entry.get("sessionKey")
-    if not key:
+    holder = leases.held(entry, desk.now())
+    if not key or entry.get("status") not in OPEN or holder not in (None, owner):
         return
     try:
         desk.gateway().abort(key)
@@ -205,8 +239,6 @@ def _abort(desk: Desk, label: str, owner: str) -> None:
         found = entries.get(label)
         if found is not None and found.get("runId") == entry.get("runId") and found.get("status") != DONE:
             found.update(status=INTERRUPTED, error="ended by a signal; the session was aborted", updatedAt=stamp())
-            if found.get("owner") == owner:
-                found.update(owner=None, ownerUntil=None)
 
     with contextlib.suppress(Fault):
         desk.ledger.change(alter)
@@ -246,12 +278,3 @@ def _usage(data: dict[str, Any]) -> dict[str, Any]:
     found = data.get("usage")
     told: dict[str, Any] = found if isinstance(found, dict) else data
     return {name: value for name, value in told.items() if name in ("input", "output", "total", "model", "provider")}
-
-
-def _silent(event: str, **members: Any) -> None:
-    """Tell nothing."""
-
-
-class _Silent(Lines):
-    def tell(self, event: str, **members: Any) -> None:
-        """Print nothing."""

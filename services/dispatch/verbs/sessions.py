@@ -104,9 +104,11 @@ def begin(
     """Set up a fresh session, keep all that a restart needs, and give the run to the gateway.
 
     Raises:
+        SettingsError: no gateway is set up; nothing was changed.
         Fault: the disk does not take it; nothing was begun.
         GatewayError: as `starting.dispatch`.
     """
+    desk.settings.gateway.checked()
     if fields["mode"] == "fresh":
         starting.prepare(desk, fields["sessionKey"], fields.get("model"), fields.get("thinking"))
     desk.keeping(label).keep(prompt, verify)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from tests.support.dispatching import Dispatching
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
 from tests.support.mock_model import ANSWER
+
+from dispatch.ledger import stamp
+from dispatch.verbs import run
 
 
 @pytest.fixture
@@ -139,6 +143,58 @@ def test_killed_and_begun_again_it_watches_the_run_that_goes_on(fake: FakeGatewa
     assert child.returncode == 0, err
     assert json.loads(out.splitlines()[0])["attached"] is True
     assert fake.prompts == ["x"]
+
+
+def test_killed_and_begun_again_with_another_prompt_it_ends_the_former_run_first(
+    fake: FakeGateway, desk: Dispatching
+) -> None:
+    words = ("run", "--label", "job", "--model", "mock/sleeps", "--json-events")
+    with desk.process(*words, "--message", "x") as child:
+        eventually(lambda: fake.prompts, what="the prompt")
+        former = eventually(lambda: desk.entry("job")["status"] == "running" and desk.entry("job"), what="acceptance")
+        child.kill()
+        child.communicate(timeout=30)
+    with desk.process(*words, "--message", "x, and what was said meanwhile") as child:
+        eventually(lambda: len(fake.prompts) == 2, what="the second prompt")
+        fake.wake()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    assert json.loads(out.splitlines()[0])["attached"] is False
+    assert fake.told("sessions.abort") == [{"key": former["sessionKey"]}]
+    asked = [name for name, _ in fake.calls if name in ("agent", "sessions.abort")]
+    assert asked == ["agent", "sessions.abort", "agent"]
+
+
+def test_what_another_process_runs_is_left_alone_and_is_for_later(fake: FakeGateway, desk: Dispatching) -> None:
+    until = stamp(time.time_ns() // 1_000_000 + 60_000)
+    held = {"sessionKey": "agent:main:subagent:1", "status": "running", "owner": "elsewhere/1/2/3", "ownerUntil": until}
+    desk.write(job=held)
+    ran = desk.run("run", "--label", "job", "--message", "x", "--json-events")
+    (ended,) = ran.lines
+    assert (ran.code, ended["event"], ended["cause"], ended["notBefore"]) == (75, "ended", "transient", until)
+    assert "elsewhere/1/2/3 runs it" in ended["error"]
+    run._abort(desk.desk(), "job", "me")  # a signal came before it was known who has it
+    assert (fake.told("sessions.abort"), fake.told("agent")) == ([], [])
+    assert desk.entry("job") == held
+
+
+def test_what_could_not_be_begun_is_held_by_nobody(desk: Dispatching) -> None:
+    """Where no process can be looked at, a lease that was left would keep the next try away for minutes."""
+    ran = desk.run("run", "--label", "job", "--message", "x", "--agent", "nobody", "--json-events")
+    assert ran.code == 77
+    assert "owner" not in desk.entry("job")
+
+
+def test_what_is_wrong_here_is_told_as_the_end_too(desk: Dispatching) -> None:
+    words = ("run", "--label", "job", "--message", "x", "--json-events")
+    ran = desk.run(*words, OPENCLAW_GATEWAY_TOKEN="")
+    (ended,) = ran.lines
+    assert (ran.code, ended["event"], ended["status"], ended["cause"]) == (1, "ended", "error", None)
+    assert ended["error"].startswith("OPENCLAW_GATEWAY_TOKEN: missing")
+    ran = desk.run(*words, DISPATCH_LABELS_PATH="/proc/labels.json")
+    (ended,) = ran.lines
+    assert (ran.code, ended["cause"]) == (1, None)
+    assert ended["error"].startswith("/proc/labels.json: cannot be written")
 
 
 def test_arguments_that_are_wrong(desk: Dispatching) -> None:

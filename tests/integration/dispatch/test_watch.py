@@ -16,6 +16,7 @@ from tests.support.mock_model import ANSWER
 
 from dispatch import leases
 from dispatch.attempts import Ending
+from dispatch.gateway.errors import GatewayError
 from dispatch.gateway.rows import View
 from dispatch.ledger import stamp
 from dispatch.patience import Patience, Timings
@@ -202,6 +203,19 @@ def test_silence_is_nudged_twice_and_then_ended(fake: FakeGateway, desk: Dispatc
     assert len(fake.told("chat.send")) == 2
     assert fake.told("sessions.abort") == [{"key": key}]
     assert desk.entry("L")["status"] == "error"
+
+
+def test_a_gateway_that_stays_away_changes_nothing_and_is_for_later(
+    fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueue(desk, "sleeps")
+    fake.kill()
+    monkeypatch.setattr("dispatch.watch.FAILURES_MOST", 2)
+    with pytest.raises(GatewayError) as raised:
+        watch(desk)
+    assert raised.value.retryable
+    assert desk.entry("L")["status"] == "running"
+    assert "owner" not in desk.entry("L")
 
 
 def test_the_deadline_moves_with_activity() -> None:
