@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from contract.clock import iso
 from contract.seed_schedule import CannotCarry, Note, Translated, translate
+from spine.operations import foreign_aliases
+from spine.operations.foreign_aliases import ForeignAlias
 from spine.operations.refusal import Refused
 from spine.store import foreign
 
@@ -47,32 +49,43 @@ class Source(NamedTuple):
     refused: list[Note]
 
 
-def read(path: Path) -> list[Source]:
-    """Read every job of a file. It is only read, from a copy.
+class Found(NamedTuple):
+    """All that a file has for us."""
+
+    sources: list[Source]
+    aliases: list[ForeignAlias]
+
+
+def read(path: Path) -> Found:
+    """Read every job of a file, and its aliases. It is only read, from a copy.
 
     Raises:
         Refused: it is none of the two. OSError
     """
     with path.open("rb") as file:
         is_sqlite = file.read(len(_SQLITE)) == _SQLITE
-    return list(_of_seed(path) if is_sqlite else _of_openclaw(path))
-
-
-def _of_seed(path: Path) -> Iterator[Source]:
-    """Yield the rows of `jobs`, whichever columns this version of its schema has."""
+    if not is_sqlite:
+        return Found(list(_of_openclaw(path)), [])
     try:
         with foreign.opened(path) as db:
-            columns = sorted(db.columns("jobs"))
-            if not {"id", "name", "schedule_cron"} <= set(columns):
-                raise Refused(f"{path} is no database of openclaw-scheduler: it has no table jobs with its columns")
-            for place, row in db.rows("jobs", columns):
-                bad = [name for name, value in row.items() if isinstance(value, bytes)]
-                if bad:
-                    yield Source(SEED, _id(row["id"], place), _shown(row["name"]), None, [Note(bad[0], "is no text")])
-                    continue
-                yield _source(SEED, _id(row["id"], place), row, [], {})
+            aliases = foreign_aliases.read(db)
+            return Found(list(_of_seed(db, aliases)), aliases)
     except foreign.Unreadable as e:
         raise Refused(str(e)) from e
+
+
+def _of_seed(db: foreign.Foreign, aliases: list[ForeignAlias]) -> Iterator[Source]:
+    """Yield the rows of `jobs`, whichever columns this version of its schema has."""
+    columns = sorted(db.columns("jobs"))
+    if not {"id", "name", "schedule_cron"} <= set(columns):
+        raise Refused(f"{db.path} is no database of openclaw-scheduler: it has no table jobs with its columns")
+    for place, row in db.rows("jobs", columns):
+        bad = [name for name, value in row.items() if isinstance(value, bytes)]
+        if bad:
+            yield Source(SEED, _id(row["id"], place), _shown(row["name"]), None, [Note(bad[0], "is no text")])
+            continue
+        record, notes = foreign_aliases.named(row, aliases)
+        yield _source(SEED, _id(row["id"], place), record, notes, {})
 
 
 def _of_openclaw(path: Path) -> Iterator[Source]:

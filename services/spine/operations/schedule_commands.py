@@ -1,5 +1,6 @@
 """`spine import-schedules`, and how its report is laid out for people and for programs."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from spine.operations.carrying import WITH_FAULTS, carried_out
 from spine.settings import store_folder
 
 if TYPE_CHECKING:
+    from spine.operations.foreign_aliases import ForeignAlias
     from spine.operations.schedule_import import Report
 
 
@@ -49,7 +51,9 @@ def _as_json(report: "Report", apply: bool) -> str:
         }
         for row in report.rows
     ]
-    return msgspec.json.encode({"applied": apply, "jobs": rows, "aliases": report.aliases}).decode()
+    entries = {alias.name: alias.entry() for alias in report.named if alias.problem is None}
+    found = {"applied": apply, "jobs": rows, "aliases": report.aliases, "aliasEntries": entries}
+    return msgspec.json.encode(found).decode()
 
 
 def _as_text(report: "Report", apply: bool) -> str:
@@ -63,6 +67,18 @@ def _as_text(report: "Report", apply: bool) -> str:
         lines += [f"{'':<9}   {note.field}: {note.reason}" for note in row.notes]
     if report.aliases:
         lines.append(f"Notices go to these aliases, which SPINE_NOTICES_FILE must have: {', '.join(report.aliases)}")
+    lines += _named(report.named)
     if not apply:
         lines.append("Nothing was written. Stop the server and give --apply.")
     return "\n".join(lines)
+
+
+def _named(aliases: "list[ForeignAlias]") -> list[str]:
+    """Lay aliases out as their file would have them, a line for each; those that it cannot have with why."""
+    fine = [alias for alias in aliases if alias.problem is None]
+    lines = [f"{'alias':<9} {alias.name[:64]!r}: {alias.problem}" for alias in aliases if alias not in fine]
+    if fine:
+        lines.append("Its aliases, for the file of SPINE_NOTICES_FILE; put your gateway's address and token in:")
+        entries = [f'  "{alias.name}": {json.dumps(alias.entry(), ensure_ascii=False)}' for alias in fine]
+        lines += ["{", ",\n".join(entries), "}"]
+    return lines

@@ -14,6 +14,7 @@ from contract.clock import Clock
 from contract.errors import InvalidField
 from contract.seed_schedule import Note
 from spine.operations import files, foreign_schedules
+from spine.operations.foreign_aliases import ForeignAlias
 from spine.operations.foreign_schedules import Source
 from spine.operations.manifest import DATABASE
 from spine.queue import schedule_plan, schedules
@@ -38,10 +39,11 @@ class Row(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A row for each job, and which aliases of notices they need."""
+    """A row for each job, which aliases of notices they need, and the scheduler's own, which no import writes."""
 
     rows: list[Row]
     aliases: list[str]
+    named: list[ForeignAlias]
 
     @property
     def refused(self) -> int:
@@ -56,7 +58,8 @@ def bring_in(path: Path, data_dir: Path, apply: bool, clock: Clock) -> Report:
         Refused: it is no such file. DataDirBusy: the store is served. NotAStore: the store cannot be read.
         OSError: a disk refuses. In each case nothing was imported.
     """
-    sources = _parents_first(foreign_schedules.read(path))
+    found = foreign_schedules.read(path)
+    sources = _parents_first(found.sources)
     needed = sorted({alias for source in sources for alias in _aliases(source)})
     rules = Rules(300_000, 15_000, 5, set(), 1 << 26, aliases=Aliases(dict.fromkeys(needed)))
     there = data_dir / DATABASE
@@ -72,7 +75,8 @@ def bring_in(path: Path, data_dir: Path, apply: bool, clock: Clock) -> Report:
             rows = _take(tx, rules, sources, write=False)
     else:
         rows = _take(None, rules, sources, write=False, now=clock.now())
-    return Report(rows, sorted({alias for row in rows if row.state == "imported" for alias in _aliases(row.source)}))
+    needed = sorted({alias for row in rows if row.state == "imported" for alias in _aliases(row.source)})
+    return Report(rows, needed, found.aliases)
 
 
 def _parents_first(sources: list[Source]) -> list[Source]:

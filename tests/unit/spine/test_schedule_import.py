@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from tests.support.queue_store import SetClock
 
 from spine.cli import cli
+from spine.notices import aliases
 from spine.operations.refusal import Refused
 from spine.operations.schedule_import import Report, bring_in
 from spine.queue import schedules as verbs
@@ -142,6 +143,58 @@ def test_what_cannot_come_is_named_by_field_and_the_rest_comes(seed: Seed, tmp_p
     fine = next(row for row in report.rows if row.source.id == "ok")
     assert sorted(note.field for note in fine.notes) == ["identity_principal", "resource_pool"]
     assert [one["name"] for one in kept(tmp_path)] == ["Fine"]
+
+
+def with_aliases(path: Path, *rows: tuple[Any, Any, Any]) -> Path:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(
+            "CREATE TABLE delivery_aliases (alias TEXT PRIMARY KEY, channel TEXT, target TEXT, description TEXT)"
+        )
+        db.executemany("INSERT INTO delivery_aliases (alias, channel, target) VALUES (?, ?, ?)", rows)
+        db.commit()
+    return path
+
+
+def test_its_aliases_are_lines_for_the_file_of_ours_and_its_jobs_name_them_as_we_do(seed: Seed, tmp_path: Path) -> None:
+    told = {**SHELL, "schedule_cron": "0 3 * * *", "delivery_mode": "announce", "delivery_channel": "telegram"}
+    path = with_aliases(
+        seed(
+            {"id": "a", "name": "A", **told, "delivery_to": "team_room"},
+            {"id": "b", "name": "B", **told, "delivery_to": "@team_room", "delivery_channel": None},
+            {"id": "c", "name": "C", **told, "delivery_to": "@Team Room"},
+            {"id": "d", "name": "D", **told, "delivery_to": "-100"},
+        ),
+        ("team_room", "telegram", "-1001"),
+        ("Team Room", "discord", "77"),
+        ("empty", "telegram", ""),
+        ("torn", "telegram", b"\xff"),
+    )
+    env = {"SPINE_DATA_DIR": str(tmp_path / "data")}
+    done = CliRunner().invoke(cli, ["import-schedules", str(path), "--apply"], env=env)
+    assert done.exit_code == 0, done.output
+    assert [one["job"]["delivery"] for one in kept(tmp_path)] == [
+        {"mode": "announce", "to": "@team_room"},
+        {"mode": "announce", "to": "@team_room"},
+        {"mode": "announce", "channel": "discord", "to": "77"},
+        {"mode": "announce", "channel": "telegram", "to": "-100"},
+    ]
+    assert "            delivery_to: the alias 'Team Room' cannot be one here, so the job names its chat itself" in (
+        done.output.splitlines()
+    )
+    assert [line[:30] for line in done.output.splitlines() if line.startswith("alias ")] == [
+        "alias     'Team Room': a name ",
+        "alias     'empty': its chat ca",
+        "alias     'torn': its name or ",
+    ]
+    file = tmp_path / "notices.json"
+    file.touch(mode=0o600)
+    file.write_text(done.output[done.output.index("{\n") : done.output.index("\n}\n") + 2])
+    (entry,) = aliases.read(file).values()
+    assert (entry.name, entry.problem) == ("team_room", None)
+    assert isinstance(entry.alias, aliases.Message)
+    assert (entry.alias.via, entry.alias.to) == ("telegram", "-1001")
+    told_json = CliRunner().invoke(cli, ["import-schedules", str(path), "--json"], env=env)
+    assert list(json.loads(told_json.stdout)["aliasEntries"]) == ["team_room"]
 
 
 def test_a_dry_run_writes_nothing_and_says_the_same(seed: Seed, tmp_path: Path) -> None:
