@@ -14,7 +14,6 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds. `flat`: no activity for so long counts as silence; after each nudge as many as named so are waited."""
 
     poll: float = 20.0
-    tick: float = 1.0
     ping: float = 60.0
     retry: float = 30.0
     settle: float = 0.3

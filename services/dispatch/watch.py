@@ -274,7 +274,12 @@ class Watcher:
             with contextlib.suppress(GatewayError):
                 self._desk.gateway().steer(entry["sessionKey"], words, str(uuid.uuid4()))
         if step == "abort":
-            self._desk.gateway().abort(entry["sessionKey"])
+            try:
+                self._desk.gateway().abort(entry["sessionKey"])
+            except GatewayError as e:
+                if not e.retryable:
+                    raise
+                return None  # asked for again at the next look
             message = "it was silent beyond its time, did not answer two nudges, and was aborted"
             return self._over(ERROR, message, "timeout", found)
         return None
@@ -283,8 +288,9 @@ class Watcher:
         """Wait for the next look: the poll's time, or the gateway's word that the run is over."""
         deadline = min(time.monotonic() + self._timings.poll, self._until or math.inf)
         while (left := deadline - time.monotonic()) > 0:
-            self._on_wait()
-            event = self._desk.gateway().events.next(min(left, self._timings.tick), key)
+            if time.monotonic() - self._pinged > self._timings.ping:
+                self._entry()  # however long the poll is: the lease is over in three minutes
+            event = self._desk.gateway().events.next(min(left, self._timings.ping), key)
             if event is None:
                 continue
             if self._patience is not None:
@@ -293,9 +299,6 @@ class Watcher:
             if ends(event):
                 # The row may be behind the event by a moment.
                 deadline = min(deadline, time.monotonic() + self._timings.settle)
-
-    def _on_wait(self) -> None:
-        """Between two events; a subclass has its own things to do."""
 
     def _hear(self, event: Event) -> None:
         """An event about the session; a subclass tells of it."""

@@ -12,6 +12,7 @@ import pytest
 from tests.support.dispatching import Dispatching
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
+from tests.support.fake_sessions import Bad
 from tests.support.mock_model import ANSWER
 
 from dispatch import leases
@@ -22,7 +23,7 @@ from dispatch.ledger import stamp
 from dispatch.patience import Patience, Timings
 from dispatch.watch import Watcher
 
-FAST = Timings(poll=0.1, tick=0.05, ping=0.5, retry=0.05, settle=0.02, lease_wait=0.05)
+FAST = Timings(poll=0.1, ping=0.5, retry=0.05, settle=0.02, lease_wait=0.05)
 MINUTE = 60_000
 
 
@@ -198,11 +199,43 @@ def test_silence_is_nudged_twice_and_then_ended(fake: FakeGateway, desk: Dispatc
     key = enqueue(desk, "sleeps", "--timeout", "1000")
     eventually(lambda: fake.prompts, what="the prompt")
     desk.edit("L", dispatchedAt=ago(60))
-    ending = watch(desk, Timings(poll=0.1, tick=0.05, flat=0.2, nudge=0.3, last_nudge=0.3, slack=1.0))
+    ending = watch(desk, Timings(poll=0.1, flat=0.2, nudge=0.3, last_nudge=0.3, slack=1.0))
     assert (ending.status, ending.kind) == ("error", "timeout")
     assert len(fake.told("chat.send")) == 2
     assert fake.told("sessions.abort") == [{"key": key}]
     assert desk.entry("L")["status"] == "error"
+
+
+def test_the_lease_is_kept_however_long_the_poll_is(fake: FakeGateway, desk: Dispatching) -> None:
+    enqueue(desk, "sleeps")
+    eventually(lambda: fake.prompts, what="the prompt")
+    thread = threading.Thread(target=watch, args=(desk, Timings(poll=600.0, ping=0.1, settle=0.02)))
+    thread.start()
+    seen = {str(eventually(lambda: desk.entry("L").get("ownerUntil"), what="its lease"))}
+    for _ in range(3):
+        seen.add(str(eventually(lambda: desk.entry("L")["ownerUntil"] not in seen and desk.entry("L")["ownerUntil"])))
+    fake.wake()
+    thread.join(30)
+    assert desk.entry("L")["status"] == "done"
+
+
+def test_an_abort_that_is_not_taken_is_asked_for_again(
+    fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = enqueue(desk, "sleeps", "--timeout", "1000")
+    eventually(lambda: fake.prompts, what="the prompt")
+    desk.edit("L", dispatchedAt=ago(300))
+    taken, refused = fake._abort, iter([True])
+
+    def abort(key: str) -> Any:
+        if next(refused, False):
+            raise Bad("UNAVAILABLE", "busy")
+        return taken(key)
+
+    monkeypatch.setattr(fake, "_abort", abort)
+    ending = watch(desk)
+    assert (ending.status, ending.kind) == ("error", "timeout")
+    assert fake.told("sessions.abort") == [{"key": key}] * 2
 
 
 def test_a_gateway_that_stays_away_changes_nothing_and_is_for_later(
