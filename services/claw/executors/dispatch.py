@@ -97,6 +97,7 @@ class Steering:
         # Both ends at once: neither does opening it wait, nor does the other side ever see its end.
         self._fd = os.open(pipe, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._pipe, self._comments, self._known, self._begin = pipe, comments, known, begin
+        self._rest = b""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="steering", daemon=True)
         self._thread.start()
@@ -112,17 +113,26 @@ class Steering:
         except OSError:
             return
         for line in lines[self._known :]:
+            if not self._hand_on():
+                return
             try:
                 comment = msgspec.json.decode(line, type=dict[str, Any])
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 return  # not written to its end yet
             text = comment.get("text")
             if comment.get("by") in _HEADS and isinstance(text, str) and text.strip():
-                try:
-                    os.write(self._fd, msgspec.json.encode({"steer": text}) + b"\n")
-                except OSError:
-                    return  # full: again at the next look
+                self._rest = msgspec.json.encode({"steer": text}) + b"\n"
             self._known += 1
+        self._hand_on()
+
+    def _hand_on(self) -> bool:
+        """Write what waits; False while the pipe is full, which may take a part of a line: the rest at a later look."""
+        try:
+            while self._rest:
+                self._rest = self._rest[os.write(self._fd, self._rest) :]
+        except BlockingIOError:
+            return False
+        return True
 
     def close(self) -> None:
         """End it."""
@@ -176,7 +186,7 @@ def run(
 def _words(used: Dispatching, job: Job, asked: Path, left: float) -> list[str]:
     meta = job.meta.get("agent") if isinstance(job.meta, dict) else None
     wanted = meta if isinstance(meta, dict) else {}
-    words = [*used.command, "run", "--label", job.id, "--message-file", str(asked), "--json-events"]
+    words = [*used.command, "run", f"--label={job.id}", "--message-file", str(asked), "--json-events"]
     words += ["--timeout", str(max(1, min(int(left), TIMEOUT_MOST)))]
     words += ["--mode", "reuse" if job.round > 1 else "fresh"]
     for flag, name in (("--agent", "id"), ("--model", "model"), ("--thinking", "thinking")):

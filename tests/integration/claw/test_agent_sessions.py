@@ -1,6 +1,7 @@
 """A text as a session on a gateway: a real claw, a real spine, `spine-dispatch` as a process, a gateway on a socket."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tests.integration.claw.conftest import Claw, until
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.mock_model import ANSWER
 
+from claw.executors.dispatch import Steering
 from claw.process import identity
 
 
@@ -128,3 +130,17 @@ def test_a_claw_with_a_gateway_says_that_it_can_and_one_without_does_not(claw: C
     refused = claw.cli("doctor", CLAW_PASS_ENV="OPENCLAW_GATEWAY_TOKEN", OPENCLAW_GATEWAY_TOKEN=TOKEN)
     assert "CLAW_PASS_ENV: OPENCLAW_GATEWAY_TOKEN is never passed to a job" in refused.stdout + refused.stderr
     assert TOKEN not in refused.stdout + refused.stderr
+
+
+def test_more_than_the_pipe_holds_is_handed_on_whole(tmp_path: Path) -> None:
+    said = [f"{n}" * 16_000 for n in range(9)]
+    comments, begin = tmp_path / "comments", threading.Event()
+    comments.write_text("".join(json.dumps({"t": "now", "by": "head", "text": text}) + "\n" for text in said))
+    begin.set()
+    steering = Steering(tmp_path / "pipe", comments, 0, begin)
+    try:
+        with (tmp_path / "pipe").open() as source:
+            until(lambda: steering._rest, 10)  # a part of a line is in the pipe, the rest waits
+            assert [json.loads(source.readline())["steer"] for _ in said] == said
+    finally:
+        steering.close()
