@@ -6,11 +6,9 @@ It touches none that a living watcher holds, and holds the label itself while it
 import uuid
 
 from contract.clock import parse_iso
-from contract.errors import SpineError
-from dispatch import leases, spines
+from dispatch import leases, watchers
 from dispatch.attempts import look, restart
 from dispatch.desk import Desk
-from dispatch.faults import Fault
 from dispatch.gateway import judge
 from dispatch.gateway.errors import GatewayError
 from dispatch.gateway.judge import OVERLOADED
@@ -23,7 +21,7 @@ _OVERLOAD, _LOST = "overload", "lost"
 
 
 def recover(desk: Desk) -> list[str]:
-    """Return a line for each label that was begun again, or could not be.
+    """Return a line for each label that was begun again, or could not be; file the watchers that are owed.
 
     Raises:
         Fault: the ledger cannot be read.
@@ -49,7 +47,7 @@ def recover(desk: Desk) -> list[str]:
             said.append(f"{label}: could not be begun again: {e.text}")
         finally:
             leases.release(desk.ledger, label, owner)
-    return said
+    return said + watchers.file_owed(desk)
 
 
 def _candidate(desk: Desk, label: str, entry: Entry) -> tuple[str, str | None]:
@@ -101,18 +99,6 @@ def _one(desk: Desk, label: str, owner: str, kind: str) -> str | None:
         return f"{label}: its full prompt is not kept here; dispatch it anew"
     counter = "retryCount" if kind == _OVERLOAD else "gwRestartRetryCount"
     count = int(entry.get(counter) or 0) + 1
-    changes = {counter: count, "dispatchKey": str(uuid.uuid4())}
+    changes = {counter: count, "dispatchKey": str(uuid.uuid4()), "watcherOwed": watchers.owed(desk, entry)}
     restart(desk, label, entry, found, prompt, changes, owner, kind == _LOST)
-    watched = _watch_on(desk, label)
-    return f"{label}: begun again after {found.outcome.message or kind} ({counter} {count}){watched}"
-
-
-def _watch_on(desk: Desk, label: str) -> str:
-    entry = desk.ledger.entry(label) or {}
-    if entry.get("deliveryMode") == "none" or spines.lacking(desk) is not None:
-        return ""
-    try:
-        spines.keep_watcher(desk, label, entry, 1, 0)
-    except (SpineError, Fault) as e:
-        return f"; the spine did not take its watcher ({e})"
-    return ""
+    return f"{label}: begun again after {found.outcome.message or kind} ({counter} {count})"

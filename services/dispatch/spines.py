@@ -62,7 +62,7 @@ def keep_watcher(desk: Desk, label: str, entry: Entry, part: int, seconds: float
         "timeoutSeconds": JOB_SECONDS,
         "maxAttempts": ATTEMPTS,
         "retry": {"backoffSeconds": 10, "maxSeconds": 300},
-        "delivery": delivery(entry),
+        **delivery(entry),
     }
     if seconds >= 1:
         fields["delaySeconds"] = int(seconds)
@@ -70,11 +70,9 @@ def keep_watcher(desk: Desk, label: str, entry: Entry, part: int, seconds: float
 
 
 def delivery(entry: Entry) -> dict[str, Any]:
-    """Return a job's `delivery` for where an entry's answer goes."""
+    """Return the member `delivery` of a job for where an entry's answer goes; none where nobody is named."""
     to, channel = entry.get("deliverTo"), entry.get("deliverChannel")
-    found: dict[str, Any] = {"mode": entry.get("deliveryMode") or "announce"}
-    if to:
-        found["to"] = to
-        if not str(to).startswith("@") and channel:
-            found["channel"] = channel
-    return found
+    if not to:
+        return {}
+    place = {"channel": channel} if channel and not str(to).startswith("@") else {}
+    return {"delivery": {"mode": entry.get("deliveryMode") or "announce", "to": to, **place}}

@@ -90,7 +90,7 @@ def dispatch(desk: Desk, label: str, changes: Entry, message: str, *, owner: str
         )
     except GatewayError as e:
         if not (isinstance(e, Unreachable) and e.sent):
-            _mark(desk, label, run_id, status=ERROR, error=e.text, errorKind=kind(e))
+            _mark(desk, label, run_id, status=ERROR, error=e.text, errorKind=kind(e), watcherOwed=None)
         raise
     killpoints.reach("dispatch.accepted")
     _mark(desk, label, run_id, status=RUNNING, acceptedAt=stamp())
@@ -102,7 +102,7 @@ def _own(entry: Entry, owner: str) -> None:
         raise Superseded
 
 
-def _mark(desk: Desk, label: str, run_id: str, **changes: str) -> None:
+def _mark(desk: Desk, label: str, run_id: str, **changes: str | None) -> None:
     def alter(entries: Entries) -> None:
         entry = entries.get(label)
         if entry is not None and entry.get("runId") == run_id:

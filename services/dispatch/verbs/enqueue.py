@@ -3,7 +3,7 @@
 from typing import Any
 
 from contract.errors import SpineError
-from dispatch import prompting, spines, starting
+from dispatch import prompting, spines, starting, watchers
 from dispatch.arguments import Arguments
 from dispatch.desk import Desk
 from dispatch.faults import OK, Usage
@@ -31,8 +31,8 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
     if before is not None and before.get("status") in OPEN:
         desk.note(f"{label}: was under way in {before.get('sessionKey')}; that session is nobody's now")
     lacks = spines.lacking(desk)
-    watched = lacks is None and fields["deliveryMode"] != "none" and not arguments.has("no-monitor")
     fields["gatewayDelivers"] = lacks is not None and bool(fields["deliverTo"]) and fields["deliveryMode"] != "none"
+    fields["watcherOwed"], fields["watchdogJobId"] = watchers.owed(desk, fields), None
     prompt = prompting.prompt(
         task, label, desk.keeping(label), desk.config.agent_name(agent), bool(fields["deliverTo"])
     )
@@ -47,7 +47,7 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
         mode=mode,
         session_key=entry.get("sessionKey"),
     )
-    job_id, lacks = _watcher(desk, label, entry) if watched else (None, lacks)
+    job_id, lacks = _watcher(desk, label, entry) if fields["watcherOwed"] else (None, lacks)
     desk.answer(
         ok=True,
         label=label,
@@ -93,10 +93,14 @@ def _fields(desk: Desk, arguments: Arguments) -> Entry:
 def _watcher(desk: Desk, label: str, entry: Entry) -> tuple[str | None, str | None]:
     """Submit the watcher's job; what is wrong with the spine is told, and the session goes on all the same."""
     try:
-        return spines.keep_watcher(desk, label, entry, 1, 0), None
+        job_id = watchers.file(desk, label, entry)
     except SpineError as e:
-        desk.note(f"{label}: the spine did not take the watcher: {e.detail}")
-        return None, f"the spine did not take the watcher: {e.detail}"
+        lacks = f"the spine did not take the watcher: {e.detail}; recover, stuck, sync and enqueue file it when it does"
+        desk.note(f"{label}: {lacks}")
+        return None, lacks
+    for line in watchers.file_owed(desk):
+        desk.note(line)
+    return job_id, None
 
 
 def _delivery(entry: Entry, job_id: str | None, lacks: str | None) -> dict[str, Any] | None:

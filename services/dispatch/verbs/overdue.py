@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from contract.clock import parse_iso
-from dispatch import leases, prompting, settling
+from dispatch import leases, prompting, settling, watchers
 from dispatch.arguments import Arguments, checked_label
 from dispatch.attempts import began
 from dispatch.desk import Desk
@@ -32,6 +32,7 @@ def stuck(desk: Desk, arguments: Arguments) -> int:
     found: list[dict[str, Any]] = []
     resolved: list[dict[str, Any]] = []
     skipped: list[str] = []
+    _file_owed(desk)
     nudged: list[str] = []
     for label, entry in desk.ledger.read().items():
         if entry.get("status") not in OPEN or only not in (None, label):
@@ -83,8 +84,15 @@ def sync(desk: Desk, arguments: Arguments) -> int:
         if change is not None:
             details.append({"label": label, "from": change.before, "to": change.after, "reason": change.reason})
     details += _take_in(desk, dry)
+    if not dry:
+        _file_owed(desk)
     desk.answer(ok=True, dryRun=dry, changes=len(details), details=details)
     return OK
+
+
+def _file_owed(desk: Desk) -> None:
+    for line in watchers.file_owed(desk):
+        desk.note(line)
 
 
 def _take_in(desk: Desk, dry: bool) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def _schedule(
         "label": name,
         "timeoutSeconds": JOB_SECONDS,
         "maxAttempts": 2,
-        "delivery": spines.delivery(place),
+        **spines.delivery(place),
     }
     return {"name": name, "cron": cron, "missed": "skip", "overlap": "skip", "job": job}
 

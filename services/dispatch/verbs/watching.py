@@ -12,8 +12,7 @@ from dispatch.patience import Timings
 from dispatch.recover import recover as begin_again
 from dispatch.verbs.run import Stopped
 from dispatch.watch import Unfinished, Watcher
-
-_HOUR_MS = 3_600_000
+from dispatch.watchers import HOUR_MS
 
 
 def watch(desk: Desk, arguments: Arguments) -> int:
@@ -54,7 +53,7 @@ def _hand_over(desk: Desk, label: str, part: int, seconds: float) -> int:
     if lacks is not None:
         raise Fault(f"--slice: {lacks}", "no_spine")
     hours = desk.config.watcher_hours
-    if desk.now() - began(entry) > hours * _HOUR_MS:
+    if desk.now() - began(entry) > hours * HOUR_MS:
         desk.say(f"[{desk.config.name}] {label}: was watched for {hours} hours, and is watched no longer")
         return FAILED
     try:

@@ -3,6 +3,7 @@
 import base64
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.support.spine_process import TOKENS, SpineProcess
 from contract import wire
 from contract.client import SpineClient
 from contract.schedule_client import ScheduleClient
+from dispatch.ledger import stamp
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,10 @@ class Claw:
     def __init__(self, spine: SpineProcess) -> None:
         self._client = SpineClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="left-claw-1")
 
-    def claim(self) -> wire.Job:
-        return eventually(lambda: next(iter(self._client.claim(wait=2)), None), 40, what="a job")
+    def claim(self, job_id: str | None = None) -> wire.Job:
+        """Claim a job: the next one, or the one with this id, past those that other tests have left."""
+        found = eventually(lambda: next(iter(self._client.claim(wait=2)), None), 40, what="a job")
+        return found if job_id in (None, found.id) else self.claim(job_id)
 
     def do(self, job: wire.Job) -> "subprocess.CompletedProcess[str]":
         run = job.spec["run"]
@@ -132,6 +136,124 @@ def test_a_spine_that_is_away_is_said(desk: Dispatching) -> None:
     assert "did not take the watcher" in ran.answer["delivery"]["lacks"]
 
 
+NOWHERE = "http://127.0.0.1:9"
+
+
+def watcher_jobs(spine: SpineProcess, label: str) -> list[wire.Job]:
+    head = SpineClient(spine.url, TOKENS["HEAD_TOKEN"])
+    return head.jobs(label=f"spine-dispatch-deliver:{label}").jobs
+
+
+def owing(desk: Dispatching, label: str, **environ: str) -> None:
+    """Dispatch while the spine does not take the watcher."""
+    words = ("enqueue", "--label", label, "--message", "x", "--deliver-to", "@room")
+    ran = desk.call(*words, **{"SPINE_BASE_URL": NOWHERE, **environ})
+    assert (ran.code, ran.answer["delivery"]["scheduler"]) == (0, None)
+    assert desk.entry(label)["watcherOwed"].startswith("the spine did not take the watcher: ")
+
+
+@pytest.mark.parametrize(
+    "words", [("recover",), ("stuck",), ("sync",), ("enqueue", "--label", "other", "--message", "x")], ids=" ".join
+)
+def test_a_watcher_that_the_spine_did_not_take_is_filed_by_the_next_verb(
+    desk: Dispatching, spine: SpineProcess, words: tuple[str, ...]
+) -> None:
+    label = f"owed-{words[0]}"
+    owing(desk, label)
+    ran = desk.call(*words)
+    assert (ran.code, f"{label}: its watcher was owed, and is filed now" in ran.err) == (0, True)
+    (job,) = watcher_jobs(spine, label)
+    assert (desk.entry(label)["watcherOwed"], desk.entry(label)["watchdogJobId"]) == (None, job.id)
+    assert "filed now" not in desk.call(*words).err
+    assert len(watcher_jobs(spine, label)) == 1
+    claw = Claw(spine)
+    assert claw.do(claw.claim(job.id)).stdout == f"[spine-dispatch] {label}: done\n\n{ANSWER}\n"
+
+
+def test_a_watcher_that_is_still_not_taken_stays_owed_and_a_dry_run_files_none(
+    desk: Dispatching, spine: SpineProcess
+) -> None:
+    owing(desk, "owed-still")
+    assert desk.call("sync", "--dry-run").code == 0
+    ran = desk.call("recover", SPINE_BASE_URL=NOWHERE)
+    assert (ran.code, ran.out, "did not take the watcher" in ran.err) == (0, "", True)
+    assert desk.entry("owed-still")["watcherOwed"]
+    assert watcher_jobs(spine, "owed-still") == []
+
+
+def test_one_that_is_refused_holds_no_other_up(desk: Dispatching, spine: SpineProcess) -> None:
+    ran = desk.call("enqueue", "--label", "owed-a", "--message", "x", "--deliver-to", "@nobody")
+    assert "there is no alias 'nobody'" in ran.answer["delivery"]["lacks"]
+    owing(desk, "owed-b")
+    assert desk.call("recover").code == 0
+    assert "there is no alias" in desk.entry("owed-a")["watcherOwed"]
+    assert (watcher_jobs(spine, "owed-a"), len(watcher_jobs(spine, "owed-b"))) == ([], 1)
+
+
+def test_one_that_is_owed_for_too_long_is_given_up_and_said_once(desk: Dispatching, spine: SpineProcess) -> None:
+    owing(desk, "owed-long")
+    desk.edit("owed-long", dispatchedAt=stamp(0))
+    said = desk.call("recover").out
+    assert said == "owed-long: its answer was delivered to nobody, since for 48 hours no watcher was taken\n"
+    assert desk.call("recover").out == ""
+    assert (desk.entry("owed-long")["watcherOwed"], watcher_jobs(spine, "owed-long")) == (None, [])
+
+
+def test_a_kill_between_acceptance_and_the_watcher_leaves_it_owed(
+    desk: Dispatching, spine: SpineProcess, tmp_path: Path
+) -> None:
+    reached = tmp_path / "reached"
+    environ = {"SPINE_KILL_POINT": "dispatch.accepted", "SPINE_KILL_POINT_FILE": str(reached)}
+    words = ("enqueue", "--label", "owed-killed", "--message", "x", "--deliver-to", "@room")
+    with desk.process(*words, **environ) as child:
+        eventually(reached.exists, 20, what="the acceptance")
+        child.kill()
+        child.communicate(timeout=30)
+    assert desk.entry("owed-killed")["watcherOwed"] == "not filed yet"
+    assert desk.call("stuck").code == 0
+    assert len(watcher_jobs(spine, "owed-killed")) == 1
+
+
+@pytest.mark.parametrize(
+    "words", [("--delivery-mode", "none"), ("--no-monitor", "short"), ("--agent", "nobody")], ids=" ".join
+)
+def test_nobody_watches_what_nobody_waits_for_or_what_was_not_begun(
+    desk: Dispatching, spine: SpineProcess, words: tuple[str, ...]
+) -> None:
+    label = f"unwatched{words[0]}"
+    desk.call("enqueue", "--label", label, "--message", "x", "--deliver-to", "@room", *words)
+    assert desk.entry(label)["watcherOwed"] is None
+    assert desk.call("recover").code == 0
+    assert watcher_jobs(spine, label) == []
+
+
+def test_without_a_target_the_run_is_watched_and_nobody_told(desk: Dispatching, spine: SpineProcess) -> None:
+    ran = desk.call("enqueue", "--label", "untold", "--message", "x")
+    (job,) = watcher_jobs(spine, "untold")
+    assert (job.delivery, ran.answer["delivery"]["scheduler"], "lacks" in ran.answer["delivery"]) == (
+        None,
+        job.id,
+        False,
+    )
+
+
+def test_what_recovery_begins_again_has_a_watcher_of_its_own(
+    fake: FakeGateway, desk: Dispatching, spine: SpineProcess
+) -> None:
+    """W13: the reference's had left, and nobody delivered the answer."""
+    fake.error_text = "HTTP 529 overloaded"
+    key = desk.call("enqueue", "--label", "again", "--message", "x", "--deliver-to", "@room").answer["sessionKey"]
+    eventually(lambda: fake.sessions[key].row.get("status") == "failed", what="the end of the run")
+    assert desk.call("status", "--label", "again").answer["status"] == "error"
+    (first,) = watcher_jobs(spine, "again")
+    desk.edit("again", updatedAt=stamp(time.time_ns() // 1_000_000 - 600_000))
+    assert desk.call("recover").out.startswith("again: begun again after")
+    (second,) = [job for job in watcher_jobs(spine, "again") if job.id != first.id]
+    claw = Claw(spine)
+    said = [claw.do(claw.claim(job.id)).stdout for job in (first, second)]
+    assert said == ["", f"[spine-dispatch] again: done\n\n{ANSWER}\n"]
+
+
 def test_schedules_that_are_refused_leave_neither(desk: Dispatching, spine: SpineProcess) -> None:
     shape = desk.call("schedules", "install", "--interval", "hourly")
     assert (shape.code, "--interval: 'hourly' is no cron expression" in shape.err) == (2, True)
@@ -142,7 +264,7 @@ def test_schedules_that_are_refused_leave_neither(desk: Dispatching, spine: Spin
 
 
 def test_schedules_are_installed_once(desk: Dispatching, spine: SpineProcess) -> None:
-    first = desk.run("schedules", "install", "--deliver-to", "@room")
+    first = desk.run("schedules", "install")
     assert first.code == 0, first.err
     again = desk.run("schedules", "install", "--deliver-to", "@room", "--interval", "*/5 * * * *")
     assert [one["action"] for one in first.answer["schedules"]] == ["added", "added"]
