@@ -5,15 +5,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.suites.harness import Store
+from tests.suites.harness import Raw, Store
 from tests.suites.schedule_store import Scheduler
 
 from contract import wire
 from contract.clock import parse_iso
 from contract.errors import InvalidField
 from spine.queue import conditions
-from spine.store import occurrences
+from spine.store import events, occurrences
 from spine.store.jobs import JobRow
+from spine.turns import Firing
 
 NOON = "2026-03-02T12:00:00Z"
 
@@ -218,6 +219,24 @@ def test_a_child_whose_parent_is_deleted_ends(schedules: Scheduler) -> None:
     assert refused.value.members["field"] == "parentId"
     other = schedules.make(at="2026-03-03T00:00:00Z")
     assert schedules.edit(child, parentId=other.id).ended is None
+
+
+def test_an_end_that_cannot_be_followed_is_told_and_keeps_no_other_from_it(schedules: Scheduler) -> None:
+    store, tick = schedules.store, Firing(schedules.store.engine, schedules.store.rules, schedules.clock)
+    root, other = schedules.make(at=NOON), schedules.make(at=NOON)
+    spoilt, fine = schedules.make(parentId=root.id), schedules.make(parentId=other.id)
+    schedules.tick()
+    store.write(lambda tx: tx.run(Raw("UPDATE schedules SET definition = '{' WHERE id = ?", "id"), id=spoilt.id))
+    jobs = [schedules.jobs(row)[0] for row in (root, other)]
+    for job in jobs:
+        store.complete(job.id, store.claim(job.id).fence)
+    tick.turn()
+    assert [run.status for run in schedules.runs(fine)] == ["submitted"]
+    assert schedules.next_moment() is None
+    told = [event for event in store.read(lambda tx: events.after(tx, 0, 100)) if event.type == "schedule.refused"]
+    data = json.loads(told[0].data)
+    assert (len(told), data["scheduleId"], data["dueAt"]) == (1, root.id, "2026-03-02T12:00:00.000Z")
+    assert data["reason"].startswith(f"the end of job {jobs[0].id} could not be followed: ")
 
 
 # --- conditions ------------------------------------------------------------------------------------------------------

@@ -94,7 +94,9 @@ def give_up(tx: Tx, task: Task, why: str) -> None:
             _record(tx, row, row.next_at or tx.now, "time", "refused", why)
             schedules.change(tx, row, next_at=None, fire_at=None, ended=f"it could not be fired: {why}")
     elif task.end is not None:
-        occurrences.drop_end(tx, task.end)
+        row = schedules.find(tx, task.end.schedule_id)
+        if occurrences.drop_end(tx, task.end) and row is not None:
+            _event(tx, "refused", row, tx.now, f"the end of job {task.end.job_id} could not be followed: {why}")
     else:
         found = occurrences.find(tx, task.seq)
         if found is not None:
@@ -191,8 +193,12 @@ def prune(tx: Tx, after: int, most: int) -> int | None:
 
 def _tell(tx: Tx, row: ScheduleRow, found: OccurrenceRow) -> None:
     if found.status in _TOLD:
-        data = {"scheduleId": row.id, "name": row.name, "dueAt": iso(found.due_at), "reason": found.reason}
-        events.append(tx, _TOLD[found.status], SPINE, None, None, data)
+        _event(tx, found.status, row, found.due_at, found.reason)
+
+
+def _event(tx: Tx, status: str, row: ScheduleRow, due_at: int, reason: str | None) -> None:
+    data = {"scheduleId": row.id, "name": row.name, "dueAt": iso(due_at), "reason": reason}
+    events.append(tx, _TOLD[status], SPINE, None, None, data)
 
 
 # --- from an occurrence to a job -------------------------------------------------------------------------------------
