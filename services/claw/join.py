@@ -13,7 +13,7 @@ from claw.settings import Settings
 from claw.state import Journal
 from claw.ticks import proof
 from contract.durable import write_durably
-from contract.env import SettingsError
+from contract.env import SettingsError, base_urls
 from contract.errors import Forbidden, NotFound, RateLimited, SpineError
 from contract.fleet_client import FleetClient
 from contract.retry import ONCE
@@ -48,14 +48,14 @@ def join(asked: Joining) -> list[str]:
     """
     hide_memory()
     try:
-        address = ",".join(settings.urls(asked.url))
+        address = ",".join(base_urls(asked.url))
     except ValueError as e:
         raise CannotJoin(str(e), exits.USAGE) from e
     folder = settings.home_folder()
     file, token_file = folder / envfile.NAME, folder / TOKEN_FILE
     _require_room(folder, [] if asked.force else [file, token_file])
     provisional = _provisional(address)
-    client = FleetClient(settings.urls(address), "", read_seconds=30, retry=ONCE)
+    client = FleetClient(base_urls(address), "", read_seconds=30, retry=ONCE)
     try:
         given = client.join(asked.code, capabilities.find(provisional), capabilities.facts(provisional))
     except SpineError as e:

@@ -16,7 +16,7 @@ from claw import dispatching, envfile
 from claw.dialects import BROKER, NAMES, SKYCLAW
 from claw.dispatching import Dispatching
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, SettingsError
+from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls
 from contract.logs import LEVELS
 
 SETTINGS: tuple[Setting, ...] = (
@@ -186,9 +186,9 @@ def from_env(
     }
     for name in sorted(set(passed) & kept_back):
         read.faults.append(f"CLAW_PASS_ENV: {name} is never passed to a job; take it out")
-    state_dir = _folder(read, "CLAW_STATE_DIR", _home(env) / ".spine")
+    state_dir = read.absolute("CLAW_STATE_DIR", _home(env) / ".spine")
     settings = Settings(
-        base_urls=read.custom("SPINE_BASE_URL", urls, ("http://127.0.0.1:36725",)),
+        base_urls=read.custom("SPINE_BASE_URL", base_urls, ("http://127.0.0.1:36725",)),
         token=secret or Secret(""),
         token_file=token_file,
         name=machine,
@@ -196,7 +196,7 @@ def from_env(
         capabilities=read.listed("CLAW_CAPABILITIES"),
         mode=read.choice("CLAW_MODE", "worker", ("worker", "phases")),
         state_dir=state_dir,
-        work_dir=_folder(read, "CLAW_WORK_DIR", state_dir / "work"),
+        work_dir=read.absolute("CLAW_WORK_DIR", state_dir / "work"),
         keep_workspaces=read.flag("CLAW_KEEP_WORKSPACES", False),
         heartbeat_seconds=read.integer("CLAW_HEARTBEAT_SECONDS", 10, 1, 300),
         tick_seconds=read.integer("CLAW_TICK_SECONDS", 60, 1, 3600),
@@ -234,13 +234,13 @@ def notifier() -> sdnotify.Notifier:
 def state_folder() -> Path:
     """Return the state folder alone: looking at it needs no token."""
     env, _ = _environment()
-    return _folder(EnvReader(env), "CLAW_STATE_DIR", _home(env) / ".spine")
+    return EnvReader(env).absolute("CLAW_STATE_DIR", _home(env) / ".spine")
 
 
 def home_folder() -> Path:
     """Return where this machine's claw.env and token belong, whatever stands in them."""
     env = dict(os.environ)
-    return _folder(EnvReader(env), "CLAW_STATE_DIR", _home(env) / ".spine")
+    return EnvReader(env).absolute("CLAW_STATE_DIR", _home(env) / ".spine")
 
 
 def own_home() -> Path:
@@ -301,21 +301,6 @@ def _home(env: Mapping[str, str]) -> Path:
     return Path(env.get("HOME") or "~").expanduser()
 
 
-def urls(text: str) -> tuple[str, ...]:
-    """Read base URLs, separated by commas.
-
-    Raises:
-        ValueError
-    """
-    found = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not found:
-        raise ValueError("it names no address")
-    for url in found:
-        if not url.startswith(("http://", "https://")):
-            raise ValueError(f"{url!r} is not an http or https address")
-    return found
-
-
 def _dialects(read: EnvReader, machine: str) -> Dialects:
     """Read what hosts of Skyclaw and runners of the broker read, under the names and in the manner that those have."""
     on = tuple(sorted(set(read.listed("CLAW_DIALECTS"))))
@@ -333,7 +318,7 @@ def _dialects(read: EnvReader, machine: str) -> Dialects:
         timeout_ms=_leading_digits(read.optional("SKYCLAW_TIMEOUT_MS"), 300_000),
         output_bytes=max(_leading_digits(read.optional("SKYCLAW_MAX_OUTPUT_BYTES"), 128_000), 0),
         worker_id=read.text("WORKER_ID", machine),
-        runner_folder=_folder(read, "RUNNER_STATE_DIR", Path()) if read.optional("RUNNER_STATE_DIR") else None,
+        runner_folder=read.absolute("RUNNER_STATE_DIR", "") if read.optional("RUNNER_STATE_DIR") else None,
     )
 
 
@@ -364,14 +349,6 @@ def _command(text: str) -> tuple[str, ...]:
     if not words:
         raise ValueError("the command is empty")
     return tuple(words)
-
-
-def _folder(read: EnvReader, name: str, default: Path) -> Path:
-    raw = read.optional(name)
-    path = Path(raw).expanduser() if raw else default
-    if raw and not path.is_absolute():
-        read.faults.append(f"{name}: {raw!r} is not an absolute path")
-    return path
 
 
 def _child_base(env: Mapping[str, str]) -> dict[str, str]:

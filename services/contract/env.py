@@ -35,6 +35,30 @@ class SettingsError(ValueError):
         self.faults = faults
 
 
+def base_url(text: str) -> str:
+    """Return an address of a spine without blanks around it, and without a slash at its end.
+
+    Raises:
+        ValueError: it is not an http or https address.
+    """
+    text = text.strip()
+    if not text.startswith(("http://", "https://")):
+        raise ValueError(f"{text!r} is not an http or https address")
+    return text.rstrip("/")
+
+
+def base_urls(text: str) -> tuple[str, ...]:
+    """Read addresses of spines, separated by commas; at least one.
+
+    Raises:
+        ValueError
+    """
+    found = tuple(base_url(part) for part in text.split(",") if part.strip())
+    if not found:
+        raise ValueError("it names no address")
+    return found
+
+
 class EnvReader:
     """Collects values and faults; `finish` raises once with everything that is wrong."""
 
@@ -106,6 +130,23 @@ class EnvReader:
                 self.faults.append(f"{name}_FILE: {path} is empty; put the token in it")
                 return None
         return Secret(direct) if direct else None
+
+    def absolute(self, name: str, default: str | Path) -> Path:
+        """Return an absolute path, `~` filled in; a fault is noted otherwise, also where the home is not known.
+
+        `default` is a text like one that is set, or a path that is taken as it is.
+        """
+        text = self.optional(name) or default
+        if isinstance(text, Path):
+            return text
+        try:
+            path = Path(text).expanduser()
+        except RuntimeError as e:
+            self.faults.append(f"{name}: {text}: {e}; name an absolute path")
+            return Path(text)
+        if not path.is_absolute():
+            self.faults.append(f"{name}: {text!r} is not absolute; begin it with / or ~")
+        return path
 
     def custom(self, name: str, parse: Callable[[str], T], default: T) -> T:
         """Return `parse(value)`; a ValueError becomes a fault that names the variable."""

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from contract.env import EnvReader, Secret, Setting, SettingsError
+from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls
 from contract.outcall import check_url
 from dispatch import openclawfile
 
@@ -22,6 +22,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OPENCLAW_CONFIG_PATH", "", "OpenClaw's configuration file, when it is not openclaw.json in its folder"),
     Setting("OPENCLAW_STATE_DIR", "", "OpenClaw's folder, when it is not .openclaw in its home"),
     Setting("OPENCLAW_HOME", "", "the home that OpenClaw takes for this user's"),
+    Setting("OPENCLAW_GATEWAY_PASSWORD", "", "the gateway's own; not used here, and kept from verifying commands"),
     Setting("SPINE_DISPATCH_HOME", DEFAULT_HOME, "folder of the device's identity, the ledger and the prompts"),
     Setting("DISPATCH_LABELS_PATH", "", "the ledger, when it is not labels.json in SPINE_DISPATCH_HOME"),
     Setting("DISPATCH_CONFIG_DIR", "", "folder of config.json; else the working directory, then SPINE_DISPATCH_HOME"),
@@ -57,6 +58,7 @@ _OPENCLAWS_PATHS = ("OPENCLAW_CONFIG_PATH", "OPENCLAW_STATE_DIR", "OPENCLAW_HOME
 _KEPT_BACK = (
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
+    "OPENCLAW_GATEWAY_PASSWORD",
     "DISPATCH_WEBHOOK_SECRET",
     "DISPATCH_WEBHOOK_SECRET_FILE",
     "SPINE_TOKEN",
@@ -123,14 +125,14 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     """
     found = os.environ if environ is None else environ
     env = EnvReader(found)
-    home = env.custom("SPINE_DISPATCH_HOME", _folder, Path(DEFAULT_HOME).expanduser())
+    home = env.absolute("SPINE_DISPATCH_HOME", DEFAULT_HOME)
     address, handed_on = _address(found), _for_jobs(found)
-    config = env.custom("DISPATCH_CONFIG_DIR", _folder, None)
+    config = env.absolute("DISPATCH_CONFIG_DIR", home) if env.optional("DISPATCH_CONFIG_DIR") else None
     settings = Settings(
         home=home,
         gateway=address,
-        labels_path=env.custom("DISPATCH_LABELS_PATH", _folder, home / "labels.json"),
-        config_folders=(config,) if config else (Path.cwd(), home),
+        labels_path=env.absolute("DISPATCH_LABELS_PATH", home / "labels.json"),
+        config_folders=(config,) if config else (Path(), home),
         host=env.text("DISPATCH_HOST", socket.gethostname()),
         loki_url=env.custom("LOKI_PUSH_URL", _called, None),
         webhook_url=env.custom("DISPATCH_WEBHOOK_URL", _called, None),
@@ -174,7 +176,8 @@ def _jobs_lack(here: Address, environ: Mapping[str, str], handed_on: Mapping[str
 
 
 def _spine(env: EnvReader) -> Spine | None:
-    urls, token = env.listed("SPINE_BASE_URL"), env.secret("SPINE_TOKEN")
+    none: tuple[str, ...] = ()
+    urls, token = env.custom("SPINE_BASE_URL", base_urls, none), env.secret("SPINE_TOKEN")
     by_file = env.optional("SPINE_TOKEN_FILE") is not None
     return Spine(base_urls=urls, token=token, by_file=by_file) if urls and token else None
 
@@ -188,7 +191,7 @@ def _address(environ: Mapping[str, str]) -> Address:
     env = EnvReader(environ)
     given, token = env.custom("OPENCLAW_GATEWAY_URL", socket_url, None), env.secret("OPENCLAW_GATEWAY_TOKEN")
     port = env.integer("OPENCLAW_GATEWAY_PORT", 18789, 1, 65535) if env.optional("OPENCLAW_GATEWAY_PORT") else None
-    for name in _OPENCLAWS_PATHS:
+    for name in (*_OPENCLAWS_PATHS, "OPENCLAW_GATEWAY_PASSWORD"):
         env.optional(name)
     if given is not None:
         # The token of this machine's gateway is not shown to whatever stands at another address.
@@ -212,16 +215,6 @@ def _address(environ: Mapping[str, str]) -> Address:
         password=Secret(file.password) if file.password else None,
         faults=tuple(env.faults),
     )
-
-
-def _folder(text: str) -> Path:
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError as e:
-        raise ValueError(str(e)) from e
-    if not path.is_absolute():
-        raise ValueError(f"{text!r} is not absolute; begin it with / or ~")
-    return path
 
 
 def socket_url(text: str) -> str:

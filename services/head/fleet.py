@@ -6,10 +6,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from contract.env import SettingsError
+from contract.env import SettingsError, base_url
 from head import clean, tables
 from head.desk import Desk, as_json, pass_desk
-from head.settings import base_url
 from head.words import Line
 
 _VERBS = ("drain", "pause", "resume", "revoke", "rotate")

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting
+from contract.env import EnvReader, Secret, Setting, base_urls
 
 DEFAULT_URL = "http://127.0.0.1:36725"
 COORDINATOR_URL = "http://127.0.0.1:8787"
@@ -58,16 +58,16 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     if token is None and not env.faults:
         env.faults.append("SPINE_TOKEN: missing; give a head's token in it, or the name of a file in SPINE_TOKEN_FILE")
     default: tuple[str, ...] = (DEFAULT_URL,)
-    urls = env.custom("SPINE_BASE_URL", _urls, default)
-    folders = [_folder_of(env, name, default) for name, default in _FOLDERS]
+    urls = env.custom("SPINE_BASE_URL", base_urls, default)
+    state, skills = (env.absolute(name, default) for name, default in _FOLDERS)
     _coordinators(env)
     point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
     return Settings(
         base_urls=urls,
         token=token or Secret(""),
-        state_dir=folders[0],
-        skills_dir=folders[1],
+        state_dir=state,
+        skills_dir=skills,
         kill_point=point,
         kill_point_file=file,
     )
@@ -97,7 +97,7 @@ def for_enqueue(environ: Mapping[str, str] | None = None) -> Coordinators | None
     found = _coordinators(env)
     ours = [name for name in ("SPINE_BASE_URL", "SPINE_TOKEN", "SPINE_TOKEN_FILE") if env.optional(name)]
     default: tuple[str, ...] = (DEFAULT_URL,)
-    spines = () if found.urls else env.custom("SPINE_BASE_URL", _urls, default)
+    spines = () if found.urls else env.custom("SPINE_BASE_URL", base_urls, default)
     env.finish()
     if found.urls:
         return found
@@ -112,41 +112,3 @@ def _coordinators(env: EnvReader) -> Coordinators:
     # Not judged here: only two commands need them, and those say what is wrong as Skyclaw does.
     many, one = env.listed("SKYCLAW_COORDINATOR_URLS"), env.optional("SKYCLAW_COORDINATOR_URL")
     return Coordinators(urls=many or ((one,) if one else ()), token=env.secret("SKYCLAW_TOKEN"))
-
-
-def _folder_of(env: EnvReader, name: str, default: str) -> Path:
-    """Return a folder; a fault is noted where it is not absolute, or lies in a home that is not known."""
-    text = env.text(name, default)
-    try:
-        return _folder(text)
-    except ValueError as e:
-        env.faults.append(f"{name}: {e}")
-        return Path(text)
-
-
-def _folder(text: str) -> Path:
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError as e:
-        raise ValueError(str(e)) from e
-    if not path.is_absolute():
-        raise ValueError(f"{text!r} is not absolute; begin it with / or ~")
-    return path
-
-
-def _urls(text: str) -> tuple[str, ...]:
-    urls = tuple(part.strip().rstrip("/") for part in text.split(",") if part.strip())
-    if not urls:
-        raise ValueError("it names no address")
-    return tuple(base_url(url) for url in urls)
-
-
-def base_url(text: str) -> str:
-    """Return an address without a slash at its end.
-
-    Raises:
-        ValueError: it is not an http or https address.
-    """
-    if not text.startswith(("http://", "https://")):
-        raise ValueError(f"{text!r} is not an http or https address")
-    return text.rstrip("/")

@@ -54,7 +54,7 @@ class Identity:
         """
         if self._kept.tokens.get(url) == token:
             return
-        with _locked(self._path):
+        with _usable(self._path.parent), _locked(self._path):
             current = _read(self._path) or self._kept
             self._kept = _Kept(seed=self._kept.seed, tokens={**current.tokens, url: token})
             _write(self._path, self._kept)
@@ -72,19 +72,16 @@ def load(home: Path) -> Identity:
     """
     path = home / FILE
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kept = _read(path)
-        if kept is None:
-            with _locked(path):
-                kept = _read(path)
-                if kept is None:
-                    kept = _Kept(seed=base64.b64encode(bytes(SigningKey.generate())).decode())
-                    _write(path, kept)
+        with _usable(home):
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            kept = _read(path)
+            if kept is None:
+                with _locked(path):
+                    kept = _read(path)
+                    if kept is None:
+                        kept = _Kept(seed=base64.b64encode(bytes(SigningKey.generate())).decode())
+                        _write(path, kept)
         return Identity(path, kept)
-    except OSError as e:
-        raise SettingsError(
-            [f"SPINE_DISPATCH_HOME: {home} cannot be used: {e.strerror}; name a folder of your own"]
-        ) from e
     except (ValueError, CryptoError, msgspec.MsgspecError) as e:
         if isinstance(e, SettingsError):
             raise
@@ -106,6 +103,16 @@ def _read(path: Path) -> _Kept | None:
 
 def _write(path: Path, kept: _Kept) -> None:
     write_durably(path, msgspec.json.encode(kept), 0o600)
+
+
+@contextmanager
+def _usable(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as e:
+        raise SettingsError(
+            [f"SPINE_DISPATCH_HOME: {home} cannot be used: {e.strerror}; name a folder of your own"]
+        ) from e
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The file of a device's identity: one for all processes, for this user alone, never overwritten when damaged."""
 
+import errno
 import threading
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tests.integration.dispatch.conftest import connect
 from tests.support.fake_gateway import FakeGateway
 
 from contract.env import SettingsError
+from dispatch.gateway import identity
 
 
 def test_many_processes_at_once_get_one_identity(fake: FakeGateway, tmp_path: Path) -> None:
@@ -50,3 +52,13 @@ def test_a_home_that_is_a_file(fake: FakeGateway, tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(SettingsError, match="SPINE_DISPATCH_HOME"):
         connect(fake, tmp_path / "home")
+
+
+def test_a_token_that_cannot_be_kept_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found = identity.load(tmp_path)
+    monkeypatch.setattr(identity, "write_durably", full)
+    with pytest.raises(SettingsError, match=r"SPINE_DISPATCH_HOME: .* cannot be used: No space left on device"):
+        found.keep_token("ws://here", "token")

@@ -101,7 +101,7 @@ def test_faults_in_what_dialects_need() -> None:
     assert sorted(caught.value.faults) == [
         "CLAW_DIALECTS: 'morse' is not one of broker, skyclaw",
         "CLAW_PASS_ENV: SKYCLAW_TOKEN is never passed to a job; take it out",
-        "RUNNER_STATE_DIR: 'relative' is not an absolute path",
+        "RUNNER_STATE_DIR: 'relative' is not absolute; begin it with / or ~",
         "WORKER_CAPS: not a JSON list of texts",
     ]
 

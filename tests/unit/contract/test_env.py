@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.env import EnvReader, Secret, SettingsError
+from contract.env import EnvReader, Secret, SettingsError, base_urls
 
 
 def test_values() -> None:
@@ -125,3 +125,24 @@ def test_faults_never_show_a_secret() -> None:
     env = EnvReader({"T": "hunter2hunter2", "T_FILE": "/x"})
     env.secret("T")
     assert "hunter2" not in str(env.faults)
+
+
+def test_an_absolute_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    env = EnvReader({"HERE": " ~/x ", "THERE": "/y", "RELATIVE": "z", "NOBODY": "~no-such-user/x"})
+    assert env.absolute("HERE", "/d") == Path("/home/me/x")
+    assert env.absolute("THERE", "/d") == Path("/y")
+    assert env.absolute("GONE", "~/.spine") == Path("/home/me/.spine")
+    env.finish()
+    env.absolute("RELATIVE", "/d")
+    env.absolute("NOBODY", "/d")
+    assert env.faults[0] == "RELATIVE: 'z' is not absolute; begin it with / or ~"
+    assert env.faults[1].startswith("NOBODY: ~no-such-user/x: ")
+    assert env.faults[1].endswith("; name an absolute path")
+
+
+def test_addresses_of_spines() -> None:
+    assert base_urls(" http://a/ , ,https://b:1/x//") == ("http://a", "https://b:1/x")
+    for text, fault in ((",", "it names no address"), ("a,http://b", "'a' is not an http or https address")):
+        with pytest.raises(ValueError, match=fault):
+            base_urls(text)

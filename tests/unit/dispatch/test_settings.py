@@ -6,7 +6,7 @@ import pytest
 
 from contract.env import SettingsError
 from dispatch import openclawfile
-from dispatch.settings import Settings, from_env, socket_url
+from dispatch.settings import Settings, for_commands, from_env, socket_url
 
 TOKEN = "from-the-file"
 PLAIN = '{"gateway": {"auth": {"mode": "token", "token": "from-the-file"}}}'
@@ -140,6 +140,22 @@ def test_where_the_file_is(environ: dict[str, str], wanted: str) -> None:
 def test_a_folder_has_to_be_absolute() -> None:
     with pytest.raises(SettingsError, match="SPINE_DISPATCH_HOME: 'x' is not absolute"):
         from_env({"SPINE_DISPATCH_HOME": "x", "OPENCLAW_HOME": "/nowhere"})
+
+
+def test_what_is_wrong_is_named_each_at_once() -> None:
+    wrong = {"SPINE_BASE_URL": "spine:36725", "DISPATCH_LABELS_PATH": "labels", "SPINE_DISPATCH_HOME": "~nobody-here"}
+    with pytest.raises(SettingsError) as raised:
+        from_env({**wrong, "OPENCLAW_HOME": "/nowhere"})
+    assert [fault.split(":")[0] for fault in raised.value.faults] == [
+        "SPINE_DISPATCH_HOME",
+        "DISPATCH_LABELS_PATH",
+        "SPINE_BASE_URL",
+    ]
+
+
+def test_commands_of_others_see_no_secret_of_ours() -> None:
+    secrets = ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "DISPATCH_WEBHOOK_SECRET", "SPINE_TOKEN")
+    assert for_commands({**dict.fromkeys(secrets, "x"), "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
 @pytest.mark.parametrize("text", ["ftp://x", "x", "ws://", "ws://x?token=1", "ws://x#y", "ws://x:port"])
