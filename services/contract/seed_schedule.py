@@ -227,7 +227,7 @@ def _when(job: Record, notes: list[Note]) -> dict[str, Any]:
 
 
 def _chain(job: Record) -> dict[str, Any]:
-    on = {"success": "success", "failure": "failure", "complete": "both"}.get(job.get("trigger_on") or "success")
+    on = {"success": "success", "failure": "failure", "complete": "both"}.get(str(job.get("trigger_on") or "success"))
     if on is None:
         raise _refuse("trigger_on", f"{_shown(job.get('trigger_on'))} is none of success, failure, complete")
     found: dict[str, Any] = {"on": on}
@@ -276,11 +276,11 @@ def _work(job: Record, notes: list[Note]) -> dict[str, Any]:
         notes.append(Note("payload_message", f"an event that begins with {EXEC} is a shell job"))
         return {"target": "any", "spec": {"run": text.removeprefix(EXEC).strip()}, "requires": ["shell"]}
     agent = {
-        "id": job.get("agent_id") or "main",
+        "id": _text(job, "agent_id") or "main",
         "session": target,
-        "model": job.get("payload_model"),
-        "thinking": job.get("payload_thinking"),
-        "sessionKey": job.get("preferred_session_key"),
+        "model": _text(job, "payload_model"),
+        "thinking": _text(job, "payload_thinking"),
+        "sessionKey": _text(job, "preferred_session_key"),
     }
     meta = {"agent": {name: value for name, value in agent.items() if value}}
     return {"target": "any", "spec": text, "requires": ["agent"], "meta": meta}
@@ -318,6 +318,13 @@ def _told(job: Record, _notes: list[Note]) -> dict[str, Any]:
     return {"delivery": found}
 
 
+def _text(job: Record, name: str) -> str | None:
+    value = job.get(name)
+    if value and not isinstance(value, str):
+        raise _refuse(name, f"{_shown(value)} is no text")
+    return value or None
+
+
 def _number(job: Record, name: str, least: float, most: float, default: int | None = None) -> Any:
     value = job.get(name)
     if value is None and default is not None:
@@ -334,13 +341,14 @@ def _number(job: Record, name: str, least: float, most: float, default: int | No
 
 def _moment(value: Any, name: str) -> str:
     """Write a moment as ISO 8601. SQLite's form has no zone: it is UTC. A number is milliseconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 4_102_444_800_000:
-        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 4_102_444_800_000:
+            moment = datetime.fromtimestamp(value / 1000, UTC)
+        else:
+            moment = datetime.fromisoformat(str(value))
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC a date may be before the first year, or behind the last
         raise _refuse(name, f"{_shown(value)} is no date") from None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

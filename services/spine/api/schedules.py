@@ -7,8 +7,9 @@ import msgspec
 from falcon.asgi import Request, Response
 
 from contract import wire
-from contract.errors import Conflict, InvalidField, TooLarge
+from contract.errors import Conflict, InvalidField
 from contract.wire.schedules import PREVIEW_MOST, PREVIEW_SHOWN
+from spine.api import schedule_body
 from spine.api.body import query_number
 from spine.api.core import Core
 from spine.queue import firing, schedule_plan, schedules, submit
@@ -33,8 +34,6 @@ class Schedules:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        most = core.settings.field_max_bytes
-        self._limits = {"spec": most, "meta": most}
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /schedules."""
@@ -56,7 +55,7 @@ class Schedules:
         core = self._core
         caller = core.auth.head(req)
         data = await core.body(req)
-        made = await self._definition(resp, data)
+        made = await self._definition(data)
 
         def verb(tx: Tx) -> Answer:
             row = schedules.make(tx, caller, made)
@@ -96,7 +95,7 @@ class Schedules:
             row = await core.read(lambda tx: schedules.find(tx, schedule_id))
             seen = row.version if isinstance(change.version, msgspec.UnsetType) else change.version
             kept = msgspec.json.decode(row.definition, type=dict[str, msgspec.Raw])
-            made = await self._definition(resp, _merged(kept, members), row)
+            made = await self._definition(_merged(kept, members), row)
             paused = None if isinstance(change.paused, msgspec.UnsetType) else change.paused
             try:
                 await core.carry_out(resp, None, _editing(caller, schedule_id, seen, made, paused))
@@ -172,29 +171,21 @@ class Schedules:
 
         return run
 
-    async def _definition(self, resp: Response, data: bytes, kept: ScheduleRow | None = None) -> Definition:
+    async def _definition(self, data: bytes, kept: ScheduleRow | None = None) -> Definition:
         """Decode and check a definition. `kept`: the one that it is to replace; times that it had may have passed.
 
         Raises:
             BadJson, TooLarge, InvalidField
         """
         core = self._core
-        request = core.decode(resp, data, wire.NewSchedule, v0=False)
-        try:
-            job = core.decode(resp, bytes(request.job), wire.Submit, self._limits, v0=False)
-        except (InvalidField, TooLarge) as e:
-            inner = e.members.get("field")
-            if inner == "body":  # the template itself, not a member of it
-                raise type(e)(e.detail.replace("body", "job", 1), **(e.members | {"field": "job"})) from e
-            raise type(e)(f"job.{e.detail}", **(e.members | {"field": f"job.{inner}"})) from e
+        request, job = schedule_body.read(data, core.settings.field_max_bytes)
         if job.target and not submit.is_target(core.rules, job.target):
             await core.reload_tokens()
         now = await core.read(lambda tx: tx.now)
         old = None if kept is None else schedule_plan.read(kept.definition)
         same = old is not None and schedule_plan.times(old) == schedule_plan.times(request)
         schedule_plan.check(core.rules, request, job, now, times=not same)
-        members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        return Definition(request, schedule_plan.definition(members))
+        return schedule_body.definition(request, data)
 
     def _position(self, req: Request) -> int:
         found = position(self._core.store_id, req.get_param("cursor"))

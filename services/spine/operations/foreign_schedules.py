@@ -225,7 +225,8 @@ def _object(job: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _id(value: Any, place: int) -> str:
-    return str(value)[:200] if isinstance(value, str | int) and str(value) else f"#{place}"
+    known = str(value)[:200].encode(errors="replace").decode()  # a lone surrogate can be neither kept nor printed
+    return known if isinstance(value, str | int) and known else f"#{place}"
 
 
 def _shown(value: Any) -> str:

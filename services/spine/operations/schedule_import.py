@@ -4,15 +4,17 @@ What was imported is remembered by where it came from and its id there, also whe
 harmless, and changes nothing. The dry run is the same work up to the writing.
 """
 
+import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from contract import wire
 from contract.clock import Clock
 from contract.errors import InvalidField
 from contract.seed_schedule import Note
+from spine.api import schedule_body
 from spine.operations import files, foreign_schedules
 from spine.operations.foreign_aliases import ForeignAlias
 from spine.operations.foreign_schedules import Source
@@ -126,27 +128,31 @@ def _new(tx: Tx | None, rules: Rules, source: Source, made: dict[str, str | None
             return Row(source, "imported", None, source.found.notes)
         row = schedules.make(tx, _BY, definition)
     except InvalidField as e:
-        return _refused(source, str(e.members.get("field", "job")), e.detail)
+        field = str(e.members.get("field", "job"))
+        return _refused(source, field, e.detail.removeprefix(f"{field}: "))
     meta.put(tx, _key(source), row.id)
     return Row(source, "imported", row.id, source.found.notes)
 
 
 def _checked(rules: Rules, body: dict[str, Any], now: int) -> schedules.Definition:
-    """Check a body of POST /schedules as the server would. Whether it has the aliases, it is not there to say.
+    """Check a body of POST /schedules as the server would. Its aliases and its limits it is not there to say.
 
     Raises:
         InvalidField
     """
-    data = msgspec.json.encode(body)
-    try:
-        request = msgspec.json.decode(data, type=wire.NewSchedule)
-        job = msgspec.json.decode(bytes(request.job), type=wire.Submit)
-    except msgspec.ValidationError as e:
-        what, _, where = str(e).partition(" - at `$")
-        raise InvalidField(what, where.strip("`.") or "job") from e
+    data = _encoded(body)
+    request, job = schedule_body.read(data, sys.maxsize)
     schedule_plan.check(rules, request, job, now)
-    members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-    return schedules.Definition(request, schedule_plan.definition(members))
+    return schedule_body.definition(request, data)
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return json.dumps(body).encode()  # a lone surrogate, as an escape: whoever reads it names the member
+    except RecursionError as e:
+        raise InvalidField("nested too deeply", "job") from e
 
 
 def _refused(source: Source, field: str, reason: str) -> Row:

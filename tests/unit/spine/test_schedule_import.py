@@ -291,6 +291,10 @@ def test_openclaws_deliveries(tmp_path: Path) -> None:
     assert "secret" not in str(report)
 
 
+TURN = {"id": "1", "name": "A", "schedule": {"kind": "cron", "expr": "0 7 * * *", "tz": "UTC"},
+        "payload": {"kind": "agentTurn", "message": "Go."}}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("job", "fields"),
     [
@@ -300,12 +304,19 @@ def test_openclaws_deliveries(tmp_path: Path) -> None:
         ({"id": "1", "name": "A", "schedule": {"kind": "every", "everyMs": 10}, "payload": {"kind": "systemEvent",
           "text": "x"}}, ["schedule_every_ms"]),
         ({"id": "1", "name": "A", "schedule": {"kind": "at"}, "payload": {"kind": "command"}}, ["payload.kind"]),
+        (TURN | {"agentId": {"a": 1}}, ["agent_id"]),
+        (TURN | {"id": "\ud800", "payload": {"kind": "agentTurn", "message": "a\ud800b"}}, ["job.spec"]),
+        (TURN | {"payload": {"kind": "agentTurn", "message": "a\x00b"}}, ["job.spec"]),
+        (TURN | {"schedule": {"kind": "cron", "expr": "0 7 * * *", "tz": "Mo\ud800on"}}, ["timezone"]),
+        (TURN | {"delivery": {"mode": "announce", "channel": "A chat", "to": "1"}}, ["job.delivery.channel"]),
     ],
 )  # fmt: skip
 def test_jobs_of_openclaw_that_cannot_come(tmp_path: Path, job: Any, fields: list[str]) -> None:
-    report = run(openclaw(tmp_path, job), tmp_path)
-    assert [[note.field for note in row.notes] for row in report.rows] == [fields]
-    assert report.refused == 1
+    report = run(openclaw(tmp_path, job, TURN | {"id": "2"}), tmp_path)
+    assert [[note.field for note in row.notes] for row in report.rows if row.state == "refused"] == [fields]
+    assert all(not note.reason.startswith(note.field) for row in report.rows for note in row.notes)
+    assert (report.refused, [one["name"] for one in kept(tmp_path)]) == (1, ["A"])
+    assert str(report).encode()
 
 
 # --- files and the command -------------------------------------------------------------------------------------------
