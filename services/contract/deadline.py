@@ -57,9 +57,9 @@ class Deadline:
         Raises:
             TimeoutError: in the place of the error that the end of the connection led to.
         """
-        # By its file descriptor: TLS takes the descriptor over, and a socket object of its own with it.
-        handle = socket.socket(fileno=_duplicate(connection))
-        timer = threading.Timer(self.left, _shut, (handle,))
+        left = self.left
+        handle = connection.dup()  # TLS takes the socket over, and leaves an empty one
+        timer = threading.Timer(left, _shut, (handle,))
         timer.daemon = True
         timer.start()
         try:
@@ -74,10 +74,6 @@ class Deadline:
             timer.cancel()
             timer.join()
             handle.close()
-
-
-def _duplicate(connection: socket.socket) -> int:
-    return socket.dup(connection.fileno())
 
 
 def _shut(handle: socket.socket) -> None:

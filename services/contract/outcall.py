@@ -63,6 +63,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> A
     sent = {"User-Agent": f"spinal-cord/{__version__}", "Connection": "close", **headers}
     host = parts.hostname or ""
     connection = http.client.HTTPConnection(host, parts.port or _PORTS[parts.scheme])
+    connection.default_port = _PORTS[parts.scheme]  # not named in Host: there are proxies that know no host by it
     try:
         plain = deadline.connect(host, connection.port)
         try:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +40,7 @@ OK = Say()
 class Receiver:
     """Answers the next of `script` to each call, the last of it for ever. `ledger` is what came, in order."""
 
-    def __init__(self, *script: Say, port: int = 0) -> None:
+    def __init__(self, *script: Say, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.ledger: list[Call] = []
         self._script = list(script) or [OK]
         self._lock = threading.Lock()
@@ -63,6 +64,8 @@ class Receiver:
                 pass
 
         self._server = Server(("127.0.0.1", port), Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

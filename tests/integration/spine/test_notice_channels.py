@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.receiver import Receiver, Say, dripping
 
 from contract import outcall
 from contract.clock import parse_iso
+from contract.deadline import Deadline
 from spine.notices import aliases, channels
 from spine.notices.channels.calling import Failed, retry_after
 from spine.notices.message import Outgoing, units
@@ -343,6 +345,24 @@ def test_a_receiver_that_is_not_there_and_one_that_speaks_no_http(receive: Recei
 def test_of_a_long_answer_the_beginning_is_read(receive: Receive) -> None:
     answer = outcall.post(receive(Say(200, body=b"x" * 5_000_000)).url, b"{}", {}, 5)
     assert (answer.status, len(answer.body)) == (200, 65_536)
+
+
+def test_the_port_of_a_scheme_is_not_named_to_the_host(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver = Receiver(tls=authority.server())
+    monkeypatch.setitem(outcall._PORTS, "https", receiver.port)
+    outcall.post("https://127.0.0.1/hook", b"", {}, 10)
+    receiver.close()
+    assert receiver.ledger[0].headers["host"] == "127.0.0.1"
+
+
+def test_a_time_that_is_over_already_leaves_no_second_handle_on_the_connection() -> None:
+    ours, theirs = socket.socketpair()
+    with pytest.raises(TimeoutError) as over, Deadline(0).guard(ours):
+        raise AssertionError("it was begun")
+    ours.close()
+    theirs.settimeout(5)
+    assert (theirs.recv(1), str(over.value)) == (b"", "the time is over")
+    theirs.close()
 
 
 def test_certificates_are_checked(tmp_path: Path, authority: Authority, post_office: PostOffice) -> None:
