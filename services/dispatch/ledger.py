@@ -39,6 +39,8 @@ TEXTS = frozenset({
 NUMBERS = frozenset({
     "timeoutSeconds", "timeout", "retryCount", "gwRestartRetryCount", "attempt", "monitorTimeoutMin", "nudgedTokens",
 })  # fmt: skip
+LISTS = frozenset({"steered"})
+"""Lists of objects whose members are texts."""
 
 
 class Ledger:
@@ -191,7 +193,13 @@ def _fits(name: str, value: object) -> bool:
         return True
     if name in TEXTS:
         return isinstance(value, str)
+    if name in LISTS:
+        return isinstance(value, list) and all(_is_texts(each) for each in value)
     return name not in NUMBERS or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def _bytes(entries: Entries) -> bytes:

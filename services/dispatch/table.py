@@ -74,7 +74,12 @@ VERBS: dict[str, Verb] = {
         Verb("status", "Say where a label stands.", (LABEL,), looking.status),
         Verb("result", "Print the answer of a label's run.", (LABEL,), looking.result),
         Verb("send", "Give a message to a session, as a turn of its own.", (LABEL, KEY, *MESSAGE, TURN), talking.send),
-        Verb("steer", "Send a message into the turn under way.", (LABEL, KEY, *MESSAGE), talking.steer),
+        Verb(
+            "steer",
+            "Send a message into a session at work: into the turn under way, or as the next one.",
+            (LABEL, KEY, *MESSAGE),
+            talking.steer,
+        ),
         Verb("heartbeat", "Say whether a session is alive.", (LABEL, KEY), looking.heartbeat),
         Verb(
             "list",

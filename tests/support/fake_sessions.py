@@ -34,6 +34,8 @@ class Run:
     id: str
     key: str
     message: str
+    said_as: str = ""
+    """The id under which its message was sent, when that is another."""
     asked: list[tuple["Peer", str]] = field(default_factory=list)
     started: int | None = None
     ended: int | None = None
@@ -99,6 +101,14 @@ class FakeSessions:
         with self._lock:
             self._awake.set()
             self._awake = threading.Event()
+
+    def forget_waiting(self) -> None:
+        """Lose what waits for its turn."""
+        with self._lock:
+            for session in self.sessions.values():
+                for run in session.queue:
+                    run.cut.set()
+                session.queue.clear()
 
     def answer(self, peer: Peer, request_id: str, method: str, params: dict[str, Any]) -> Any:
         need = "operator.read" if method in READ_METHODS else "operator.write"
@@ -178,12 +188,14 @@ class FakeSessions:
 
     def _chat_send(self, peer: Peer, params: dict[str, Any]) -> dict[str, Any]:
         session = self._session(params["sessionKey"])
-        run = Run(id=params["idempotencyKey"], key=session.key, message=params["message"])
         interrupted = session.active
+        sent, waits = params["idempotencyKey"], interrupted is not None and params.get("queueMode") == "steer"
+        # What waits for the end of a run becomes a run with an id of its own.
+        run = Run(id=str(uuid.uuid4()) if waits else sent, key=session.key, message=params["message"], said_as=sent)
         if params.get("queueMode") == "interrupt" and interrupted is not None:
             self._finish(session, interrupted, True, {"status": "timeout", "stopReason": "restart"}, status="done")
         self._enqueue(session, run, None)
-        return {"runId": run.id, "status": "started", "interruptedActiveRun": interrupted is not None}
+        return {"runId": sent, "status": "started", "interruptedActiveRun": interrupted is not None}
 
     def _abort(self, key: str) -> dict[str, Any]:
         session = self.sessions.get(key)
@@ -230,7 +242,7 @@ class FakeSessions:
         waiting = [
             {
                 "id": run.id,
-                "runId": run.id,
+                "runId": run.said_as or run.id,
                 "state": "queued",
                 "message": {"role": "user", "content": run.message, "timestamp": now(), "__openclaw": {}},
             }
@@ -270,7 +282,9 @@ class FakeSessions:
                 if session.active is None and session.queue and session.queue[0] is run:
                     session.queue.popleft()
                     session.active, run.started = run, now()
-                    self._message(session, run, role="user", content=run.message, idempotencyKey=f"{run.id}:user")
+                    said_as = run.said_as or run.id
+                    key = f"{said_as}:user"
+                    self._message(session, said_as, role="user", content=run.message, idempotencyKey=key)
                     session.row |= {"status": "running", "startedAt": run.started, "updatedAt": run.started}
                     session.row.pop("endedAt", None)
                     session.row.pop("abortedLastRun", None)
@@ -308,7 +322,7 @@ class FakeSessions:
             # v3 keeps the apology as an answer, and calls the run a success.
             old = {"content": [], "errorMessage": "529 Overloaded"}
             new = {"content": [{"type": "text", "text": BUSY_HISTORY if model == BUSY else text}]}
-            self._message(session, run, role="assistant", stopReason="error", **(old if self.protocol <= 3 else new))
+            self._message(session, run.id, role="assistant", stopReason="error", **(old if self.protocol <= 3 else new))
             session.row["lastRunError"] = text
             if self.protocol <= 3:
                 self._finish(session, run, True, _good(text), status="failed")
@@ -320,11 +334,11 @@ class FakeSessions:
         if model == SCRIPTED and self.replies:
             text = self.replies.popleft()
         content = [{"type": "text", "text": text}]
-        self._message(session, run, role="assistant", content=content, stopReason="stop")
+        self._message(session, run.id, role="assistant", content=content, stopReason="stop")
         self._finish(session, run, True, _good(text), status="done")
 
-    def _message(self, session: Session, run: Run, **members: Any) -> None:
-        ours = {"id": uuid.uuid4().hex, "runId": run.id, "seq": len(session.messages) + 1}
+    def _message(self, session: Session, run_id: str, **members: Any) -> None:
+        ours = {"id": uuid.uuid4().hex, "runId": run_id, "seq": len(session.messages) + 1}
         session.messages.append({"timestamp": now(), "__openclaw": ours, **members})
 
     def _finish(

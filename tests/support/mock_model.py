@@ -5,14 +5,16 @@ Each model id has a manner of its own (`MODELS`); what was asked is kept, so tha
 
 import json
 import re
+import select
+import socket
 import threading
 import time
 from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-ANSWERS, BUSY, SLEEPS, ECHO, SCRIPTED = "answers", "busy", "sleeps", "echo", "scripted"
-MODELS = (ANSWERS, BUSY, SLEEPS, ECHO, SCRIPTED)
+ANSWERS, BUSY, SLEEPS, ECHO, SCRIPTED, WORKS = "answers", "busy", "sleeps", "echo", "scripted", "works"
+MODELS = (ANSWERS, BUSY, SLEEPS, ECHO, SCRIPTED, WORKS)
 ANSWER = "Forty-two."
 SLEEP_SECONDS = 60.0
 """The longest that `sleeps` waits to be woken."""
@@ -24,12 +26,17 @@ class MockModel:
     - `answers` says `ANSWER`; `echo` the last line of the prompt; `scripted` what `script` was given, in that order.
     - `busy` is overloaded for ever: HTTP 529.
     - `sleeps` answers only when `wake` was called after it had been asked.
+    - `works` has a tool run first (`echo worked`), and says `ANSWER` when it is told what came of that.
     - `fail_next` lets the next calls fail, whichever model they name.
     """
 
     def __init__(self) -> None:
         self.prompts: list[tuple[str, str]] = []
         """(model, text of the last user message) of each call, in their order."""
+        self.talks: list[list[str]] = []
+        """All messages of each call but the system's, as `role: text`; a gateway's own words stand around them."""
+        self.hung_up = 0
+        """Calls of `sleeps` from which the gateway went away before there was an answer."""
         self._lock = threading.Lock()
         self._replies: deque[str] = deque()
         self._failures: deque[int] = deque()
@@ -79,11 +86,12 @@ class MockModel:
         with self._lock:
             return sum(text in prompt for _, prompt in self.prompts)
 
-    def take(self, body: dict[str, Any]) -> tuple[int, str]:
+    def take(self, body: dict[str, Any], caller: socket.socket) -> tuple[int, str]:
         """Return the status and the reply to one call."""
         name, prompt = str(body.get("model")), _last_user_text(body)
         with self._lock:
             self.prompts.append((name, prompt))
+            self.talks.append([f"{m.get('role')}: {_text(m.get('content'))}" for m in _spoken(body)])
             awake = self._awake
             if self._failures:
                 return self._failures.popleft(), "made to fail"
@@ -92,10 +100,19 @@ class MockModel:
         if name == BUSY:
             return 529, "Overloaded"
         if name == SLEEPS:
-            awake.wait(SLEEP_SECONDS)
+            self._sleep(awake, caller)
         if name == ECHO:
             return 200, prompt.strip().rsplit("\n", 1)[-1]
         return 200, ANSWER
+
+    def _sleep(self, awake: threading.Event, caller: socket.socket) -> None:
+        until = time.monotonic() + SLEEP_SECONDS
+        while not awake.wait(0.05) and time.monotonic() < until:
+            # A caller that waits for its answer says nothing: what can be read is the end.
+            if select.select([caller], [], [], 0)[0]:
+                with self._lock:
+                    self.hung_up += 1
+                return
 
 
 class _Server(ThreadingHTTPServer):
@@ -112,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        status, text = self.model.take(body)
+        status, text = self.model.take(body, self.connection)
         try:
             if status != 200:
                 # The kind decides, too, whether the gateway tries once more.
@@ -132,10 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         head = _head(body, "chat.completion.chunk")
-        deltas: list[tuple[dict[str, str], str | None]] = [
+        said: dict[str, Any] = {"content": text}
+        if body.get("model") == WORKS and _spoken(body)[-1].get("role") != "tool":
+            said = {"tool_calls": [_TOOL_CALL]}
+        deltas: list[tuple[dict[str, Any], str | None]] = [
             ({"role": "assistant", "content": ""}, None),
-            ({"content": text}, None),
-            ({}, "stop"),
+            (said, None),
+            ({}, "stop" if "content" in said else "tool_calls"),
         ]
         for delta, finish in deltas:
             chunk = {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
@@ -157,6 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+_TOOL_CALL = {
+    "index": 0,
+    "id": "call-1",
+    "type": "function",
+    "function": {"name": "exec", "arguments": json.dumps({"command": "echo worked"})},
+}
+
+
 def _head(body: dict[str, Any], kind: str) -> dict[str, Any]:
     return {"id": "chat-1", "object": kind, "created": int(time.time()), "model": body.get("model")}
 
@@ -165,10 +193,16 @@ def _usage(text: str) -> dict[str, int]:
     return {"prompt_tokens": 100, "completion_tokens": len(text), "total_tokens": 100 + len(text)}
 
 
+def _spoken(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the messages of a call without the system's, and without those that a gateway adds in the user's name."""
+    inner = "<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>"
+    said = [message for message in body.get("messages", []) if message.get("role") != "system"]
+    return [message for message in said if not _text(message.get("content")).startswith(inner)]
+
+
 def _last_user_text(body: dict[str, Any]) -> str:
-    texts = [_text(message.get("content")) for message in body.get("messages", []) if message.get("role") == "user"]
-    # The gateway puts the time before a prompt, a line on where it runs behind it, and a message of its own after it.
-    found = [text for text in texts if not text.startswith("<<<BEGIN_OPENCLAW_INTERNAL_CONTEXT>>>")]
+    found = [_text(message.get("content")) for message in _spoken(body) if message.get("role") == "user"]
+    # The gateway puts the time before a prompt, and a line on where it runs behind it.
     return re.sub(r"\A\[[^\]\n]*\] ", "", found[-1]).split("\n\nRuntime: agent=")[0] if found else ""
 
 

@@ -91,7 +91,7 @@ def outcome(
 
 def answer(history: Sequence[Message], run_id: str, dispatched_at: int) -> str | None:
     """Return the last text of our run that is an answer; None when there is none yet."""
-    return _answer(of_run(history, run_id, dispatched_at))
+    return last_answer(of_run(history, run_id, dispatched_at))
 
 
 def of_run(history: Sequence[Message], run_id: str, dispatched_at: int) -> list[Message]:
@@ -198,7 +198,7 @@ class _Case:
             return self._failed()
         if self.ours and self.ours[-1].stop_reason == "aborted":
             return Outcome(state=ABORTED, message=self._told())
-        text = _answer(self.ours)
+        text = last_answer(self.ours)
         return Outcome(state=OK, text=(self.final.text if self.final else "") or text or "")
 
     def _failed(self) -> Outcome:
@@ -230,9 +230,10 @@ def _older(row: Row, dispatched_at: int) -> bool:
 
 def _settled(ours: Sequence[Message]) -> bool:
     """Whether the run's last word is an answer, and not the call of a tool."""
-    return bool(ours) and _answer(ours[-1:]) is not None and not ours[-1].tools
+    return bool(ours) and last_answer(ours[-1:]) is not None and not ours[-1].tools
 
 
-def _answer(ours: Sequence[Message]) -> str | None:
+def last_answer(ours: Sequence[Message]) -> str | None:
+    """Return the last of the texts that are answers, and no errors."""
     good = [m for m in ours if m.role == "assistant" and m.stop_reason not in _BAD_STOPS and m.text.strip()]
     return good[-1].text if good else None

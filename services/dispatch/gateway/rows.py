@@ -44,6 +44,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
         return self.status == "running" if self.has_active_run is None else self.has_active_run
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one run, or of one call of a model."""
+
+    input: int = 0
+    output: int = 0
+    total: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(input=self.input + other.input, output=self.output + other.output, total=self.total + other.total)
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message of a session's history. `text` joins its text parts; `run_id` is None where none is named (v3)."""
 
@@ -58,6 +69,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """It calls a tool, or is the result of one."""
     pending: bool = False
     """It was accepted and waits for its turn: the run has not read it yet."""
+    usage: Usage | None = None
+    """Of an agent's message: what the call of the model that wrote it took."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +78,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     row: Row | None
     messages: tuple[Message, ...]
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one run."""
-
-    input: int = 0
-    output: int = 0
-    total: int = 0
 
 
 class Final(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +171,7 @@ def message_from(raw: dict[str, Any]) -> Message:
         run_id=run or _run_in(key),
         idempotency_key=key,
         tools=_text(raw.get("role")) == "toolResult" or any("tool" in kind for kind in kinds),
+        usage=_usage(raw.get("usage")),
     )
 
 
@@ -231,7 +237,8 @@ def _usage(raw: object) -> Usage | None:
     return Usage(
         input=_number(raw.get("input")) or 0,
         output=_number(raw.get("output")) or 0,
-        total=_number(raw.get("total")) or 0,
+        # A message's is called otherwise than a final frame's.
+        total=_number(raw.get("total")) or _number(raw.get("totalTokens")) or 0,
     )
 
 

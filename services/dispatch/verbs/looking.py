@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dispatch import settling
+from dispatch import settling, steering
 from dispatch.arguments import Arguments
 from dispatch.attempts import began, look
 from dispatch.desk import Desk
@@ -72,7 +72,8 @@ def last_reply(desk: Desk, entry: Entry) -> str | None:
     """
     found = look(desk, entry)
     if entry.get("sentRunId"):
-        sent = judge.answer(found.view.messages, str(entry["sentRunId"]), began(entry))
+        sent = steering.answer_to(found.view.messages, str(entry["sentRunId"]))
+        sent = sent or judge.answer(found.view.messages, str(entry["sentRunId"]), began(entry))
         if sent is not None:
             return sent
     if found.outcome.state == judge.OK:

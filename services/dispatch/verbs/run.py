@@ -1,14 +1,8 @@
 """`run`: dispatch and watch in one process, for programs: events as JSON lines, steering on standard input."""
 
 import contextlib
-import io
-import sys
 import threading
-import time
-import uuid
 from typing import Any
-
-import msgspec
 
 from contract.env import SettingsError
 from contract.signals import on_sigterm
@@ -19,15 +13,11 @@ from dispatch.desk import Desk
 from dispatch.faults import Fault, Usage
 from dispatch.gateway.errors import GatewayError
 from dispatch.gateway.judge import OVERLOADED, PERMANENT, TRANSIENT
-from dispatch.gateway.rows import Event
 from dispatch.hooks import CANCELLED
 from dispatch.keeping import digest
 from dispatch.ledger import DONE, INTERRUPTED, OPEN, Entries, Entry, stamp
+from dispatch.runner import Lines, Runner
 from dispatch.verbs import sessions
-from dispatch.watch import Watcher
-
-_QUIET_SECONDS = 5.0
-_LINE_MOST = 1_000_000
 
 
 class Stopped(BaseException):
@@ -40,44 +30,6 @@ class Held(Fault):
     def __init__(self, text: str, until: str) -> None:
         super().__init__(text, "held")
         self.until = until
-
-
-class Lines:
-    """JSON lines on standard output, from any thread; none at all where nobody asked for them."""
-
-    def __init__(self, wanted: bool) -> None:
-        self.wanted = wanted
-        self._lock = threading.Lock()
-
-    def tell(self, event: str, **members: Any) -> None:
-        """Print one event."""
-        if self.wanted:
-            line = msgspec.json.encode({"event": event, **members})
-            with self._lock:
-                sys.stdout.buffer.write(line + b"\n")
-                sys.stdout.buffer.flush()
-
-
-class Runner(Watcher):
-    """A watcher that tells of its run as it goes on."""
-
-    lines: Lines
-    _told = 0.0
-
-    def _hear(self, event: Event) -> None:
-        found = event.payload.get("data")
-        data: dict[str, Any] = found if isinstance(found, dict) else {}
-        stream = event.payload.get("stream")
-        if event.name != "agent":
-            return
-        if stream == "usage":
-            self.lines.tell("usage", **_usage(data))
-        elif stream in ("lifecycle", "run_status"):
-            names = ("phase", "retryAttempt", "maxRetries", "delayMs", "reason")
-            self.lines.tell("progress", **{name: data[name] for name in names if name in data})
-        elif time.monotonic() - self._told > _QUIET_SECONDS:
-            self._told = time.monotonic()
-            self.lines.tell("progress", phase=str(stream or "active"))
 
 
 def run(desk: Desk, arguments: Arguments) -> int:
@@ -115,11 +67,11 @@ def run(desk: Desk, arguments: Arguments) -> int:
             }
             accepted = sessions.begin(desk, label, fields, task, task, verify, owner)
         _tell_accepted(lines, label, desk.ledger.entry(label) or {}, attached=accepted is None)
-        runner = Runner(desk, label, owner, accepted=accepted, retries=0, tell=lines.tell)
-        runner.lines = lines
+        runner = Runner(desk, label, owner, lines, accepted)
         if lines.wanted:
-            threading.Thread(target=_steer, args=(desk, label, lines), name="steer", daemon=True).start()
-        return _ended(desk, lines, label, runner.watch())
+            threading.Thread(target=runner.listen, name="steer", daemon=True).start()
+        ending = runner.watch()
+        return _ended(desk, lines, label, ending, runner.usage(ending))
     except Stopped:
         _abort(desk, label, owner)
         lines.tell("ended", status="aborted", label=label, cause=None, error="ended by a signal; aborted")
@@ -183,8 +135,7 @@ def _tell_accepted(lines: Lines, label: str, entry: Entry, attached: bool) -> No
     lines.tell("accepted", label=label, **{name: entry.get(name) for name in names}, attached=attached)
 
 
-def _ended(desk: Desk, lines: Lines, label: str, ending: Ending) -> int:
-    row = ending.verdict.view.row if ending.verdict else None
+def _ended(desk: Desk, lines: Lines, label: str, ending: Ending, usage: dict[str, Any]) -> int:
     entry = desk.ledger.entry(label) or {}
     ok = ending.status == DONE
     later = ending.kind in (OVERLOADED, TRANSIENT)
@@ -194,10 +145,8 @@ def _ended(desk: Desk, lines: Lines, label: str, ending: Ending) -> int:
         return code
     if ok and ending.text:
         lines.tell("text", text=ending.text)
-    if row is not None:
-        usage = {"input": row.input_tokens, "output": row.output_tokens, "total": row.total_tokens}
-        model = {"model": row.model, "provider": row.model_provider}
-        lines.tell("usage", **{name: value for name, value in {**usage, **model}.items() if value is not None})
+    if usage:
+        lines.tell("usage", **usage)
     members: dict[str, Any] = {
         "status": "ok" if ok else "error",
         "label": label,
@@ -250,31 +199,3 @@ def _abort(desk: Desk, label: str, owner: str) -> None:
         agent=entry.get("agent"),
         session_key=key,
     )
-
-
-def _steer(desk: Desk, label: str, lines: Lines) -> None:
-    """Send what standard input says into the session: one JSON object a line, `{"steer": "text"}`."""
-    # Not sys.stdin: its lock, which this thread would hold while it waits, is one that the interpreter's end asks for.
-    source = io.FileIO(0, closefd=False)
-    while line := source.readline(_LINE_MOST):
-        try:
-            found = msgspec.json.decode(line)
-            text = found["steer"]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):
-            lines.tell("steer", ok=False, error='not steered: give one JSON object a line, {"steer": "text"}')
-            continue
-        if not isinstance(text, str) or not text.strip():
-            lines.tell("steer", ok=False, error="steer: give a text")
-            continue
-        try:
-            entry = desk.ledger.entry(label) or {}
-            run_id = desk.gateway().steer(str(entry.get("sessionKey")), text, str(uuid.uuid4()))
-            lines.tell("steer", ok=True, runId=run_id)
-        except (GatewayError, Fault) as e:
-            lines.tell("steer", ok=False, error=e.text)
-
-
-def _usage(data: dict[str, Any]) -> dict[str, Any]:
-    found = data.get("usage")
-    told: dict[str, Any] = found if isinstance(found, dict) else data
-    return {name: value for name, value in told.items() if name in ("input", "output", "total", "model", "provider")}

@@ -4,7 +4,7 @@ import shlex
 import uuid
 from pathlib import Path
 
-from dispatch import starting
+from dispatch import starting, steering
 from dispatch.arguments import MESSAGE_MOST, Arguments
 from dispatch.desk import Desk
 from dispatch.faults import Fault, Usage
@@ -118,6 +118,7 @@ def begin(
         "summary": None,
         "sha": None,
         "progress": None,
+        steering.FIELD: None,
         "attempt": 0,
         "retryCount": 0,
         "gwRestartRetryCount": 0,

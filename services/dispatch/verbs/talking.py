@@ -24,7 +24,7 @@ def send(desk: Desk, arguments: Arguments) -> int:
 
 
 def steer(desk: Desk, arguments: Arguments) -> int:
-    """Send a message into the turn under way, which takes it up at its next step."""
+    """Send a message into a session at work; what v4 does with it, `dispatch.steering` tells."""
     message = sessions.message(arguments)
     key, label = session_of(desk, arguments)
     run_id = desk.gateway().steer(key, message, str(uuid.uuid4()))

@@ -91,7 +91,10 @@ def test_what_the_head_says_goes_into_the_session(claw: Claw, gateway: FakeGatew
     until(lambda: gateway.told("chat.send"), 30)
     assert gateway.told("chat.send")[0]["message"] == "go left"
     gateway.wake()
-    assert claw.until_status(job_id, "done", seconds=40)
+    until(lambda: "go left" in gateway.prompts, 30)
+    gateway.wake()
+    job = claw.until_status(job_id, "done", seconds=40)
+    assert job.result["notes"] == f"{ANSWER}\n\n{ANSWER}"
 
 
 def test_a_cancel_ends_the_session(claw: Claw, gateway: FakeGateway) -> None:

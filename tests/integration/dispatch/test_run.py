@@ -3,12 +3,12 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.dispatching import Dispatching
+from tests.support.dispatching import Dispatching, Ran
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
 from tests.support.mock_model import ANSWER
@@ -115,7 +115,8 @@ def test_a_signal_aborts_the_session(fake: FakeGateway, desk: Dispatching) -> No
     assert desk.entry("job")["status"] == "interrupted"
 
 
-def test_lines_on_standard_input_steer(fake: FakeGateway, desk: Dispatching) -> None:
+def steered(desk: Dispatching, fake: FakeGateway, then: Callable[[], object]) -> Ran:
+    """Run a session of the model `sleeps`, say "go left" into it, let it answer, and call `then` when it reads that."""
     with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
         assert child.stdin is not None
         eventually(lambda: fake.prompts, what="the prompt")
@@ -123,10 +124,69 @@ def test_lines_on_standard_input_steer(fake: FakeGateway, desk: Dispatching) -> 
         child.stdin.flush()
         eventually(lambda: fake.told("chat.send"), what="the steering")
         fake.wake()
+        eventually(lambda: fake.prompts == ["x", "go left"], what="a turn of its own")
+        assert child.poll() is None
+        then()
+        out, err = child.communicate(timeout=30)
+    return Ran(child.returncode, out, err)
+
+
+def test_lines_on_standard_input_steer_and_what_comes_of_it_is_awaited(fake: FakeGateway, desk: Dispatching) -> None:
+    ran = steered(desk, fake, fake.wake)
+    assert ran.code == 0, ran.err
+    assert fake.told("chat.send")[0]["message"] == "go left"
+    assert [line["ok"] for line in ran.lines if line["event"] == "steer"] == [True, False]
+    assert ran.lines[-1]["text"] == f"{ANSWER}\n\n{ANSWER}"
+    assert desk.entry("job")["status"] == "done"
+
+
+def test_a_turn_that_steering_began_and_that_fails_is_no_success(fake: FakeGateway, desk: Dispatching) -> None:
+    def fail() -> None:
+        fake.error_text = "HTTP 529 overloaded, try again in 2 hours"
+        fake.wake()
+
+    ran = steered(desk, fake, fail)
+    assert (ran.code, ran.lines[-1]["cause"]) == (75, "overload")
+
+
+def test_killed_after_it_steered_the_next_one_waits_for_what_comes_of_it(fake: FakeGateway, desk: Dispatching) -> None:
+    words = ("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events")
+    with desk.process(*words) as child:
+        assert child.stdin is not None
+        eventually(lambda: fake.prompts, what="the prompt")
+        child.stdin.write('{"steer": "go left"}\n')
+        child.stdin.flush()
+        eventually(lambda: fake.told("chat.send"), what="the steering")
+        child.kill()
+        child.communicate(timeout=30)
+    fake.wake()
+    eventually(lambda: fake.prompts == ["x", "go left"], what="a turn of its own")
+    with desk.process(*words) as child:
+        eventually(lambda: len(fake.connects) == 2, what="the second process")
+        fake.wake()
         out, err = child.communicate(timeout=30)
     assert child.returncode == 0, err
-    assert fake.told("chat.send")[0]["message"] == "go left"
-    assert [line["ok"] for line in map(json.loads, out.splitlines()) if line["event"] == "steer"] == [True, False]
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (lines[0]["attached"], lines[-1]["text"]) == (True, f"{ANSWER}\n\n{ANSWER}")
+
+
+def test_what_the_gateway_never_gives_to_the_agent_is_told_and_not_awaited_for_ever(
+    fake: FakeGateway, desk: Dispatching
+) -> None:
+    with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
+        assert child.stdin is not None
+        eventually(lambda: fake.prompts, what="the prompt")
+        child.stdin.write('{"steer": "go left"}\n')
+        child.stdin.flush()
+        eventually(lambda: fake.told("chat.send"), what="the steering")
+        fake.forget_waiting()
+        fake.wake()
+        out, err = child.communicate(timeout=60)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (child.returncode, lines[-1]["text"]) == (0, ANSWER), err
+    told = [line for line in lines if line["event"] == "steer"]
+    assert [line["ok"] for line in told] == [True, False]
+    assert "has not given the agent all it took" in told[1]["error"]
 
 
 def test_killed_and_begun_again_it_watches_the_run_that_goes_on(fake: FakeGateway, desk: Dispatching) -> None:
