@@ -8,7 +8,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
+
+from contract.wire import DeliveryMode
 
 Record = Mapping[str, Any]
 EXEC = "EXEC:"
@@ -303,8 +305,8 @@ def _limits(job: Record, notes: list[Note]) -> dict[str, Any]:
 
 def _told(job: Record, _notes: list[Note]) -> dict[str, Any]:
     mode = job.get("delivery_mode") or "announce"
-    if mode not in ("announce", "announce-always", "none"):
-        raise _refuse("delivery_mode", f"{_shown(mode)} is none of announce, announce-always, none")
+    if mode not in get_args(DeliveryMode):
+        raise _refuse("delivery_mode", f"{_shown(mode)} is none of {', '.join(get_args(DeliveryMode))}")
     channel, to = job.get("delivery_channel"), job.get("delivery_to")
     if mode == "none" or not (channel or to):
         return {}

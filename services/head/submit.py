@@ -2,16 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from contract.wire import Job
+from contract.wire import DeliveryMode, Job
 from head import exits, page, specs, waiting
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
-
-_MODES = ("announce", "announce-always", "none")
 
 
 @click.command()
@@ -40,7 +38,12 @@ _MODES = ("announce", "announce-always", "none")
 @click.option("--needs-approval", is_flag=True, help="Wait until a person approves exactly this spec.")
 @click.option("--needs-review", is_flag=True, help="When done, wait for a review: accept or rework.")
 @click.option("--notify", metavar="ALIAS", multiple=True, help="Who is told of the end; several.")
-@click.option("--delivery", metavar="MODE", type=click.Choice(_MODES), help="When: announce, announce-always, none.")
+@click.option(
+    "--delivery",
+    metavar="MODE",
+    type=click.Choice(get_args(DeliveryMode)),
+    help="When: announce, announce-always, none.",
+)
 @click.option("--channel", metavar="NAME", help="A chat to tell besides, through the alias openclaw; needs --to.")
 @click.option("--to", metavar="WHOM", help="Whom on --channel; without it an alias, as in @team_room.")
 @click.option("--parent", metavar="ID", help="The job that this one belongs to.")

@@ -16,6 +16,7 @@ Key = Annotated[str, Meta(min_length=1, max_length=200)]
 Pause = Annotated[float, Meta(ge=0, le=31_536_000)]
 MessageKind = Literal["text", "decision", "constraint", "fact", "task", "status", "system"]
 Cause = Literal["transient", "overload", "permanent"]
+DeliveryMode = Literal["announce", "announce-always", "none"]
 AliasName = Annotated[str, Meta(min_length=1, max_length=65, pattern=r"^@?[a-z0-9][a-z0-9._-]{0,63}\Z")]
 JobId = Annotated[str, Meta(min_length=1, max_length=64)]
 CLAIM_MOST = 100
@@ -40,7 +41,7 @@ class Delivery(Request):
     `channel` and `to`: such as `telegram` and a chat's id; `to` alone names an alias, as in `@team_room`.
     """
 
-    mode: Literal["announce", "announce-always", "none"] = "announce"
+    mode: DeliveryMode = "announce"
     channel: Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*\Z")] | None = None
     to: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+\Z")] | None = None
 

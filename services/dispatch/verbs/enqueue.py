@@ -1,8 +1,9 @@
 """`enqueue`: start an agent's session, or go on in one."""
 
-from typing import Any
+from typing import Any, get_args
 
 from contract.errors import SpineError
+from contract.wire import DeliveryMode
 from dispatch import prompting, spines, starting, watchers
 from dispatch.arguments import Arguments
 from dispatch.desk import Desk
@@ -11,7 +12,6 @@ from dispatch.hooks import STARTED
 from dispatch.ledger import OPEN, Entry
 from dispatch.verbs import sessions
 
-DELIVERY_MODES = ("announce", "announce-always", "none")
 CHANNEL = "telegram"
 WATCHER_UNWANTED = "--delivery-mode none: nothing is delivered, so that nobody watches"
 
@@ -82,7 +82,7 @@ def _fields(desk: Desk, arguments: Arguments) -> Entry:
         "origin": origin,
         "deliverTo": to,
         "deliverChannel": arguments.text("deliver-channel") or channel or desk.config.delivery_channel or CHANNEL,
-        "deliveryMode": arguments.choice("delivery-mode", "announce", DELIVERY_MODES),
+        "deliveryMode": arguments.choice("delivery-mode", "announce", get_args(DeliveryMode)),
         "noMonitorReason": why,
         "monitorInterval": arguments.cron("monitor-interval", desk.config.watchdog_interval_cron),
         "monitorTimeoutMin": given,
