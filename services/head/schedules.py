@@ -3,7 +3,7 @@
 import json as codec
 import re
 import sys
-from datetime import UTC, datetime, timedelta
+import time
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract import seed_schedule, wire
+from contract.clock import iso
 from contract.errors import InvalidField
 from head import clean, specs, tables
 from head.desk import Desk, as_json, pass_desk
@@ -241,6 +242,8 @@ def _from_json(given: str | None) -> tuple[dict[str, Any], list[seed_schedule.No
 
 def _merged(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Put options over a body; one that says when takes the place of all that says when."""
+    if [options[name] is not None for name in ("cron", "every", "at", "in_", "follows")].count(True) > 1:
+        raise click.UsageError("give one of --cron, --every, --at, --in and --follows")
     whens = {
         "cron": options["cron"],
         "everySeconds": options["every"],
@@ -248,8 +251,6 @@ def _merged(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         "parentId": options["follows"],
     }
     said = {name: value for name, value in whens.items() if value is not None}
-    if len(said) > 1:
-        raise click.UsageError("give one of --cron, --every, --at, --in and --follows")
     if said:
         body = {name: value for name, value in body.items() if name not in (*whens, "kind")} | said
     if options["at"] or options["in_"]:
@@ -275,13 +276,16 @@ def _merged(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    job = dict(body.get("job") or {}) | (specs.json_object("--job", options["job"]) or {})
+    given, base = specs.json_object("--job", options["job"]) or {}, body.get("job") or {}
+    if not isinstance(base, dict):
+        raise click.UsageError("job: expected an object with the members of a job, such as a spec")
+    job = base | given
     if options["run"] is not None and options["text"] is not None:
         raise click.UsageError("give --run or --text")
     if options["run"] is not None:
-        job |= {"spec": {"run": options["run"]}, "requires": ["shell"]}
+        job |= {"spec": {"run": options["run"]}, "requires": given.get("requires", ["shell"])}
     if options["text"] is not None:
-        job |= {"spec": options["text"], "requires": ["agent"]}
+        job |= {"spec": options["text"], "requires": given.get("requires", ["agent"])}
     if "spec" not in job:
         raise click.UsageError("what is to be done? Give --run, --text, --job, or JSON with a job")
     if options["target"] is not None:
@@ -297,8 +301,7 @@ def _from_now(text: str | None) -> str | None:
     found = _IN.fullmatch(text)
     if found is None:
         raise click.UsageError(f"--in: {text!r} is none; give it as 90s, 5m, 2h or 1d")
-    then = datetime.now(UTC) + timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
-    return then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso(time.time_ns() // 1_000_000 + 1000 * int(found[1]) * _SECONDS[found[2]])
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------

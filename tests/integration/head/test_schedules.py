@@ -112,6 +112,18 @@ def test_in_a_while(head: Head) -> None:
     assert timedelta(minutes=5) <= at - now <= timedelta(minutes=6)
 
 
+def test_what_a_job_requires_is_said_once_by_the_option_that_names_it(head: Head) -> None:
+    words = ("schedules", "add", "--name", "x", "--cron", "@daily", "--run", "true", "--dry-run")
+    assert json.loads(head.run(*words).stdout)["job"]["requires"] == ["shell"]
+    shown = head.run(*words, "--job", '{"requires": ["gpu"]}').stdout
+    assert json.loads(shown)["job"] == {"requires": ["gpu"], "spec": {"run": "true"}}
+
+
+def test_a_while_beyond_all_calendars_is_refused(head: Head) -> None:
+    words = ("schedules", "add", "--name", "x", "--in", "999999999d", "--run", "true")
+    assert "at: " in head.run(*words, code=exits.REFUSED_DATA).stderr
+
+
 def test_a_dry_run_makes_nothing(head: Head) -> None:
     shown = head.run("schedules", "add", json.dumps(SEED), "--name", "dry", "--every", "60", "--dry-run").stdout
     assert json.loads(shown)["everySeconds"] == 60
@@ -131,6 +143,9 @@ def test_a_preview_of_an_expression(head: Head) -> None:
         ("add", "--name", "x", "--cron", "@daily"),
         ("add", "--name", "x", "--cron", "@daily", "--every", "5", "--run", "true"),
         ("add", "--name", "x", "--in", "soon", "--run", "true"),
+        ("add", "--name", "x", "--in", "5m", "--at", "2030-01-31T08:00:00Z", "--run", "true"),
+        ("add", '{"name": "x", "cron": "@daily", "job": "make test"}'),
+        ("add", '{"name": "x", "cron": "@daily", "job": [1]}', "--run", "true"),
         ("add", "{"),
         ("next",),
         ("edit", "sch_x", "[]"),
