@@ -5,6 +5,7 @@ The folder is named by the label's digest: whatever a label holds, it leads nowh
 
 import hashlib
 import secrets
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -41,6 +42,10 @@ class Keeping:
                 sync_folder(self.folder.parent)
         except OSError as e:
             raise Fault(f"{self.folder}: cannot be written ({e.strerror}); nothing was begun", "storage") from e
+
+    def forget(self) -> None:
+        """Remove the files; what cannot be removed stays."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def prompt(self) -> str | None:
         """Return the full original prompt, or None when none was kept here."""

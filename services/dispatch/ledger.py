@@ -34,7 +34,7 @@ TEXTS = frozenset({
     "updatedAt", "origin", "deliverTo", "deliverChannel", "deliveryMode", "verifyCmd", "taskPrompt", "watchdogJobId",
     "lastPing", "sha", "idempotencyKey", "dispatchedAt", "acceptedAt", "errorKind", "notBefore", "owner", "ownerUntil",
     "repository", "noMonitorReason", "nudgedAt", "progress", "progressAt", "promptDigest", "retryAt", "dispatchKey",
-    "sentRunId", "sentAt", "monitorInterval", "stuckToldAt", "watcherOwed",
+    "sentRunId", "sentAt", "monitorInterval", "forgetAt", "stuckToldAt", "watcherOwed",
 })  # fmt: skip
 NUMBERS = frozenset({
     "timeoutSeconds", "timeout", "retryCount", "gwRestartRetryCount", "attempt", "monitorTimeoutMin", "nudgedTokens",

@@ -19,6 +19,10 @@ from dispatch.ledger import DONE, INTERRUPTED, OPEN, Entries, Entry, stamp
 from dispatch.runner import Lines, Runner
 from dispatch.verbs import sessions
 
+KEPT_MS = 30 * 86_400_000
+"""How long a label that a program dispatched is kept after its last dispatch: for a rework in the same session."""
+FORGOTTEN_AT_ONCE = 100
+
 
 class Stopped(BaseException):
     """SIGTERM came. No `Exception`, so that nothing between takes it for a failure of its own."""
@@ -64,6 +68,7 @@ def run(desk: Desk, arguments: Arguments) -> int:
                 "timeoutSeconds": timeout,
                 "timeout": timeout,
                 "deliveryMode": "none",
+                "forgetAt": stamp(desk.now() + KEPT_MS),
             }
             accepted = sessions.begin(desk, label, fields, task, task, verify, owner)
         _tell_accepted(lines, label, desk.ledger.entry(label) or {}, attached=accepted is None)
@@ -114,9 +119,20 @@ def _claim(desk: Desk, label: str, owner: str) -> Entry:
         if holder is not None:
             raise Held(f"{label}: {holder} runs it; wait for its end, or use another label", entry["ownerUntil"])
         leases.hold(entry, owner, desk.now())
+        _forget(desk, entries)
         return before
 
     return desk.ledger.change(alter)
+
+
+def _forget(desk: Desk, entries: Entries) -> None:
+    """Drop labels of programs that ended long ago: each job has its own, and every change writes all of them."""
+    now = stamp(desk.now())
+    old = [label for label, e in entries.items() if (e.get("forgetAt") or now) < now and e.get("status") not in OPEN]
+    for label in old[:FORGOTTEN_AT_ONCE]:
+        if leases.held(entries[label], desk.now()) is None:
+            desk.keeping(label).forget()  # first: killed here, the next call finds the label and goes on
+            del entries[label]
 
 
 def _end_former(desk: Desk, label: str, before: Entry) -> None:

@@ -125,6 +125,7 @@ def begin(
         "taskPrompt": task[:TASK_MOST],
         "promptDigest": digest(prompt),
         "verifyCmd": shlex.join(verify) or None,
+        "forgetAt": None,
         **fields,
     }
     if owner is None:

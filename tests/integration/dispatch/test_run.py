@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
 from tests.support.mock_model import ANSWER
 
+from contract.clock import parse_iso
 from dispatch.ledger import stamp
 from dispatch.verbs import run
 
@@ -236,6 +237,29 @@ def test_what_another_process_runs_is_left_alone_and_is_for_later(fake: FakeGate
     run._abort(desk.desk(), "job", "me")  # a signal came before it was known who has it
     assert (fake.told("sessions.abort"), fake.told("agent")) == ([], [])
     assert desk.entry("job") == held
+
+
+def test_labels_of_programs_are_forgotten_after_their_time_and_no_others(desk: Dispatching) -> None:
+    assert desk.run("run", "--label", "old", "--message", "x", "--json-events").code == 0
+    forget = parse_iso(desk.entry("old")["forgetAt"]) - time.time_ns() // 1_000_000
+    assert 0 <= 30 * 86_400_000 - forget < 60_000
+    over = {"forgetAt": "2020-01-01T00:00:00.000Z"}
+    desk.edit("old", **over)
+    held = {"owner": "elsewhere/1/2/3", "ownerUntil": stamp(time.time_ns() // 1_000_000 + 60_000)}
+    others: dict[str, Any] = {
+        "going on": {"status": "running", **over},
+        "held": {"status": "done", **over, **held},
+        "young": {"status": "done", "forgetAt": stamp(time.time_ns() // 1_000_000 + 60_000)},
+        "enqueued": {"status": "done", "updatedAt": "2020-01-01T00:00:00.000Z"},
+    }
+    desk.desk().ledger.change(lambda entries: entries.update(others))
+    folder = desk.desk().keeping("old").folder
+    assert folder.exists()
+    assert desk.run("run", "--label", "new", "--message", "x", "--json-events").code == 0
+    assert set(desk.desk().ledger.read()) == {"new", *others}
+    assert not folder.exists()
+    assert desk.run("enqueue", "--label", "new", "--message", "x").code == 0
+    assert desk.entry("new")["forgetAt"] is None
 
 
 def test_what_could_not_be_begun_is_held_by_nobody(desk: Dispatching) -> None:
