@@ -18,7 +18,7 @@ class ScheduleClient(HeadClient):
         """Return a page of schedules, oldest first; with `name` those that are called so."""
         asked = {"name": name, "limit": limit, "cursor": cursor}
         params = {key: value for key, value in asked.items() if value is not None}
-        return _read(self._call("GET", "/schedules", params=params), wire.ScheduleList)
+        return self._get("/schedules", wire.ScheduleList, params=params)
 
     def make_schedule(self, body: dict[str, Any], idempotency_key: str | None = None) -> wire.Schedule:
         """Make a schedule.
@@ -87,7 +87,7 @@ class ScheduleClient(HeadClient):
             NotFound
         """
         params = {key: value for key, value in (("limit", limit), ("cursor", cursor)) if value is not None}
-        return _read(self._call("GET", _path(schedule_id, "runs"), params=params), wire.OccurrenceList)
+        return self._get(_path(schedule_id, "runs"), wire.OccurrenceList, params=params)
 
     def next_due(self, schedule_id: str, count: int | None = None) -> wire.DueTimes:
         """Return a schedule's next due times.
@@ -96,7 +96,7 @@ class ScheduleClient(HeadClient):
             NotFound
         """
         params = {} if count is None else {"n": count}
-        return _read(self._call("GET", _path(schedule_id, "next"), params=params), wire.DueTimes)
+        return self._get(_path(schedule_id, "next"), wire.DueTimes, params=params)
 
 
 def _path(schedule_id: str, *more: str) -> str:
