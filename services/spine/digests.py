@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
-from spine.queue.access import Principal
+from spine.queue.access import RESERVED, Principal
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NOBODY = RESERVED - {"head", "viewer"}
 
 
 def read_digests(path: Path) -> dict[str, Principal]:
@@ -20,7 +21,7 @@ def read_digests(path: Path) -> dict[str, Principal]:
         words = line.partition("#")[0].split()
         if not words:
             continue
-        if len(words) != 2 or not is_name(words[0]) or words[0] == "any" or not _DIGEST.fullmatch(words[1]):
+        if len(words) != 2 or not is_name(words[0]) or words[0] in _NOBODY or not _DIGEST.fullmatch(words[1]):
             raise ValueError(f"{path}, line {number}: expected a name and the SHA-256 of its token in hex")
         principal = principal_of(words[0])
         if found.setdefault(words[1], principal) != principal:

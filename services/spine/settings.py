@@ -14,7 +14,7 @@ from contract.outcall import check_url
 from spine import backup_settings
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
-from spine.queue.access import Principal
+from spine.queue.access import RESERVED, Principal
 
 MIB = 1024 * 1024
 
@@ -92,8 +92,6 @@ SETTINGS = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
 
-RESERVED = frozenset({"head", "any", "viewer", "skyclaw", "broker"})
-"""Names that no claw may have: roles, and the dialects."""
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8

@@ -12,6 +12,8 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
 Role = Literal["head", "claw", "viewer"]
+RESERVED = frozenset({"head", "any", "all", "viewer", "spine", "reaper", "skyclaw", "broker"})
+"""Names that no claw may have: roles, dialects, who signs events, and words for more than one."""
 
 
 @dataclass(frozen=True)

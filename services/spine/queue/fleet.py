@@ -10,7 +10,7 @@ from contract.clock import iso, iso_or_none
 from contract.errors import InvalidField, NotFound
 from contract.ids import new_token, token_digest
 from contract.states import Action, Status
-from spine.queue.access import Caller
+from spine.queue.access import RESERVED, Caller
 from spine.queue.moving import move
 from spine.store import attempts, events, listing, machines, tokens
 from spine.store.engine import Tx
@@ -42,9 +42,9 @@ def new_code(tx: Tx, caller: Caller, name: str, ttl_seconds: int) -> tuple[str, 
     """Make a one-time join code for a machine's name; return it and when it ends (ms). Only its digest is kept.
 
     Raises:
-        InvalidField: a name that is a role's.
+        InvalidField: a name that is not free.
     """
-    if name in ("head", "any", "viewer", "spine", "reaper", "skyclaw", "broker"):
+    if name in RESERVED:
         raise InvalidField(f"name: {name!r} is not free for a machine", "name")
     letters = [secrets.choice(CODE_ALPHABET) for _ in range(4 * CODE_GROUPS)]  # 80 bits
     code = "-".join("".join(letters[n : n + 4]) for n in range(0, len(letters), 4))
