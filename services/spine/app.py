@@ -140,9 +140,9 @@ class Server:
         _log.info("spine.serving", data_dir=str(self.settings.data_dir))
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
-        """End: no ticks, then the store."""
-        await asyncio.to_thread(self.keeper.stop)
+        """End: no ticks, then the store. The sender first, lest its deletion of old notices is waited for."""
         await asyncio.to_thread(self.sender.stop)
+        await asyncio.to_thread(self.keeper.stop)
         if self.backups is not None:
             await asyncio.to_thread(self.backups.stop)
         self.store.on_commit = lambda _signals: None

@@ -34,6 +34,7 @@ REST_MOST_SECONDS = 60.0
 STOP_SECONDS = 5.0
 PRUNE_SECONDS = 600
 PRUNE_MOST = 500
+PRUNE_PAUSE_SECONDS = 0.2
 DAY_MS = 86_400_000
 NOBODY = "no alias that can be used has this name"
 
@@ -114,7 +115,8 @@ class Sender:
         """Delete what was sent long ago; return how many. Never raises: what is left over goes at the next turn."""
         gone, count = 0, PRUNE_MOST
         try:
-            while count == PRUNE_MOST and not self._stopping.is_set():
+            # Between two batches the writer is everyone else's.
+            while count == PRUNE_MOST and not self._stopping.wait(PRUNE_PAUSE_SECONDS if gone else 0):
                 old = self._store.write(self._prune)
                 count = old.result(timeout=WAIT_SECONDS)
                 gone += count
