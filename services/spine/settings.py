@@ -95,6 +95,7 @@ SETTINGS = (
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
 _TOKEN_LEAST = 8
+_URL_MOST = 500
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +223,8 @@ def _aliases(path: str) -> Path:
 
 def _public_url(url: str) -> str:
     check_url(url)
+    if len(url) > _URL_MOST:
+        raise ValueError(f"{len(url)} characters, at most {_URL_MOST}: a notice must have room for words besides")
     return url.rstrip("/")
 
 

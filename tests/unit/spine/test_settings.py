@@ -58,6 +58,13 @@ def test_no_tokens() -> None:
     ]
 
 
+def test_a_public_address_that_leaves_a_notice_no_room() -> None:
+    longest = "https://spine.example.org/".ljust(500, "x")
+    assert from_env(TOKENS | {"SPINE_PUBLIC_URL": longest}).public_url == longest
+    told = "501 characters, at most 500: a notice must have room for words besides"
+    assert faults(SPINE_PUBLIC_URL=longest + "x") == [f"SPINE_PUBLIC_URL: {told}"]
+
+
 @pytest.mark.parametrize("empty", ["", "  ", ","])
 def test_an_empty_token_is_none(empty: str) -> None:
     with pytest.raises(SettingsError) as raised:
