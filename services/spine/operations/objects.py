@@ -138,11 +138,16 @@ class BucketPlace:
         """Download a backup into the data directory; what its manifest and its database name, and nothing else."""
         fresh = not data_dir.exists()
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in data_dir.glob(f"{FETCHED}*"):
+            _drop_unless_used(left)
         folder = Path(tempfile.mkdtemp(prefix=FETCHED, dir=data_dir))
+        handle = lock.take_folder(folder)
         try:
             self._fetch(name, folder)
             yield folder
         finally:
+            if handle is not None:
+                os.close(handle)
             shutil.rmtree(folder, ignore_errors=True)
             if fresh and {lock.LOCK}.issuperset(os.listdir(data_dir)):
                 shutil.rmtree(data_dir)
@@ -206,6 +211,17 @@ class BucketPlace:
             if key and isinstance(e, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "no such object", key) from e
             raise OSError(errno.EIO, " ".join(str(e).partition("\n\nDebug")[0].split())[:_SHOWN], self.title) from e
+
+
+def _drop_unless_used(folder: Path) -> None:
+    """Delete what a process that was killed had fetched: a copy of a whole store. One that goes on holds its folder."""
+    try:
+        handle = lock.take_folder(folder)
+    except OSError:  # another user's, or gone meanwhile: no reason not to fetch
+        return
+    if handle is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
 
 
 def _key(row: Bytes) -> str:

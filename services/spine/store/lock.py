@@ -79,8 +79,16 @@ def make_backups(data_dir: Path) -> int | None:
     return _taken(data_dir / BACKUPS_LOCK)
 
 
+def take_folder(folder: Path) -> int | None:
+    """Take a folder for oneself until the handle is closed, or the process is killed; None while another has it."""
+    return _locked(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
 def _taken(path: Path) -> int | None:
-    handle = _opened(path)
+    return _locked(_opened(path))
+
+
+def _locked(handle: int) -> int | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

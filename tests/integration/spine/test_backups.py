@@ -1,7 +1,9 @@
 """Backups that a server makes by itself, on a disk and in an object store; restored from there, and served."""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from tests.support.eventually import eventually
 from tests.support.s3_server import KEY_ID, SECRET, S3Server
 from tests.support.server import MakeProcess, Server, StartSpine
 from tests.support.spine_process import SpineProcess
+
+from spine.store import lock
 
 BUCKET = "spine-backups"
 URL = f"s3://{BUCKET}/fleet/one"
@@ -118,8 +122,17 @@ def test_in_a_bucket_kept_pruned_and_restored(
     assert served.returncode == 75, "a store that is served is not touched"
     assert server.head.job(job["id"])["status"] == "queued"
 
+    killed, goes_on = tmp_path / "new" / ".fetched-killed", tmp_path / "new" / ".fetched-goes-on"
+    for folder in (killed, goes_on):
+        folder.mkdir(parents=True)
+        (folder / "spine.db").write_bytes(b"a copy of the store")
+    held = lock.take_folder(goes_on)
+    assert held is not None
     restored = spine_with_key(server.process, "restore", f"{URL}/{name}", data=tmp_path / "new")
     assert (restored.returncode, restored.stderr) == (0, "")
+    assert goes_on.exists(), "another process fetches into it"
+    os.close(held)
+    shutil.rmtree(goes_on)
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["blobs", "spine.db", "spine.lock"]
     new = Server(process(SPINE_DATA_DIR=str(tmp_path / "new")).start())
     assert new.head.job(job["id"])["status"] == "queued"
