@@ -5,7 +5,7 @@
 #   ./install.sh head --token-file FILE                   the review loop, and spine-head
 #   ./install.sh remove spine|claw|head|all               stop it and take it off; settings, tokens and data stay
 # Options: --url URL (where the spine is), --claw NAME (spine: a token for a further claw; may come again),
-#          --no-start (lay everything, start nothing).
+#          --no-start (lay everything, start nothing), --gateway-token-file FILE (claw: of the OpenClaw gateway, for agents).
 # As root where systemd runs: units, as in systemd/. As any other user, also in WSL and containers: in that user's home, with a
 # start script and a line for crontab; on a Mac as launchd agents. Run again it upgrades; a running job goes on.
 # PYTHON names another Python. Without a registry: PIP_NO_INDEX=1 PIP_FIND_LINKS=folder-of-wheels.
@@ -17,7 +17,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$here/install.sh" >&2; exit 2; }
 
-verb=install role=${1:-} name='' url='' token_file='' tick='' start=yes claws=''
+verb=install role=${1:-} name='' url='' token_file='' gateway_token='' tick='' start=yes claws=''
 [ $# -gt 0 ] && shift
 if [ "$role" = remove ]; then
   verb=remove role=${1:-}
@@ -27,13 +27,14 @@ while [ $# -gt 0 ]; do
   case $1 in
     --tick) tick=yes && shift && continue ;;
     --no-start) start='' && shift && continue ;;
-    --name | --url | --token-file | --claw) [ $# -ge 2 ] || usage ;;
+    --name | --url | --token-file | --gateway-token-file | --claw) [ $# -ge 2 ] || usage ;;
     *) usage ;;
   esac
   case $1 in
     --name) name=$2 ;;
     --url) url=$2 ;;
     --token-file) token_file=$2 ;;
+    --gateway-token-file) gateway_token=$2 ;;
     --claw) claws="$claws $2" ;;
   esac
   shift 2
@@ -61,7 +62,10 @@ lay_release "$role"
 lay_settings "$role"
 case $role in
   spine) make_tokens head left-claw right-claw $claws ;;
-  claw) take_token "$name" ;;
+  claw)
+    take_token "$name"
+    take_gateway_token "$name"
+    ;;
   head) take_token head ;;
 esac
 check_settings "$role"

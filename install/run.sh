@@ -79,6 +79,10 @@ take_off() {
         systemctl disable --now "$unit" >/dev/null 2>&1 || systemctl stop "$unit" || true
       done
       rm -f "/etc/systemd/system/spinal-$1"*.service "/etc/systemd/system/spinal-$1"*.socket "/etc/systemd/system/spinal-$1"*.timer
+      for added in "/etc/systemd/system/spinal-$1"*.service.d; do
+        rm -f "$added/gateway.conf"
+        rmdir "$added" 2>/dev/null || true # what a person has added stays
+      done
       systemctl daemon-reload
       kept="$config and $state/spinal-$1"
       ;;

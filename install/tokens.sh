@@ -18,10 +18,31 @@ make_tokens() {
 # take_token NAME: from --token-file, or one that is here already.
 take_token() {
   file=$config/secrets/$1.token
-  if [ -n "$token_file" ]; then
-    [ -s "$token_file" ] || die "--token-file: $token_file is not there, or empty"
-    [ "$token_file" -ef "$file" ] || (umask 077 && cat "$token_file" >"$file.new" && mv "$file.new" "$file")
-  fi
+  [ -z "$token_file" ] || copy_token --token-file "$token_file" "$file"
   [ -s "$file" ] || die "no token for $1: give --token-file (the spine's machine has it in secrets/$1.token of its settings)"
   chmod 600 "$file"
+}
+
+# copy_token OPTION FROM TO
+copy_token() {
+  [ -s "$2" ] || die "$1: $2 is not there, or empty"
+  [ "$2" -ef "$3" ] || (umask 077 && cat "$2" >"$3.new" && mv "$3.new" "$3")
+}
+
+# take_gateway_token NAME: from --gateway-token-file, where that is given, and tell the claw of it.
+take_gateway_token() {
+  [ -n "$gateway_token" ] || return 0
+  file=$config/secrets/$1.gateway-token settings=$(settings_file claw)
+  ! grep -q '^OPENCLAW_GATEWAY_TOKEN=' "$settings" || die "$settings has OPENCLAW_GATEWAY_TOKEN: take it out, the file takes its place"
+  copy_token --gateway-token-file "$gateway_token" "$file"
+  chmod 600 "$file"
+  if [ "$mode" != systemd ]; then
+    grep -q '^OPENCLAW_GATEWAY_TOKEN_FILE=' "$settings" || setting OPENCLAW_GATEWAY_TOKEN_FILE "$file" >>"$settings"
+    return
+  fi
+  for unit in spinal-claw spinal-claw-tick; do
+    (umask 022 && mkdir -p "/etc/systemd/system/$unit@$1.service.d")
+    printf '[Service]\nLoadCredential=gateway-token:%s\nEnvironment=OPENCLAW_GATEWAY_TOKEN_FILE=%%d/gateway-token\n' "$file" \
+      >"/etc/systemd/system/$unit@$1.service.d/gateway.conf"
+  done
 }

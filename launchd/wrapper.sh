@@ -27,7 +27,8 @@ set -a
 # shellcheck disable=SC1090
 . "$settings"
 set +a
-for name in SPINE_TOKEN_FILE HEAD_TOKEN_FILE LEFT_CLAW_TOKEN_FILE RIGHT_CLAW_TOKEN_FILE; do
+for name in SPINE_TOKEN_FILE HEAD_TOKEN_FILE LEFT_CLAW_TOKEN_FILE RIGHT_CLAW_TOKEN_FILE OPENCLAW_GATEWAY_TOKEN_FILE \
+  DISPATCH_WEBHOOK_SECRET_FILE; do
   eval "file=\${$name:-}"
   [ -z "$file" ] || private "$file"
 done

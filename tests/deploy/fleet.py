@@ -48,7 +48,26 @@ class Fleet:
                 },
             }
         }
+        self._write()
+
+    def _write(self) -> None:
         self.inventory.write_text(yaml.safe_dump(self.content))
+
+    @property
+    def engine_address(self) -> str:
+        """The address at which the machines reach the one that they are containers of."""
+        return f"{self.box.address.rpartition('.')[0]}.1"
+
+    def settle(self, name: str, **variables: Any) -> None:
+        """Set variables of a machine in the inventory; a dictionary is laid over the one that is there."""
+        (host,) = [
+            group["hosts"][name]
+            for group in self.content["all"]["children"].values()
+            if group["hosts"].get(name) is not None
+        ]
+        for variable, value in variables.items():
+            host[variable] = {**host.get(variable, {}), **value} if isinstance(value, dict) else value
+        self._write()
 
     def play(self, playbook: str, *words: str, code: int | None = 0) -> Played:
         """Run a playbook on the three machines."""

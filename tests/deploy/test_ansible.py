@@ -2,6 +2,7 @@
 
 import fcntl
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
@@ -112,6 +114,57 @@ def test_settings_are_read_alike_by_a_shell(tmp_path: Path) -> None:
 def test_settings_that_are_none_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         fleet.settings(bad)
+
+
+TOLD = {
+    "native": [
+        "LoadCredential=gateway-token:/etc/spinal-cord/secrets/a.gateway-token",
+        "Environment=OPENCLAW_GATEWAY_TOKEN_FILE=%d/gateway-token",
+    ],
+    "container": ["Environment=OPENCLAW_GATEWAY_TOKEN_FILE=/run/secrets/gateway-token"],
+}
+
+
+@pytest.mark.parametrize("mode", TOLD)
+def test_units_of_a_claw_are_told_of_its_gateway_s_token_and_not_the_token(mode: str) -> None:
+    template = (ANSIBLE / "roles/claw/templates/gateway.conf.j2").read_text(encoding="utf-8")
+    made = jinja2.Environment(trim_blocks=True, autoescape=False).from_string(template)  # noqa: S701 - no page
+    text = made.render(
+        ansible_managed="x", host_modes={"claw": mode}, claw_gateway_file="/etc/spinal-cord/secrets/a.gateway-token"
+    )
+    assert text.splitlines() == ["# x", "[Service]", *TOLD[mode]]
+
+
+CALLS = {
+    "a spine elsewhere": ("http://192.0.2.11:36725", "", {}, False),
+    "the machine's spine": ("http://127.0.0.1:36725", "", {}, True),
+    "the machine's gateway": ("http://192.0.2.11:36725", "a-token", {}, True),
+    "it by its socket": ("http://192.0.2.11:36725", "a-token", {"OPENCLAW_GATEWAY_URL": "ws://localhost:1"}, True),
+    "a gateway elsewhere": ("http://192.0.2.11:36725", "a-token", {"OPENCLAW_GATEWAY_URL": "wss://g.example"}, False),
+}
+
+
+@pytest.mark.parametrize("case", CALLS)
+def test_a_claw_in_a_container_shares_the_network_of_what_it_calls_there(case: str, tmp_path: Path) -> None:
+    url, token, settings, shared = CALLS[case]
+    variables = {"claw_spine_url": url, "claw_gateway_token": token, "claw_settings": settings, "claw_docker_args": []}
+    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
+    said = subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "--inventory", tmp_path / "inventory", "localhost",
+         "--extra-vars", f"@{ANSIBLE / 'roles/host/vars/main.yml'}",
+         "--extra-vars", f"@{ANSIBLE / 'roles/claw/vars/main.yml'}",
+         "--extra-vars", json.dumps(variables),
+         "--module-name", "ansible.builtin.debug", "--args", f"msg={docker_args()}"],
+        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    ).stdout  # fmt: skip
+    assert ("--network=host" in said) is shared, said
+
+
+def docker_args() -> str:
+    """Return what the role gives `docker run`, as it stands there."""
+    tasks = yaml.safe_load((ANSIBLE / "roles/claw/tasks/systemd.yml").read_text(encoding="utf-8"))
+    (found,) = [task["vars"]["host_docker_args"] for task in tasks if "host_docker_args" in task.get("vars", {})]
+    return str(found)
 
 
 # --- the controller --------------------------------------------------------------------------------------------------

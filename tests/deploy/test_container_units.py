@@ -24,6 +24,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]  # the first one bui
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd" / "container"
 SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
+GATEWAY = "gateway-token-0001"
+TOLD_OF_A_GATEWAY = "[Service]\nEnvironment=OPENCLAW_GATEWAY_TOKEN_FILE=/run/secrets/gateway-token\n"
 # On the test's machine the engine is not a service.
 DOCKER = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
 
@@ -71,7 +73,9 @@ def containers(
             ),
         }
     )
-    host.put({f"{shared}/etc/secrets/{name}.token": f"{token}\n" for name, token in TOKENS.items()}, mode=0o600)
+    secrets = {f"{name}.token": token for name, token in TOKENS.items()} | {"left-claw.gateway-token": GATEWAY}
+    host.put({f"{shared}/etc/secrets/{name}": f"{secret}\n" for name, secret in secrets.items()}, mode=0o600)
+    host.put({f"/etc/systemd/system/{LEFT}.d/gateway.conf": TOLD_OF_A_GATEWAY})
     host.run("cp /checkout/systemd/container/*.service /checkout/systemd/container/*.timer /etc/systemd/system/")
     host.run(f"systemctl daemon-reload && systemctl start {SPINE} {HEAD} {LEFT}")
     calls = Calls("127.0.0.1", port)
@@ -146,11 +150,19 @@ def test_a_job_is_done_and_reviewed_and_no_container_has_what_is_not_its_own(con
     job_id = calls.submit(target="left-claw", spec={"run": "id -u; env"}, needsReview=True, label="accept-me")
     calls.until(job_id, "done", seconds=60)
     eventually(lambda: (calls.job(job_id)["review"] or {}).get("state") == "accepted", 30, what="the head's review")
-    own = {"spine": "", "head": TOKENS["head"], "claw-left-claw": TOKENS["left-claw"]}
-    for name, token in own.items():
-        look = "cat /proc/[0-9]*/environ; cat /run/secrets/token /etc/spinal-cord/secrets/* /etc/spinal-cord/*"
-        said = host.run(f"docker exec {containers.id(name)} sh -c {shlex.quote(look)} 2>/dev/null", check=False).text
-        assert [found for found in TOKENS.values() if found in said] == [token] * bool(token), name
+    own: dict[str, list[str]] = {
+        "spine": [],
+        "head": [TOKENS["head"]],
+        "claw-left-claw": [TOKENS["left-claw"], GATEWAY],
+    }
+    for name, tokens in own.items():
+        for look, seen in (
+            ("cat /proc/[0-9]*/environ", []),
+            ("cat /run/secrets/* /etc/spinal-cord/secrets/* /etc/spinal-cord/*", tokens),
+        ):
+            inside = f"docker exec {containers.id(name)} sh -c {shlex.quote(look)} 2>/dev/null"
+            said = host.run(inside, check=False).text
+            assert [found for found in (*TOKENS.values(), GATEWAY) if found in said] == seen, name
 
 
 def test_a_client_that_is_killed_is_started_again_with_a_fresh_container(containers: Containers) -> None:

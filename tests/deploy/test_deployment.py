@@ -3,6 +3,7 @@
 A story: each test goes on where the one before it has left the fleet.
 """
 
+import base64
 import json
 import re
 from collections.abc import Iterator
@@ -16,11 +17,15 @@ from tests.deploy.controller import Controller, kill_group
 from tests.deploy.fleet import HEAD, LEFT, MACHINES, RIGHT, SPINE, Fleet
 from tests.deploy.work import Work, knocking
 from tests.support.eventually import eventually
+from tests.support.fake_gateway import TOKEN, FakeGateway
+from tests.support.mock_model import ANSWER
+from tests.support.receiver import Receiver
 from tests.support.systemd_host import Host, Hosts
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 NAMES = ("head", "left-claw", "right-claw")
+SIGNING = "whsec_" + base64.b64encode(b"a key that signs a notice").decode()
 UNCHANGED = dict.fromkeys(["localhost", *MACHINES], 0)
 
 
@@ -38,6 +43,25 @@ def fleet(hosts: Hosts, wheelhouse: Path, tmp_path_factory: pytest.TempPathFacto
         controller.close()
 
 
+@pytest.fixture(scope="module")
+def receiver(fleet: Fleet) -> Iterator[Receiver]:
+    """Whom the spine tells of what ends."""
+    made = Receiver(host=fleet.engine_address)
+    fleet.settle(
+        "head-box", spine_notices={"room": {"channel": "webhook", "url": f"{made.url}/room", "secrets": [SIGNING]}}
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def gateway(fleet: Fleet) -> Iterator[FakeGateway]:
+    """On which the texts for left-claw, and for no other, become sessions."""
+    with FakeGateway(host=fleet.engine_address) as made:
+        fleet.settle("left-claw", claw_gateway_token=TOKEN, claw_settings={"OPENCLAW_GATEWAY_URL": made.url})
+        yield made
+
+
 # --- from bare machines -----------------------------------------------------------------------------------------------
 
 
@@ -50,8 +74,10 @@ def test_a_check_of_bare_machines_changes_nothing(fleet: Fleet) -> None:
     assert not fleet.secrets.exists()
 
 
+@pytest.mark.usefixtures("receiver", "gateway")
 def test_they_become_a_fleet(fleet: Fleet) -> None:
-    played = fleet.play("site")
+    played = fleet.play("site", "--diff")
+    assert [secret for secret in (TOKEN, SIGNING) if secret in played.text] == []
     assert [name for name in MACHINES if not played.changed[name]] == []
     left = fleet.submit("--target", "left-claw", "--run", "hostname")
     assert (left["status"], left["claimedBy"], left["attempts"]) == ("done", "left-claw", 1)
@@ -71,8 +97,22 @@ def test_a_second_run_changes_nothing_and_no_output_has_a_secret(fleet: Fleet) -
     assert checked.changed == UNCHANGED
     played = fleet.play("site", "-v", "--diff")
     assert played.changed == UNCHANGED
-    assert [name for name in NAMES if fleet.token(name) in checked.text + played.text] == []
+    secrets = [*map(fleet.token, NAMES), TOKEN, SIGNING]
+    assert [secret for secret in secrets if secret in checked.text + played.text] == []
     assert fleet.units() == pids
+
+
+def test_a_text_is_a_session_by_the_gateway_s_token_and_its_end_is_told(
+    fleet: Fleet, gateway: FakeGateway, receiver: Receiver
+) -> None:
+    meta = {"agent": {"id": "main", "model": "mock/answers"}}
+    job = fleet.head().submit(target="left-claw", spec="What is six times seven?", meta=meta, notify=["@room"])
+    (call,) = receiver.calls(1, seconds=60)
+    assert (call.path, call.json["type"], call.json["subject"]) == ("/room", "spine.job.completed", job["id"])
+    assert fleet.head().job(job["id"])["result"]["notes"] == ANSWER
+    assert gateway.connects[-1]["auth"]["token"] == TOKEN
+    seen = fleet.submit("--target", "left-claw", "--run", "env")["result"]["notes"]
+    assert "GATEWAY" not in seen
 
 
 def where_is(host: Host, token: str) -> list[str]:
@@ -106,6 +146,17 @@ def test_a_machine_has_its_own_token_and_no_other(fleet: Fleet) -> None:
             f"/run/credentials/{RIGHT}/token",
         ],
     }
+    secrets = {"gateway": TOKEN, "aliases": SIGNING}
+    others = {(host.name, name): where_is(host, secret) for host in fleet.all for name, secret in secrets.items()}
+    assert {place: paths for place, paths in others.items() if paths} == {
+        ("head-box", "aliases"): ["/etc/spinal-cord/notices.json", f"/run/credentials/{SPINE}/notices.json"],
+        ("left-claw", "gateway"): [
+            "/etc/spinal-cord/secrets/left-claw.gateway-token",
+            f"/run/credentials/{LEFT}/gateway-token",
+        ],
+    }
+    for host, path in ((fleet.box, "notices.json"), (fleet.left, "secrets/left-claw.gateway-token")):
+        assert host.run(f"stat -c '%a %U:%G' /etc/spinal-cord/{path}").text == "600 root:root\n"
     modes = fleet.right.run("stat -c '%a %U:%G' /etc/spinal-cord/secrets /etc/spinal-cord/secrets/*").text.splitlines()
     assert modes == ["700 root:root", "600 root:root"]
     assert {path.stat().st_mode & 0o777 for path in fleet.secrets.iterdir()} == {0o600}

@@ -154,8 +154,11 @@ def settings(tmp_path: Path) -> Path:
     token = tmp_path / "token"
     token.write_text("a-secret-token\n")
     token.chmod(0o600)
+    gateway = tmp_path / "gateway-token"
+    gateway.write_text("a-gateway-token\n")
+    gateway.chmod(0o600)
     made = tmp_path / "claw.env"
-    made.write_text(f'CLAW_NAME="my mac\'s claw"\nSPINE_TOKEN_FILE={token}\n')
+    made.write_text(f'CLAW_NAME="my mac\'s claw"\nSPINE_TOKEN_FILE={token}\nOPENCLAW_GATEWAY_TOKEN_FILE={gateway}\n')
     made.chmod(0o600)
     return made
 
@@ -190,7 +193,7 @@ def test_the_wrapper_becomes_the_program_with_the_settings(settings: Path) -> No
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o700, 0o666, 0o620])
-@pytest.mark.parametrize("which", ["claw.env", "token"])
+@pytest.mark.parametrize("which", ["claw.env", "token", "gateway-token"])
 def test_a_file_that_is_not_private_starts_nothing(settings: Path, which: str, mode: int) -> None:
     (settings.parent / which).chmod(mode)
     done = wrap(settings, "touch", str(settings.parent / "started"))

@@ -5,6 +5,7 @@ called and starts what a property list names (tests/support/mac.py). What Ansibl
 Linux, so the release is that of Linux. What this cannot show is on the list in docs/howto/mac.md.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ ROOM = "/var/tmp/launchd"  # what the launchctl that stands in keeps
 HOME = "/home/deploy"
 PLIST = f"{HOME}/Library/LaunchAgents/org.spinal-cord.claw.plist"
 SKILL = ".openclaw/skills/spinal-cord/SKILL.md"
+GATEWAY = "a-gateway-token-0001"
 QUICK = {"CLAW_HEARTBEAT_SECONDS": 1, "CLAW_TICK_SECONDS": 1, "CLAW_WAIT_SECONDS": 2, "CLAW_DRAIN_SECONDS": 2}
 
 
@@ -43,9 +45,10 @@ class Fleet(NamedTuple):
         box = {"ansible_host": self.box.address, "spine_listen": ["0.0.0.0:36725"], "spine_url": url}
         groups = {"spine": {"hosts": {"box": box | {"claw_user": user, "claw_settings": QUICK}}}}
         groups["head"] = {"hosts": {"box": {"head_skill_users": ["alice"]}}}
-        groups["claws"] = {"hosts": {"box": None, "mac": {"ansible_host": self.mac.address, "claw_settings": QUICK}}}
-        for group, variables in more.items():
-            groups[group] = {"hosts": {"mac": variables}}
+        variables = {"ansible_host": self.mac.address, "claw_settings": QUICK, "claw_gateway_token": GATEWAY}
+        groups["claws"] = {"hosts": {"box": None, "mac": variables}}
+        for group, further in more.items():
+            groups[group] = {"hosts": {"mac": further}}
         path.write_text(yaml.safe_dump({"all": {"vars": self.login, "children": groups}}))
         return path
 
@@ -92,6 +95,11 @@ def test_refusals_come_before_any_change(fleet: Fleet) -> None:
     assert "docs/howto/mac.md" in text
     text = fleet.play("site", inventory=fleet.inventory("nobody-here"), code=2).text
     assert "box: there is no user nobody-here, and none is made." in " ".join(text.split())
+    twice = json.dumps({"claw_settings": {"OPENCLAW_GATEWAY_TOKEN": "another"}})
+    text = " ".join(fleet.play("site", "--extra-vars", twice, code=2).text.split())
+    assert "mac: claw_gateway_token is a word without blanks, and takes the place of OPENCLAW_GATEWAY_TOKEN" in text
+    assert "box: claw_gateway_token" not in text
+    assert GATEWAY not in text
     assert fleet.play("site", "--check").changed["mac"] > 0
     for host in (fleet.box, fleet.mac):
         host.run("! ls -d /opt/spinal-cord /etc/spinal-cord /home/*/.openclaw 2>/dev/null")
@@ -100,7 +108,7 @@ def test_refusals_come_before_any_change(fleet: Fleet) -> None:
 
 def test_a_deployment_with_a_mac(fleet: Fleet) -> None:
     text = fleet.play("site", "--diff").text
-    assert [name for name in ("head", "box", "mac") if fleet.token(name) in text] == []
+    assert [secret for secret in (*map(fleet.token, ("head", "box", "mac")), GATEWAY) if secret in text] == []
     release = fleet.mac.run("readlink /opt/spinal-cord/current").text.strip()
     said = fleet.mac.run(
         f"stat -c '%U %a %n' /opt/spinal-cord/{release} /opt/spinal-cord/{release}/RELEASE /etc/spinal-cord/secrets"
@@ -111,6 +119,7 @@ def test_a_deployment_with_a_mac(fleet: Fleet) -> None:
         f"root 755 /opt/spinal-cord/{release}",
         f"root 644 /opt/spinal-cord/{release}/RELEASE",
         "root 711 /etc/spinal-cord/secrets",
+        "deploy 600 /etc/spinal-cord/secrets/mac.gateway-token",
         "deploy 600 /etc/spinal-cord/secrets/mac.token",
         "deploy 600 /etc/spinal-cord/claw.env",
         f"deploy 644 {PLIST}",
@@ -120,6 +129,9 @@ def test_a_deployment_with_a_mac(fleet: Fleet) -> None:
     assert fleet.notes() == ["bootout gui/1000/org.spinal-cord.claw", f"bootstrap gui/1000 {PLIST}"]
     assert fleet.mac.run("ls /etc/systemd/system/spinal-*", check=False).code != 0
     assert fleet.done("mac", "id -un; echo $PATH").startswith("deploy\n/opt/homebrew/bin:")
+    named = fleet.mac.run("grep GATEWAY /etc/spinal-cord/claw.env").text
+    assert named == 'OPENCLAW_GATEWAY_TOKEN_FILE="/etc/spinal-cord/secrets/mac.gateway-token"\n'
+    assert fleet.done("mac", "env | grep -c GATEWAY || true") == "0"
 
 
 def test_jobs_of_a_claw_on_linux_use_the_tools_of_a_person(fleet: Fleet) -> None:

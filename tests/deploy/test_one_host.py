@@ -79,7 +79,9 @@ def installed(shell: Shell) -> Shell:
     """Spine, head and a claw, installed and started by that person."""
     said = shell("/checkout/install.sh spine").text
     assert f"* * * * * {SPINAL} start spine" in said
-    shell(f"/checkout/install.sh claw --name left-claw --token-file {CONFIG}/secrets/left-claw.token")
+    shell("echo a-gateway-token-0001 > ~/gateway")
+    given = f"--token-file {CONFIG}/secrets/left-claw.token --gateway-token-file ~/gateway"
+    shell(f"/checkout/install.sh claw --name left-claw {given}")
     shell("/checkout/install.sh head")
     return shell
 
@@ -93,6 +95,10 @@ def test_everything_runs_and_does_a_job(installed: Shell) -> None:
         f"stat -c '%a %n' {CONFIG} {CONFIG}/*.env {CONFIG}/secrets {CONFIG}/secrets/* {STATE} | cut -d' ' -f1 | sort -u"
     )
     assert installed(modes).text.split() == ["600", "700"]
+    assert f'OPENCLAW_GATEWAY_TOKEN_FILE="{CONFIG}/secrets/left-claw.gateway-token"' in (
+        installed(f"cat {CONFIG}/claw.env").text.splitlines()
+    )
+    assert "GATEWAY" not in installed(f"{HEAD} submit --target left-claw --run env --wait").text
 
 
 @pytest.mark.docker
@@ -145,6 +151,8 @@ def test_a_claw_by_crontab(installed: Shell) -> None:
         ("PYTHON=/bin/true-ly /checkout/install.sh head", 1, "Python 3.11 or newer with venv and pip is needed"),
         ("XDG_CONFIG_HOME=/tmp/c /checkout/install.sh head", 1, "no token for head: give --token-file"),
         ("XDG_CONFIG_HOME=/tmp/d /checkout/install.sh head --token-file /none", 1, "/none is not there, or empty"),
+        ("XDG_CONFIG_HOME=/tmp/g /checkout/install.sh claw --name left-claw --token-file ~/gateway "
+         "--gateway-token-file /none", 1, "--gateway-token-file: /none is not there, or empty"),
         ("XDG_CONFIG_HOME=/tmp/e /checkout/install.sh spine --no-start >/dev/null && "
          "echo LEASE_SECONDS=x >> /tmp/e/spinal-cord/spine.env && XDG_CONFIG_HOME=/tmp/e /checkout/install.sh spine",
          1, "LEASE_SECONDS: 'x' is not a whole number"),
@@ -181,7 +189,8 @@ def host(hosts: Hosts, wheelhouse: Path) -> Host:
     made.put({"/etc/systemd/system/spinal-spine.socket.d/listen.conf": native.LISTEN})
     given = " ".join(f"{name}={value}" for name, value in PIP.items())
     made.run(f"{given} /checkout/install.sh spine --claw third-claw", seconds=200)
-    made.run(f"{given} /checkout/install.sh claw --name third-claw", seconds=200)
+    made.put({"/root/gateway": "a-gateway-token-0001\n"}, mode=0o600)
+    made.run(f"{given} /checkout/install.sh claw --name third-claw --gateway-token-file /root/gateway", seconds=200)
     return made
 
 
@@ -202,6 +211,13 @@ def test_units_run_and_do_a_job(host: Host, calls: native.Calls) -> None:
     calls.until(calls.submit(target="third-claw", spec={"run": "true"}), "done")
     modes = host.run("cd /etc/spinal-cord; stat -c %a secrets secrets/head.token claw-third-claw.env").text.split()
     assert modes == ["700", "600", "600"]
+    gateway = "third-claw.gateway-token"
+    assert host.run(f"stat -c '%a %U' /etc/spinal-cord/secrets/{gateway}").text == "600 root\n"
+    pid = host.main_pid(UNITS[2])
+    told = host.run(f"tr '\\0' '\\n' < /proc/{pid}/environ").text
+    assert f"OPENCLAW_GATEWAY_TOKEN_FILE=/run/credentials/{UNITS[2]}/gateway-token" in told.splitlines()
+    assert "a-gateway-token-0001" not in told
+    assert host.run(f"cat /run/credentials/{UNITS[2]}/gateway-token").text == "a-gateway-token-0001\n"
 
 
 @pytest.mark.docker

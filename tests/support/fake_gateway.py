@@ -59,8 +59,9 @@ class FakeGateway(FakeSessions):
         garbage: sends this text in place of the challenge.
     """
 
-    def __init__(self, protocol: int = 4) -> None:
+    def __init__(self, protocol: int = 4, host: str = "127.0.0.1") -> None:
         super().__init__(protocol)
+        self.host = host
         self.token: str | None = TOKEN
         self.tick_ms = 15_000
         self.granted: list[str] | None = None
@@ -90,12 +91,12 @@ class FakeGateway(FakeSessions):
     @property
     def url(self) -> str:
         """Its address, as OPENCLAW_GATEWAY_URL takes it."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self) -> "FakeGateway":
         """Listen, on the same port each time."""
         self._started = now()
-        self._server = serve(self._serve, "127.0.0.1", self.port, compression=None, max_size=2**25, ping_interval=None)
+        self._server = serve(self._serve, self.host, self.port, compression=None, max_size=2**25, ping_interval=None)
         self.port = self._server.socket.getsockname()[1]
         threading.Thread(target=self._server.serve_forever, name="fake-gateway", daemon=True).start()
         threading.Thread(target=self._tick, args=(self._server,), name="fake-tick", daemon=True).start()

@@ -1,4 +1,4 @@
-"""A receiver of notices on a loopback socket: it plays a script of answers and keeps a ledger of what it was sent."""
+"""A receiver of notices on a socket: it plays a script of answers and keeps a ledger of what it was sent."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ OK = Say()
 class Receiver:
     """Answers the next of `script` to each call, the last of it for ever. `ledger` is what came, in order."""
 
-    def __init__(self, *script: Say, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *script: Say, port: int = 0, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self.ledger: list[Call] = []
         self._script = list(script) or [OK]
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class Receiver:
             def handle_error(self, *_: object) -> None:  # callers that gave up
                 pass
 
-        self._server = Server(("127.0.0.1", port), Handler)
+        self._server = Server((host, port), Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -75,7 +75,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._server.server_address[0]!s}:{self.port}"
 
     def then(self, *script: Say) -> None:
         """Answer otherwise from now on."""

@@ -1,4 +1,4 @@
-"""A server that speaks S3, as a process on the loopback: what it keeps is gone when it ends, its address stays."""
+"""A server that speaks S3, as a process: what it keeps is gone when it ends, its address stays."""
 
 import subprocess
 import sys
@@ -15,18 +15,18 @@ KEY_ID, SECRET = "a-key-id", "a-secret-key-0001"
 class S3Server:
     """A server, and a client of it that is not ours."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def start(self, *buckets: str) -> "S3Server":
         """Start it, wait until it answers, make buckets."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            [sys.executable, "-m", "moto.server", "-H", self.host, "-p", str(self.port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

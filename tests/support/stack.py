@@ -114,10 +114,16 @@ class Stack:
         self.compose = Compose(self.folder)
         self.seconds_up = 0.0
 
-    def configure(self, settings: dict[str, str]) -> None:
-        """Write lines of `.env`, over those that are there."""
+    def configure(self, settings: dict[str, str]) -> dict[str, str]:
+        """Write lines of `.env`, over those that are there; return what these were."""
+        before = {name: self._settings.get(name, "") for name in settings}
         self._settings |= settings
         (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+        return before
+
+    def also(self, *names: str) -> str:
+        """Return COMPOSE_FILE with `compose.NAME.yaml` of each name besides."""
+        return ":".join([self._settings["COMPOSE_FILE"], *(f"{self.folder}/compose.{name}.yaml" for name in names)])
 
     # --- as a person does it ---------------------------------------------------------------------------------------
 
@@ -178,6 +184,10 @@ class Stack:
     def network(self, name: str) -> Network:
         """Return a network of the project."""
         return self.client.networks.get(f"{self.project}_{name}")
+
+    def here(self, network: str) -> str:
+        """Return this machine's own address on a network of the project: nobody but its containers can call there."""
+        return str(self.network(network).attrs["IPAM"]["Config"][0]["Gateway"])
 
     def health(self, service: str) -> str:
         """Return healthy, unhealthy, starting, or the state of a container that does not run."""
