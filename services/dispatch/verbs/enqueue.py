@@ -8,7 +8,6 @@ from dispatch import prompting, spines, starting, watchers
 from dispatch.arguments import Arguments
 from dispatch.desk import Desk
 from dispatch.faults import OK, Usage
-from dispatch.hooks import STARTED
 from dispatch.ledger import OPEN, Entry
 from dispatch.verbs import sessions
 
@@ -32,21 +31,12 @@ def enqueue(desk: Desk, arguments: Arguments) -> int:
         desk.note(f"{label}: was under way in {before.get('sessionKey')}; that session is nobody's now")
     lacks = spines.lacking(desk)
     fields["gatewayDelivers"] = lacks is not None and bool(fields["deliverTo"]) and fields["deliveryMode"] != "none"
-    fields["watcherOwed"], fields["watchdogJobId"] = watchers.owed(desk, fields), None
+    fields["watcherOwed"] = watchers.owed(desk, fields)
     prompt = prompting.prompt(
         task, label, desk.keeping(label), desk.config.agent_name(agent), bool(fields["deliverTo"])
     )
     accepted = sessions.begin(desk, label, fields, task, prompt, verify)
     entry = desk.ledger.entry(label) or {}
-    desk.hooks.emit(
-        STARTED,
-        label=label,
-        job_id=entry.get("idempotencyKey"),
-        run_id=accepted.run_id,
-        agent=agent,
-        mode=mode,
-        session_key=entry.get("sessionKey"),
-    )
     job_id, lacks = _watcher(desk, label, entry) if fields["watcherOwed"] else (None, lacks)
     desk.answer(
         ok=True,

@@ -9,6 +9,7 @@ from dispatch.arguments import MESSAGE_MOST, Arguments
 from dispatch.desk import Desk
 from dispatch.faults import Fault, Usage
 from dispatch.gateway.runs import Accepted
+from dispatch.hooks import STARTED
 from dispatch.keeping import digest
 from dispatch.ledger import Entry, stamp
 
@@ -101,7 +102,7 @@ def begin(
     verify: list[str],
     owner: str | None = None,
 ) -> Accepted:
-    """Set up a fresh session, keep all that a restart needs, and give the run to the gateway.
+    """Set up a fresh session, keep all that a restart needs, give the run to the gateway, and tell that it began.
 
     Raises:
         SettingsError: no gateway is set up; nothing was changed.
@@ -126,8 +127,20 @@ def begin(
         "promptDigest": digest(prompt),
         "verifyCmd": shlex.join(verify) or None,
         "forgetAt": None,
+        "watcherOwed": None,
+        "watchdogJobId": None,
         **fields,
     }
     if owner is None:
         fresh |= {"owner": None, "ownerUntil": None}  # whoever watched the run before leaves it
-    return starting.dispatch(desk, label, fresh, prompt, owner=owner)
+    accepted = starting.dispatch(desk, label, fresh, prompt, owner=owner)
+    desk.hooks.emit(
+        STARTED,
+        label=label,
+        job_id=accepted.run_id,
+        run_id=accepted.run_id,
+        agent=fields["agent"],
+        mode=fields["mode"],
+        session_key=fields["sessionKey"],
+    )
+    return accepted

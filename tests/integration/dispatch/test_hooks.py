@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 import subprocess
 import threading
 import time
@@ -117,6 +118,44 @@ def test_a_failure_is_told_too(fake: FakeGateway, receiver: Receiver, desk: Disp
     desk.call("enqueue", "--label", "L", "--message", "x")
     assert desk.run("watch", "--label", "L", "--poll-interval", "1").code == 1
     assert [one["status"] for one in receiver.events("/hook")[1:]] == ["error"]
+
+
+def test_a_run_that_a_signal_ends_is_told_as_cancelled(
+    fake: FakeGateway, receiver: Receiver, desk: Dispatching
+) -> None:
+    with desk.process("run", "--label", "L", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
+        eventually(lambda: desk.labels.exists() and desk.entry("L").get("acceptedAt"), what="its acceptance")
+        eventually(lambda: receiver.events("/hook"), what="its first event")
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=30)
+    assert child.returncode == 143, err
+    entry = desk.entry("L")
+    common = {"label": "L", "job_id": entry["runId"], "run_id": entry["runId"], "agent": "main", "host": "here"}
+    told = [{name: one[name] for name in one if name != "ts"} for one in receiver.events("/hook")]
+    assert told == [
+        {**common, "event": "dispatch.started", "mode": "fresh", "session_key": entry["sessionKey"]},
+        {**common, "event": "dispatch.cancelled", "session_key": entry["sessionKey"]},
+    ]
+
+
+def test_an_end_without_a_signal_and_a_done_signal_are_told_once(
+    fake: FakeGateway, receiver: Receiver, desk: Dispatching
+) -> None:
+    """W44: the reference told of successes alone."""
+    for label in ("L", "M"):
+        key = desk.call("enqueue", "--label", label, "--message", "x").answer["sessionKey"]
+        eventually(lambda key=key: fake.sessions[key].row.get("status") == "done", what="the end of the run")
+    for _ in range(2):
+        assert desk.call("status", "--label", "L").answer["status"] == "interrupted"
+    token = f"--token-file={desk.desk().keeping('M').token_file}"
+    for _ in range(2):
+        words = ("--checklist", '{"work_complete": true}', "--force-done", "--reason", "test")
+        assert desk.call("done", "--label", "M", token, *words).code == 0
+    ends = [one for one in receiver.events("/hook") if one["event"] == "dispatch.finished"]
+    assert [(one["label"], one["status"], one["error"]) for one in ends] == [
+        ("L", "interrupted", "the run ended without a done signal"),
+        ("M", "ok", None),
+    ]
 
 
 def test_stuck_is_told(fake: FakeGateway, receiver: Receiver, desk: Dispatching) -> None:

@@ -214,6 +214,13 @@ def test_a_kill_between_acceptance_and_the_watcher_leaves_it_owed(
     assert len(watcher_jobs(spine, "owed-killed")) == 1
 
 
+def test_a_run_of_the_label_by_another_verb_owes_no_watcher(desk: Dispatching, spine: SpineProcess) -> None:
+    owing(desk, "owed-run")
+    assert desk.run("run", "--label", "owed-run", "--message", "x").code == 0
+    assert (desk.entry("owed-run")["watcherOwed"], desk.call("recover").code) == (None, 0)
+    assert watcher_jobs(spine, "owed-run") == []
+
+
 @pytest.mark.parametrize(
     "words", [("--delivery-mode", "none"), ("--no-monitor", "short"), ("--agent", "nobody")], ids=" ".join
 )
