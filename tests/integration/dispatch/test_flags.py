@@ -1,4 +1,4 @@
-"""Every flag of every verb: refused without a value, refused out of range, taken, and what holds when it is not given."""
+"""Every flag of every verb: refused without a value, or for its value; taken; and what holds when it is not given."""
 
 import json
 import time
