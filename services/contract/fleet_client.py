@@ -29,6 +29,14 @@ class FleetClient(MailClient):
         body = {"code": code, "capabilities": capabilities, "facts": dict(facts)}
         return read(self._call("POST", "/join", body=body, retry=ONCE), wire.Joined)
 
+    def earlier(self, job_id: str) -> list[wire.EarlierRun]:
+        """Return what runs before a job that this claw holds came to, as its schedule's `context` asks.
+
+        Raises:
+            NotOwner, NotRunning: it is not held any more.
+        """
+        return self._get(f"/jobs/{quote(job_id, safe='')}/earlier", wire.EarlierRuns).runs
+
     def machines(self) -> wire.MachineList:
         """Return the machines that this token may see; a claw sees itself, once it has been heard of."""
         return self._get("/machines", wire.MachineList)

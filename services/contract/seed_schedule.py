@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
-from contract.wire import DeliveryMode
+from contract.wire import CONTEXT_LIKE_MOST, CONTEXT_MOST, DeliveryMode
 
 Record = Mapping[str, Any]
 EXEC = "EXEC:"
@@ -79,6 +79,8 @@ CARRIED = frozenset(
         "approval_timeout_s",
         "job_type",
         "execution_intent",
+        "context_retrieval",
+        "context_retrieval_limit",
     ]
 )
 SILENT = frozenset(
@@ -113,8 +115,6 @@ DROPPED: dict[str, tuple[tuple[Any, ...], str]] = {
         "no executor can promise it; say it in the text, or use a claw that can only read",
     ),
     "approval_auto": (("reject",), "an approval that nobody gives in time cancels the job, and never lets it run"),
-    "context_retrieval": (("none",), "earlier results are not put before a prompt yet"),
-    "context_retrieval_limit": ((5,), "earlier results are not put before a prompt yet"),
     "job_class": (("standard",), "there is no run before a session's compaction"),
     "auth_profile": (("inherit",), "credentials are those of the claw's gateway"),
     "max_queued_dispatches": ((25,), _OURS),
@@ -146,13 +146,15 @@ def translate(job: Record) -> Translated:
             refused.extend(e.notes)
             return {}
 
-    body = {
+    body: dict[str, Any] = {
         "name": "",
         **part(_name),
         **part(_when),
         **part(_life),
         "job": {**part(_work), **part(_limits), **part(_told)},
     }
+    is_agents = "agent" in body["job"].get("requires", [])
+    body |= part(lambda job, notes: _context(job, notes, is_agents))
     part(_possible)
     if refused:
         raise CannotCarry(refused)
@@ -263,6 +265,27 @@ def _life(job: Record, _notes: list[Note]) -> dict[str, Any]:
     if job.get("approval_required"):
         found["approvalTimeoutSeconds"] = _number(job, "approval_timeout_s", 1, 2_592_000, 3600)
     return found
+
+
+def _context(job: Record, notes: list[Note], is_agents: bool) -> dict[str, Any]:
+    """Return what an agent is shown of earlier runs; a command has no prompt to put it into."""
+    how = job.get("context_retrieval")
+    if how in _NOTHING:
+        return {}
+    if not is_agents or how not in ("recent", "hybrid"):
+        why = f"{_shown(how)} is none of none, recent, hybrid" if is_agents else "only an agent is shown such"
+        notes.append(Note("context_retrieval", f"dropped: {why}"))
+        return {}
+    asked = int(_number(job, "context_retrieval_limit", 0, 1000, 5))
+    if not asked:
+        return {}
+    if asked > CONTEXT_MOST:
+        notes.append(Note("context_retrieval_limit", f"{asked} are now {CONTEXT_MOST}, the most that are shown"))
+    found: dict[str, Any] = {"last": min(asked, CONTEXT_MOST)}
+    if how == "hybrid":
+        notes.append(Note("context_retrieval", "by likeness of words alone: what shares none is not shown"))
+        found["like"] = str(job["payload_message"])[:CONTEXT_LIKE_MOST]
+    return {"context": found}
 
 
 def _work(job: Record, notes: list[Note]) -> dict[str, Any]:

@@ -89,6 +89,8 @@ def show(desk: Desk, schedule_id: str, json: bool) -> None:
 @click.option("--delete-after-run", is_flag=True, help="Delete it once a job of it is done.")
 @click.option("--needs-approval", is_flag=True, help="Each job waits until a person approves it.")
 @click.option("--approval-timeout", type=int, metavar="SECONDS", help="How long.  [default: 3600]")
+@click.option("--context-last", type=int, metavar="N", help="Show its agent what the last N runs came to.")
+@click.option("--context-like", metavar="TEXT", help="Of earlier runs, those most like this text.")
 @click.option("--paused", is_flag=True, help="Make it paused.")
 @click.option("--run-now", is_flag=True, help="Also submit its job at once.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and make nothing.")
@@ -269,10 +271,16 @@ def _merged(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         "ttlHours": options["ttl_hours"],
         "deleteAfterRun": options["delete_after_run"] or None,
         "approvalTimeoutSeconds": options["approval_timeout"],
+        "context": _context(options),
         "paused": options["paused"] or None,
         "runNow": options["run_now"] or None,
     }
     return body | {name: value for name, value in fields.items() if value is not None} | {"job": _job(body, options)}
+
+
+def _context(options: dict[str, Any]) -> dict[str, Any] | None:
+    said = {"last": options["context_last"], "like": options["context_like"]}
+    return {name: value for name, value in said.items() if value is not None} or None
 
 
 def _job(body: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -353,6 +361,12 @@ def _run_table(found: list[wire.Occurrence], live: bool) -> Table:
     return table
 
 
+def _shown_context(context: wire.Context | None) -> str:
+    if context is None:
+        return "-"
+    return f"{context.last} earlier runs" + ("" if context.like is None else f" most like {context.like!r}")
+
+
 def _lines(found: wire.Schedule) -> list[Line]:
     lines = [
         ("id", found.id),
@@ -365,6 +379,7 @@ def _lines(found: wire.Schedule) -> list[Line]:
         ("missed", f"{found.missed}, at most {found.missed_most}" if found.missed == "all" else found.missed),
         ("overlap", found.overlap),
         ("condition", "-" if found.condition is None else codec.dumps(found.condition, ensure_ascii=False)),
+        ("context", _shown_context(found.context)),
         ("job", codec.dumps(found.job, ensure_ascii=False)),
     ]
     return [Line(clean.line(f"{name:<10}{value}")) for name, value in lines]

@@ -123,6 +123,7 @@ def test_no_request_is_forgotten_above() -> None:
         wire.Retry,
         wire.Delivery,
         wire.Condition,
+        wire.Context,
         wire.EditSchedule,
         wire.Nothing,
     }
@@ -202,6 +203,8 @@ def table_of(text: str, title: str) -> list[dict[str, str]]:
         ("Messages", wire.Receipt),
         ("GET /messages", wire.MessageList),
         ("GET /jobs/{job_id}/attempts", wire.Attempt),
+        ("GET /jobs/{job_id}/earlier", wire.EarlierRuns),
+        ("GET /jobs/{job_id}/earlier", wire.EarlierRun),
         ("GET /events", wire.EventPage),
         ("POST /blobs", wire.Blob),
         ("POST /jobs/{job_id}/log", wire.LogState),

@@ -8,13 +8,14 @@ import pytest
 from tests.docs.pages import reference, tables
 
 from claw import outcome, spec
+from claw.executors import prompt
 from claw.runner import artifacts
 from contract import outcall, wire
 from spine import keeper, watching, worker
 from spine.api import auth, core, events, groups, jobs, logs, named, notices, streams
 from spine.api import messages as mail
 from spine.notices import aliases, message, sender
-from spine.queue import causes, conditions, firing, listing, messages, rules, schedule_times, schedules, steer
+from spine.queue import causes, conditions, earlier, firing, listing, messages, rules, schedule_times, schedules, steer
 from spine.queue import notices as outbox
 from spine.store import idempotency, machines, occurrences
 from spine.store import messages as receipts
@@ -61,6 +62,10 @@ CONSTANTS = {
     "schedules one below the other": schedules.DEPTH_MOST,
     "schedules that follow one end": firing.FAN_OUT_MOST,
     "result that is handed on to a chain": conditions.HANDED_MOST,
+    "`last` of a schedule's `context`": wire.CONTEXT_MOST,
+    "`like` of a schedule's `context`": wire.CONTEXT_LIKE_MOST,
+    "ended jobs that are looked at for it": earlier.LOOKED_AT,
+    "text of each that is shown": earlier.EXCERPT_MOST,
     "runs of a schedule that came to no job and are kept": occurrences.FRUITLESS_MOST,
     "parentId": bound(wire.Submit, "parentId", "maxLength"),
     "jobs in one submit": jobs.LIST_SUBMIT_MOST,
@@ -120,6 +125,7 @@ CONSTANTS = {
     "ping in a silent stream": int(streams.PING_SECONDS),
     "how long a stopping spine keeps connections that say nothing": int(worker.LAME_DUCK_SECONDS),
     "phases of a job": spec.PHASES_MOST,
+    "what an agent is shown of earlier runs": prompt.EARLIER_MOST_BYTES,
     "uploaded artifacts of a job": artifacts.FILES_MOST,
     "result file": outcome.RESULT_FILE_MOST_BYTES,
     "result that is sent": outcome.RESULT_MOST_BYTES,

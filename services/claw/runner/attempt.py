@@ -8,6 +8,7 @@ import structlog
 
 from claw import dialects, outcome, workspace
 from claw.executors import plan as planning
+from claw.executors import prompt
 from claw.executors.base import Place
 from claw.git import GitError
 from claw.inbox import Inbox
@@ -16,7 +17,7 @@ from claw.modes.steps import Steps
 from claw.outcome import Outcome
 from claw.process.guard import become_subreaper
 from claw.process.spool import Spool
-from claw.runner import outbox, previous
+from claw.runner import earlier, outbox, previous
 from claw.runner.comments import CommentFile
 from claw.runner.connect import connect
 from claw.runner.finish import Finish
@@ -147,6 +148,8 @@ class Attempt:
         text = plan.text if plan.text is not None else msgspec.json.encode(held.claimed().spec).decode()
         if plan.planned is not None and plan.text is not None:
             text = planning.prompt(plan.text)
+        if plan.text is not None and earlier.wanted(held):
+            text += self._earlier(spool)
         write_durably(self._rooms.spec_file, text.encode("utf-8", "replace"))
         missing = previous.fetch(self._log_client, held, self._rooms.previous_file)
         if missing is not None:
@@ -162,6 +165,12 @@ class Attempt:
         held.ready = True
         self._journal.save(held)
         return None
+
+    def _earlier(self, spool: Spool) -> str:
+        """Return what the agent is to know of earlier runs; it begins without it where the spine does not answer."""
+        runs, why = earlier.fetch(self._log_client, self._held)
+        spool.say(why or f"results of earlier runs that the agent is shown: {len(runs)}")
+        return prompt.earlier(runs)
 
     def _run(self, plan: Plan, spool: Spool, walk: Walk) -> Outcome | None:
         place = Place(

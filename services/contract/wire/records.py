@@ -230,6 +230,22 @@ class AttemptList(Record):
     attempts: list[Attempt]
 
 
+class EarlierRun(Record):
+    """What an ended job of the same schedule came to: its words, or its error. `cut`: there was more."""
+
+    job_id: str
+    status: str
+    finished_at: str
+    text: str
+    cut: bool
+
+
+class EarlierRuns(Record):
+    """Answer of GET /jobs/:id/earlier: the newest first, or the likest where the schedule's `context` says `like`."""
+
+    runs: list[EarlierRun]
+
+
 class Event(Record):
     """One entry of the append-only log. `cursor` is opaque."""
 

@@ -16,6 +16,9 @@ ScheduleName = Annotated[str, Meta(min_length=1, max_length=200)]
 Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
 PREVIEW_MOST = 100
 PREVIEW_SHOWN = 5
+CONTEXT_MOST = 10
+CONTEXT_SHOWN = 3
+CONTEXT_LIKE_MOST = 2000
 
 _Moment = Annotated[str, Meta(max_length=64)]
 _Cron = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -41,6 +44,16 @@ class Condition(Request):
     pointer: Annotated[str, Meta(max_length=500)] | None = None
     equals: msgspec.Raw | UnsetType = UNSET
     exists: bool | None = None
+
+
+class Context(Request):
+    """What the agent of a schedule's job is shown of the runs before it: the `last` so many results.
+
+    With `like`, a text: those of the newest results whose words are the most like it, and none that share no word.
+    """
+
+    last: Annotated[int, Meta(ge=1, le=CONTEXT_MOST)] = CONTEXT_SHOWN
+    like: Annotated[str, Meta(min_length=1, max_length=CONTEXT_LIKE_MOST, pattern=r"^[^\x00]+\Z")] | None = None
 
 
 class NewSchedule(Request):
@@ -70,6 +83,7 @@ class NewSchedule(Request):
     ttl_hours: _Ttl | None = None
     delete_after_run: bool = False
     approval_timeout_seconds: _ApprovalTimeout = 3600
+    context: Context | None = None
     run_now: bool = False
 
 
@@ -101,6 +115,7 @@ class EditSchedule(Request):
     ttl_hours: _Ttl | UnsetType | None = UNSET
     delete_after_run: bool | UnsetType | None = UNSET
     approval_timeout_seconds: _ApprovalTimeout | UnsetType | None = UNSET
+    context: Context | UnsetType | None = UNSET
 
 
 class PreviewSchedule(Request):
@@ -152,6 +167,7 @@ class Schedule(Record):
     updated_at: str
     created_by: str
     version: int
+    context: Context | None = None
 
 
 class ScheduleList(Record):

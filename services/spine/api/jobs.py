@@ -9,7 +9,7 @@ from contract.states import Status
 from spine.api import body
 from spine.api.body import known_query, moment, query_number
 from spine.api.core import Core
-from spine.queue import comment, listing, submit, view, why
+from spine.queue import comment, earlier, listing, submit, view, why
 from spine.queue.access import Caller, visible
 from spine.queue.once import Answer
 from spine.store import attempts
@@ -140,6 +140,14 @@ class Jobs:
             return view.attempts(attempts.of_job(tx, job_id))
 
         resp.data = await self._core.read(look)
+        resp.content_type = "application/json"
+
+    async def on_get_earlier(self, req: Request, resp: Response, job_id: str) -> None:
+        """GET /jobs/:id/earlier."""
+        caller = self._core.auth.caller(req)
+        known_query(req)
+        found = await self._core.read(lambda tx: earlier.runs(tx, caller, job_id))
+        resp.data = msgspec.json.encode(wire.EarlierRuns(runs=found))
         resp.content_type = "application/json"
 
 

@@ -171,6 +171,21 @@ _JOBS = (
         look("listAttempts", ALL, "Every claim of the job and how it ended.", wire.AttemptList, *JOB),
     ),
     Route(
+        "/jobs/{job_id}/earlier",
+        "jobs",
+        "earlier",
+        "heads, the claw that holds it",
+        look(
+            "listEarlier",
+            ALL,
+            "What earlier jobs of the schedule came to, as its `context` asks; for the prompt of an agent.",
+            wire.EarlierRuns,
+            *JOB,
+            errors.NotOwner,
+            errors.NotRunning,
+        ),
+    ),
+    Route(
         "/jobs/{job_id}/events",
         "events",
         "job",

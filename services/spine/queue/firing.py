@@ -4,7 +4,7 @@ Each occurrence is a row, written in the transaction that submits its job; the r
 (or by the parent's end), so that whoever comes second, after a crash or beside another server, changes nothing.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -244,7 +244,9 @@ def _now(tx: Tx, row: ScheduleRow, found: OccurrenceRow, status: str, reason: st
 
 
 def _request(tx: Tx, rules: Rules, request: wire.NewSchedule, found: OccurrenceRow) -> wire.Submit:
-    """Return the submit of an occurrence: the template, and for a chain what its parent's job hands on.
+    """Return the submit of an occurrence: the template, with what its meta is to tell of earlier jobs.
+
+    For a chain that is what its parent's job hands on (`parent`); `context` is what the claw is to ask for.
 
     Raises:
         InvalidField
@@ -255,13 +257,15 @@ def _request(tx: Tx, rules: Rules, request: wire.NewSchedule, found: OccurrenceR
     machine = None if target == wire.ANY_TARGET else machines.find(tx, target)
     if machine is not None and machine.revoked_at is not None:
         raise InvalidField(f"target: the machine {target} has been revoked", "target")
-    if found.parent_job_id is None:
+    told: dict[str, Any] = {} if request.context is None else {"context": request.context}
+    if found.parent_job_id is not None:
+        parent = jobs.find(tx, found.parent_job_id)
+        told["parent"] = {"jobId": found.parent_job_id} if parent is None else conditions.handed_on(parent)
+        job = msgspec.structs.replace(job, parent_id=found.parent_job_id)
+    if not told:
         return job
-    parent = jobs.find(tx, found.parent_job_id)
-    handed = {"jobId": found.parent_job_id} if parent is None else conditions.handed_on(parent)
     own = msgspec.json.decode(bytes(job.meta), type=dict[str, msgspec.Raw] | None) if job.meta else None
-    meta = msgspec.Raw(msgspec.json.encode((own or {}) | {"parent": handed}))
-    return msgspec.structs.replace(job, meta=meta, parent_id=found.parent_job_id)
+    return msgspec.structs.replace(job, meta=msgspec.Raw(msgspec.json.encode((own or {}) | told)))
 
 
 def _replace(tx: Tx, row: ScheduleRow, job_id: str) -> None:

@@ -172,10 +172,15 @@ def words_of(result: str | None) -> str:
     return ""
 
 
+def told_of(status: str, error: str | None, words: str) -> str:
+    """Return what is told of a job's end: of one that is not done its error first; secrets are masked."""
+    parts = [error] if error and status != Status.DONE else []
+    return redact("\n\n".join([*parts, words] if words.strip() else parts))
+
+
 def end_of(tx: Tx, job: JobRow, printed: str) -> Said:
     """Return what a job's end says. The title is the spine's own; all that others wrote is in the text."""
-    parts = [job.error] if job.error and job.status != Status.DONE else []
-    text = redact("\n\n".join([*parts, printed] if printed.strip() else parts))
+    text = told_of(job.status, job.error, printed)
     kept = text if len(text) <= TEXT_MOST else text[:TEXT_MOST]
     review = ", and waits for a review" if job.status == Status.DONE and job.review == "pending" else ""
     return Said(

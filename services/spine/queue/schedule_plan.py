@@ -83,8 +83,13 @@ def check_job(rules: Rules, job: wire.Submit, kind: str) -> None:
         submit.check(rules, job)
     except InvalidField as e:
         raise InvalidField(f"job.{e.detail}", f"job.{e.members['field']}") from e
-    if kind == "chain" and job.meta is not msgspec.UNSET and "parent" in (msgspec.json.decode(bytes(job.meta)) or {}):
+    meta = {} if job.meta is msgspec.UNSET else msgspec.json.decode(bytes(job.meta)) or {}
+    if kind == "chain" and "parent" in meta:
         raise InvalidField("job.meta.parent: is where the parent's result is handed on", "job.meta.parent")
+    if "context" in meta:
+        raise InvalidField(
+            "job.meta.context: is where the schedule's context is put; give context beside job", "job.meta.context"
+        )
 
 
 def check_times(request: wire.NewSchedule | wire.PreviewSchedule, kind: str, now: int) -> None:

@@ -224,6 +224,7 @@ def record(tx: Tx, row: ScheduleRow) -> wire.Schedule:
         ttl_hours=d.ttl_hours,
         delete_after_run=d.delete_after_run,
         approval_timeout_seconds=d.approval_timeout_seconds,
+        context=d.context,
         job=d.job,
         created_at=iso(row.created_at),
         updated_at=iso(row.updated_at),

@@ -44,6 +44,17 @@ class ListedRow(NamedTuple):
     job_status: str | None
 
 
+class EndedRow(NamedTuple):
+    """What a schedule's job came to. `finished_at` in ms; `result` as JSON text."""
+
+    id: str
+    target: str
+    status: str
+    finished_at: int
+    result: str | None
+    error: str | None
+
+
 _COLUMNS = [getattr(Occurrence, name) for name in OccurrenceRow._fields]
 _ADD = Statement(
     Occurrence.insert(
@@ -91,6 +102,12 @@ _FIRST_UNAPPROVED = Statement(
 )
 _ACTIVE = Statement(
     Job.select(Job.id).where((Job.schedule_id == bind("id")) & Job.finished_at.is_null()).limit(bind("limit"))
+)
+_ENDED = Statement(
+    Job.select(*[getattr(Job, name) for name in EndedRow._fields])
+    .where((Job.schedule_id == bind("id")) & (Job.finished_at <= bind("before")) & (Job.id != bind("but")))
+    .order_by(Job.finished_at.desc(), Job.seq.desc())
+    .limit(bind("limit"))
 )
 # Of a schedule that is skipped each second: what came to no job is kept as far back as people look.
 _FRUITLESS = (Occurrence.schedule_id == bind("id")) & Occurrence.status.in_(
@@ -184,6 +201,12 @@ def prune(tx: Tx, schedule_id: str) -> int:
 def active_jobs(tx: Tx, schedule_id: str, limit: int) -> list[str]:
     """Return ids of jobs of a schedule that have not ended."""
     return [str(row[0]) for row in tx.rows(_ACTIVE, id=schedule_id, limit=limit)]
+
+
+def ended_jobs(tx: Tx, schedule_id: str, before: int, but: str, limit: int) -> list[EndedRow]:
+    """Return jobs of a schedule that had ended at a moment (ms), the last one first; `but`: without this one."""
+    rows = tx.rows(_ENDED, id=schedule_id, before=before, but=but, limit=limit)
+    return [EndedRow._make(row) for row in rows]
 
 
 def note_end(tx: Tx, schedule_id: str, job_id: str, version: int, outcome: str) -> None:

@@ -77,6 +77,19 @@ def test_the_seed_s_json_is_taken_as_it_stands(head: Head) -> None:
     )
 
 
+def test_an_agents_schedule_may_ask_for_earlier_runs(head: Head) -> None:
+    agents = ("schedules", "add", "--name", "look", "--cron", "@daily", "--text", "Look.", "--target", "any")
+    one = head.run(*agents, "--context-like", "slow disks").stdout.strip()
+    assert head.json("schedules", "show", one)["context"] == {"last": 3, "like": "slow disks"}
+    assert "context 3 earlier runs most like 'slow disks'" in head.run("schedules", "show", one).stdout
+    assert head.json("schedules", "edit", one, '{"context": {"last": 9}}')["context"] == {"last": 9, "like": None}
+    assert head.json("schedules", "edit", one, '{"context": null}')["context"] is None
+    assert "context.last" in head.run(*agents, "--context-last", "11", code=exits.REFUSED_DATA).stderr
+    seed = {**SEED, "session_target": "isolated", "context_retrieval": "recent", "context_retrieval_limit": 4}
+    carried = head.run("schedules", "add", json.dumps(seed)).stdout.strip()
+    assert head.json("schedules", "show", carried)["context"] == {"last": 4, "like": None}
+
+
 def test_the_seed_s_chain_follows_a_schedule_of_ours(head: Head) -> None:
     parent = head.run("schedules", "add", "-", stdin=json.dumps(SEED | {"run_now": True})).stdout.strip()
     assert [run["cause"] for run in head.json("schedules", "runs", parent)["runs"]] == ["run"]

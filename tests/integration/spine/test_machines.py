@@ -278,6 +278,7 @@ def test_a_viewer_sees_all_and_changes_nothing(start_spine: StartSpine) -> None:
         f"/jobs/{job}",
         f"/jobs/{job}/why",
         f"/jobs/{job}/attempts",
+        f"/jobs/{job}/earlier",
         f"/jobs/{job}/events",
         "/events",
         "/machines",

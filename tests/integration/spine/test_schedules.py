@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.eventually import eventually
 from tests.support.raw_http import Answer, Api
-from tests.support.server import MakeProcess
+from tests.support.server import MakeProcess, Server
 from tests.support.spine_process import TOKENS
 
 FAR = "2100-01-01T00:00:00.000Z"
@@ -133,6 +133,32 @@ def test_who_may(head: Api, claw: Api) -> None:
         assert (answer.status, answer.error) == (401, "unauthorized"), (method, path)
 
 
+def test_what_earlier_runs_came_to_is_for_the_holder_and_heads(server: Server) -> None:
+    head, left, right = server.head, server.left, server.right
+    made = make(head, cron="@yearly", context={"last": 2}, overlap="allow", job={"target": "any", "spec": "look"})
+    assert made["context"] == {"last": 2, "like": None}
+    other = make(head, cron="@yearly", context={"last": 2}, overlap="allow", job={"target": "any", "spec": "look"})
+    for schedule, notes in ((made, "one"), (other, "another's"), (made, "two"), (made, "three")):
+        job_id = head.post(f"/schedules/{schedule['id']}/run").json["jobId"]
+        fence = left.claim(job_id)["fence"]
+        assert left.post(f"/jobs/{job_id}/complete", {"fence": fence, "result": {"notes": notes}}).status == 200
+    job_id = head.post(f"/schedules/{made['id']}/run").json["jobId"]
+    path = f"/jobs/{job_id}/earlier"
+    assert (left.get(path).status, left.get(path).error) == (409, "not_running")
+    left.claim(job_id)
+    found = left.get(path).json
+    assert [(run["text"], run["status"], run["cut"]) for run in found["runs"]] == [
+        ("three", "done", False),
+        ("two", "done", False),
+    ]
+    assert head.get(path).json == found
+    assert (right.get(path).status, right.get(path).error) == (403, "not_owner")
+    assert server.nobody.get(path).status == 401
+    assert head.get(f"{path}?last=3").json["field"] == "last"
+    assert head.get(f"/jobs/{head.submit()['id']}/earlier").json == {"runs": []}
+    assert head.get("/jobs/nosuch/earlier").status == 404
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 BAD: list[tuple[dict[str, Any], str, str]] = [
@@ -166,6 +192,10 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"cron": "@daily", "jitterSeconds": -1}, "jitterSeconds", ">= 0"),
     ({"cron": "@daily", "ttlHours": 0}, "ttlHours", "> 0"),
     ({"cron": "@daily", "approvalTimeoutSeconds": 0}, "approvalTimeoutSeconds", ">= 1"),
+    ({"cron": "@daily", "context": {"last": 11}}, "context.last", "<= 10"),
+    ({"cron": "@daily", "context": {"like": "a\u0000b"}}, "context.like", "matching regex"),
+    ({"cron": "@daily", "context": {"lasst": 3}}, "context", "lasst"),
+    ({"cron": "@daily", "context": 3}, "context", "object"),
     ({"cron": "@daily", "timeZone": "UTC"}, "timeZone", "did you mean timezone?"),
     ({"cron": "@daily", "name": ""}, "name", "1"),
     ({"cron": "@daily", "name": "a\nb"}, "name", "cannot be printed"),
@@ -178,6 +208,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"cron": "@daily", "job": {"prioritx": 1}}, "job.prioritx", "did you mean priority?"),
     ({"cron": "@daily", "job": {"notBefore": FAR}}, "job.notBefore", "the schedule says when"),
     ({"cron": "@daily", "job": {"meta": 3}}, "job.meta", "expected an object"),
+    ({"cron": "@daily", "job": {"meta": {"context": {"last": 3}}}}, "job.meta.context", "give context beside job"),
     ({"cron": "@daily", "job": {"delivery": {"to": "@nobody"}}}, "job.delivery.to", "aliases"),
 ]
 

@@ -24,6 +24,7 @@ GUARDED = (
 GUARDED_TOO = (
     ("POST", "/jobs/claim", "{}"),
     ("GET", "/jobs/J/attempts", None),
+    ("GET", "/jobs/J/earlier", None),
     ("GET", "/jobs/J/events", None),
     ("GET", "/jobs/J/log", None),
     ("POST", "/jobs/J/log", None),

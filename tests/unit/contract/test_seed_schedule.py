@@ -88,6 +88,25 @@ def test_what_becomes_of_a_field(fields: dict[str, Any], members: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    ("fields", "context"),
+    [
+        ({"context_retrieval": "recent"}, {"last": 5}),
+        ({"context_retrieval": "recent", "context_retrieval_limit": 2}, {"last": 2}),
+        ({"context_retrieval": "recent", "context_retrieval_limit": 20}, {"last": 10}),
+        ({"context_retrieval": "hybrid"}, {"last": 5, "like": "Sum up the night."}),
+        ({"context_retrieval": "hybrid", "payload_message": "ab" * 1500}, {"last": 5, "like": "ab" * 1000}),
+        ({"context_retrieval": "recent", "context_retrieval_limit": 0}, None),
+        ({"context_retrieval": "recent", "payload_message": "EXEC: df -h"}, None),
+        ({"context_retrieval": "recent", "session_target": "shell"}, None),
+        ({"context_retrieval": "none", "context_retrieval_limit": 5}, None),
+    ],
+)
+def test_what_an_agent_is_shown_of_earlier_runs(fields: dict[str, Any], context: Any) -> None:
+    agent = {"session_target": "isolated", "payload_message": "Sum up the night."}
+    assert body(**(agent | fields)).get("context") == context
+
+
+@pytest.mark.parametrize(
     ("moment", "written"),
     [
         ("2026-03-01 08:00:00", "2026-03-01T08:00:00Z"),  # SQLite's form: UTC
@@ -117,6 +136,12 @@ def test_a_chain_has_no_plan_of_its_own() -> None:
     [
         ({"delivery_guarantee": "at-most-once"}, "delivery_guarantee"),
         ({"context_retrieval": "recent"}, "context_retrieval"),
+        ({"session_target": "isolated", "context_retrieval": "hybrid"}, "context_retrieval"),
+        ({"session_target": "isolated", "context_retrieval": "vectors"}, "context_retrieval"),
+        (
+            {"session_target": "isolated", "context_retrieval": "recent", "context_retrieval_limit": 20},
+            "context_retrieval_limit",
+        ),
         ({"approval_auto": "approve"}, "approval_auto"),
         ({"identity_principal": "ops@example.org"}, "identity_principal"),
         ({"contract_max_cost_usd": 5}, "contract_max_cost_usd"),
@@ -158,6 +183,10 @@ def test_a_default_is_nothing_to_tell() -> None:
         ({"schedule_kind": "at", "schedule_at": "0001-01-01T00:00:00+14:00"}, ["schedule_at"]),
         ({"delivery_mode": "shout"}, ["delivery_mode"]),
         ({"max_retries": "many"}, ["max_retries"]),
+        (
+            {"session_target": "main", "context_retrieval": "recent", "context_retrieval_limit": "many"},
+            ["context_retrieval_limit"],
+        ),
         ({"run_timeout_ms": -1}, ["run_timeout_ms"]),
         ({"job_type": "watchdog"}, ["job_type"]),
         ({"execution_intent": "plan"}, ["execution_intent"]),

@@ -197,6 +197,7 @@ PLANS = {
     "the next one": (schedules._FIRST_FIRE, "schedules_fire"),
     "what follows a schedule": (schedules._CHILDREN, "schedules_parent"),
     "a schedule's jobs that have not ended": (occurrences._ACTIVE, "jobs_schedule"),
+    "what a schedule's jobs came to": (occurrences._ENDED, "jobs_schedule"),
     "delays that are over": (occurrences._PENDING, "occurrences_fire"),
     "approvals that are late": (occurrences._UNAPPROVED, "occurrences_approve"),
     "an open job of a group by label": (groups._any_open("label"), "jobs_label"),
