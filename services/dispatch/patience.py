@@ -52,7 +52,7 @@ class Patience:
                 self.state = msgspec.convert(former, State)
 
     def seen(self, now: int) -> None:
-        """Note activity: an event of the session."""
+        """Note activity: an event of the agent's."""
         self.state.active, self.state.stage = now, 0
 
     def step(self, view: View, now: int) -> str | None:

@@ -293,7 +293,8 @@ class Watcher:
             event = self._desk.gateway().events.next(min(left, self._timings.ping), key)
             if event is None:
                 continue
-            if self._patience is not None:
+            # A gateway tells `chat`, "final", of each nudge that it has put in its queue: no word of the agent's.
+            if self._patience is not None and event.name == "agent":
                 self._patience.seen(self._desk.now())
             self._hear(event)
             if ends(event):

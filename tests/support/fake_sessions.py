@@ -195,6 +195,8 @@ class FakeSessions:
         if params.get("queueMode") == "interrupt" and interrupted is not None:
             self._finish(session, interrupted, True, {"status": "timeout", "stopReason": "restart"}, status="done")
         self._enqueue(session, run, None)
+        for listener in list(self._peers) if waits else ():  # so does the real one: it has been put in the queue
+            listener.event("chat", {"runId": sent, "sessionKey": session.key, "state": "final"})
         return {"runId": sent, "status": "started", "interruptedActiveRun": interrupted is not None}
 
     def _abort(self, key: str) -> dict[str, Any]:

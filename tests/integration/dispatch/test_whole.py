@@ -7,6 +7,10 @@ from tests.support.dispatching import Dispatching
 from tests.support.eventually import eventually
 from tests.support.mock_model import ANSWER
 
+from dispatch import leases
+from dispatch.patience import Timings
+from dispatch.watch import Watcher
+
 
 def test_enqueue_watch_and_result(world: World, tmp_path: Path) -> None:
     desk = Dispatching(tmp_path / "home", world.url)
@@ -37,3 +41,20 @@ def test_a_gateway_killed_in_the_run_loses_nothing(world: World, tmp_path: Path)
         world.wake()
         out, err = child.communicate(timeout=60)
     assert (child.returncode, ANSWER in out) == (0, True), err
+
+
+def test_silence_is_nudged_twice_and_ended_whatever_the_gateway_tells_of_the_nudges(
+    world: World, tmp_path: Path
+) -> None:
+    desk = Dispatching(tmp_path / "home", world.url)
+    ran = desk.run("enqueue", "--label", "still", "--message", "stay", "--model", "mock/sleeps", "--timeout", "900")
+    assert ran.code == 0, ran.err
+    world.await_prompt("stay")
+    told: list[str] = []
+    timings = Timings(poll=0.5, slack=-899.0, flat=3.0, nudge=2.0, last_nudge=2.0)
+    with desk.desk() as made:
+        watcher = Watcher(
+            made, "still", leases.new_owner(), timings=timings, tell=lambda event, **_: told.append(event)
+        )
+        ending = watcher.watch()
+    assert (ending.status, ending.kind, told) == ("error", "timeout", ["nudged", "nudged"])
