@@ -92,6 +92,16 @@ def test_a_watcher_is_a_job_and_killing_it_loses_nothing(
     assert answer["watchdog"]["enabled"] is True
     assert "deliver" not in fake.told("agent")[0], "the gateway does not deliver as well (W43)"
     assert job.delivery is not None
+    assert (job.delivery.mode, job.delivery.to, job.delivery.channel) == ("announce", "@room", None)
+    assert (job.target, job.label, job.timeout_seconds, job.max_attempts) == (
+        "left-claw",
+        "spine-dispatch-deliver:L",
+        300,
+        20,
+    )
+    assert job.spec["permanentExits"] == [1, 2]
+    key = desk.entry("L")["dispatchKey"]
+    assert job.spec["run"][-5:] == ["watch", "--label=L", "--slice=10", "--part=1", f"--key={key}"]
     assert TOKEN not in str(job.spec)
     assert TOKENS["HEAD_TOKEN"] not in str(job.spec)
     # A part takes seconds of the claw, and hands over; done twice, as after a kill, it hands over once.
@@ -276,8 +286,19 @@ def test_schedules_are_installed_once(desk: Dispatching, spine: SpineProcess) ->
     again = desk.run("schedules", "install", "--deliver-to", "@room", "--interval", "*/5 * * * *")
     assert [one["action"] for one in first.answer["schedules"]] == ["added", "added"]
     assert [one["action"] for one in again.answer["schedules"]] == ["updated", "updated"]
-    known = ScheduleClient(spine.url, TOKENS["HEAD_TOKEN"]).schedules().schedules
+    client = ScheduleClient(spine.url, TOKENS["HEAD_TOKEN"])
+    assert sorted(first.answer) == ["ok", "schedules", "target"]
+    assert (first.answer["target"], sorted(first.answer["schedules"][0])) == ("left-claw", ["action", "id", "name"])
+    jobs = [client.schedule(one["id"]).job for one in again.answer["schedules"]]
+    assert [(job["target"], job["spec"]["run"][-1], job["delivery"]) for job in jobs] == [
+        ("left-claw", "--threshold-min=60", {"mode": "announce", "to": "@room"}),
+        ("left-claw", "recover", {"mode": "announce", "to": "@room"}),
+    ]
+    assert jobs[0]["spec"]["permanentExits"] == [1], "a telling is not tried again"
+    assert desk.run("schedules", "install", "--threshold-min", "7", "--deliver-to", "@room").code == 0
+    assert client.schedule(again.answer["schedules"][0]["id"]).job["spec"]["run"][-1] == "--threshold-min=7"
+    known = client.schedules().schedules
     assert [(one.name, one.cron) for one in known] == [
-        ("spine-dispatch-left-claw-stuck", "*/5 * * * *"),
+        ("spine-dispatch-left-claw-stuck", "*/15 * * * *"),
         ("spine-dispatch-left-claw-recover", "*/10 * * * *"),
     ]

@@ -577,6 +577,7 @@ DONE_ROWS: list[tuple[str, tuple[str, ...], Prepare, str]] = [
         "tests_passed is false",
     ),
     ("a word for false", ("--checklist", '{"work_complete": true, "pushed": "false"}'), nothing, "neither true nor"),
+    ("null for false", ("--checklist", '{"work_complete": true, "pushed": null}'), nothing, "neither true nor"),
     ("not pushed", ("--checklist", '{"work_complete": true, "pushed": false}'), nothing, "pushed is false"),
     ("forced without reason", ("--checklist", GOOD, "--force-done"), nothing, "needs --reason"),
     ("an empty reason", ("--checklist", GOOD, "--force-done", "--reason"), nothing, "--reason needs a value"),
