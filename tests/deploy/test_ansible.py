@@ -4,6 +4,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+
+from spine.queue.access import RESERVED
 
 from .conftest import ROOT
 
@@ -204,6 +207,16 @@ def test_images_of_another_checkout_are_not_built(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(controller, "RELEASES", tmp_path)
     with pytest.raises(SystemExit, match=r"no longer 0[.]1[.]0-000000000000"):
         controller.images("0.1.0-000000000000", ["linux-x86_64"])
+
+
+def test_names_that_no_claw_may_have_are_refused_before_the_spine_would() -> None:
+    said = (ANSIBLE / "tasks/fleet_inventory.yml").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"select\('in', \[(.*)\]\)", said)
+    assert {name.strip(" '") for name in listed.split(",")} == RESERVED
+    (refused,) = re.findall(
+        r"\[!a-z0-9\]\* \| (.*)\)$", (ROOT / "install.sh").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(refused.split(" | ")) == RESERVED
 
 
 def play(inventory: Path, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -148,6 +148,7 @@ def test_a_claw_by_crontab(installed: Shell) -> None:
         ("/checkout/install.sh claw --name", 2, "./install.sh spine"),
         ("/checkout/install.sh claw --name Über", 1, "cannot be a claw's name"),
         ("/checkout/install.sh claw --name head", 1, "head cannot be a claw's name"),
+        ("/checkout/install.sh spine --claw all", 1, "all cannot be a claw's name"),
         ("PYTHON=/bin/true-ly /checkout/install.sh head", 1, "Python 3.11 or newer with venv and pip is needed"),
         ("XDG_CONFIG_HOME=/tmp/c /checkout/install.sh head", 1, "no token for head: give --token-file"),
         ("XDG_CONFIG_HOME=/tmp/d /checkout/install.sh head --token-file /none", 1, "/none is not there, or empty"),
