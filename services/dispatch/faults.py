@@ -10,8 +10,8 @@ PERMANENT = 77
 ABORTED = 143
 
 EXITS: tuple[tuple[int, str], ...] = (
-    (OK, "done; nothing is stuck"),
-    (FAILED, "refused, failed, or something is stuck"),
+    (OK, "done; nothing stuck to tell of"),
+    (FAILED, "refused, failed, or something stuck is told of"),
     (USAGE, "an argument is missing or wrong, or there is no such subcommand"),
     (OVERLOAD, "run: the model is overloaded or the gateway cannot be reached; later it may go well"),
     (PERMANENT, "run: it fails however often it is tried"),
