@@ -21,10 +21,13 @@ PROJECT = "/home/person/spinal-cord"
 
 LEFT_TO_THE_GATE = (
     "acceptance",
+    "docs",
     "suites",
     "integration/dispatch",
     "integration/facades",
     "integration/facades_broker",
+    "integration/head",
+    "integration/spine/test_http_state_machine.py",
     "integration/spine/test_schemathesis.py",
 )
 
@@ -77,12 +80,12 @@ def test_make_run_does_a_real_job(shell: Shell) -> None:
     assert (code, output) == (0, "")
 
 
-@pytest.mark.timeout(1860, func_only=True)
+@pytest.mark.timeout(2460, func_only=True)
 def test_make_test_passes_and_says_what_it_left_out(shell: Shell) -> None:
     # Most of the time goes into tests to which one machine is like another: those are left to the gate's own run of the
     # same commit, outside.
     left = " ".join(f"--ignore=tests/{folder}" for folder in LEFT_TO_THE_GATE)
-    code, output = shell(f"PYTEST_ADDOPTS='{left}' make test WORKERS=2", seconds=1800)
+    code, output = shell(f"PYTEST_ADDOPTS='{left}' make test WORKERS=2", seconds=2400)
     assert code == 0, output[-20_000:]
     assert re.search(r"^=+ .*\d+ passed", output, re.MULTILINE), output[-2_000:]
     assert "LEFT OUT" in output, output[-2_000:]
