@@ -78,11 +78,13 @@ def test_what_each_end_says(schedules: Scheduler) -> None:
         (None, None),
         (None, "broke"),
         ("é" * 2001, None),
+        ("the key is sk-ant-api03-" + "a1B2" * 20, None),
     ):
         ran(schedules, row, result, error)
     schedules.store.cancel(schedules.job_of(schedules.run(row)).id)
     found = seen(schedules, schedules.job_of(schedules.run(row)))
     assert [(run.status, run.text, run.cut) for run in found] == [
+        ("done", "the key is [redacted]", False),
         ("done", "é" * 2000, True),
         ("failed", "broke", False),
         ("done", '{"count": 3}', False),

@@ -173,14 +173,14 @@ def words_of(result: str | None) -> str:
 
 
 def told_of(status: str, error: str | None, words: str) -> str:
-    """Return what is told of a job's end: of one that is not done its error first; secrets are masked."""
+    """Return what is told of a job's end: of one that is not done its error first. Secrets are not masked yet."""
     parts = [error] if error and status != Status.DONE else []
-    return redact("\n\n".join([*parts, words] if words.strip() else parts))
+    return "\n\n".join([*parts, words] if words.strip() else parts)
 
 
 def end_of(tx: Tx, job: JobRow, printed: str) -> Said:
     """Return what a job's end says. The title is the spine's own; all that others wrote is in the text."""
-    text = told_of(job.status, job.error, printed)
+    text = redact(told_of(job.status, job.error, printed))
     kept = text if len(text) <= TEXT_MOST else text[:TEXT_MOST]
     review = ", and waits for a review" if job.status == Status.DONE and job.review == "pending" else ""
     return Said(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.claw.conftest import HEAD, Claw
 from tests.support.fake_gateway import TOKEN, FakeGateway
+from tests.support.proxy import Proxy
 
 from contract.schedule_client import ScheduleClient
 from contract.wire import Job, Schedule
@@ -79,3 +80,23 @@ def test_one_that_asks_for_nothing_gets_nothing(claw: Claw, gateway: FakeGateway
         job = run(schedules, claw, made)
     assert not any("earlier" in prompt for prompt in gateway.prompts)
     assert "earlier" not in log_of(claw, job)
+
+
+def test_an_agent_begins_without_them_when_the_spine_cannot_be_asked(
+    claw: Claw, gateway: FakeGateway, schedules: ScheduleClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make(schedules, claw, {"last": 1})
+    job_id = schedules.run_schedule(made.id).job_id
+    assert job_id is not None
+    plain = claw.env
+    with Proxy(claw.spine.port) as between:
+        for _ in range(9):  # more than it tries
+            between.lose_answer(f"GET /jobs/{job_id}/earlier ")
+        monkeypatch.setattr(claw, "env", lambda **more: plain(**more) | {"SPINE_BASE_URL": between.url})
+        claw.start(OPENCLAW_GATEWAY_URL=gateway.url, OPENCLAW_GATEWAY_TOKEN=TOKEN)
+        gateway.replies.append("fine")
+        job = claw.until_status(job_id, "done", seconds=40)
+        assert 2 <= len(between.lost) < 9
+    assert "results of earlier runs could not be fetched, the agent begins without them: " in log_of(claw, job)
+    assert gateway.prompts[0].startswith("Look after the fleet.\n")
+    assert "earlier" not in gateway.prompts[0]

@@ -79,6 +79,20 @@ def faults(report: Report) -> dict[str, list[str]]:
 # --- openclaw-scheduler ----------------------------------------------------------------------------------------------
 
 
+def test_what_an_agent_was_shown_of_earlier_runs_comes_over(seed: Seed, tmp_path: Path) -> None:
+    agents = {"session_target": "isolated", "payload_message": "Look.", "delivery_mode": "none"}
+    daily = {"name": "look", "schedule_cron": "@daily"}
+    path = seed(
+        {"id": "r", **daily, **agents, "context_retrieval": "recent", "context_retrieval_limit": 4},
+        {"id": "h", **daily, **agents, "context_retrieval": "hybrid"},
+        {"id": "n", **daily, **agents},
+        columns=BASE + MORE + ", context_retrieval TEXT DEFAULT 'none', context_retrieval_limit INTEGER DEFAULT 5",
+    )
+    assert [state for _, state in states(run(path, tmp_path))] == ["imported"] * 3
+    found = sorted((one.get("context") for one in kept(tmp_path)), key=str)
+    assert found == [None, {"last": 4}, {"last": 5, "like": "Look."}]
+
+
 def test_each_kind_comes_over_and_again_changes_nothing(seed: Seed, tmp_path: Path) -> None:
     path = seed(
         {"id": "c", "name": "Child", "schedule_cron": "0 0 31 2 *", "parent_id": "p", "trigger_on": "failure", **SHELL},
