@@ -1,5 +1,6 @@
 """The command `spine-dispatch`: its subcommands, its help, and how a failure is told."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,8 +17,14 @@ from dispatch.table import VERBS, Verb
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    sys.exit(call(list(sys.argv[1:] if argv is None else argv)))
+    try:
+        code = call(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read has gone. The signal stays ignored: a gateway's connection that breaks would end us by it too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
 
 
 def call(argv: Sequence[str]) -> int:

@@ -101,8 +101,11 @@ class Runner(Watcher):
         found = super()._look(entry)
         if found.outcome.state != judge.OK or not entry.get(steering.FIELD):
             return found
-        active = found.view.row is not None and found.view.row.active
-        if not active and steering.heeded(entry, found.view):
+        row = found.view.row
+        heeded = steering.heeded(entry, found.view)
+        # A v3 row goes on to say "running" after a second run.
+        active = row is not None and row.active and not (heeded and row.has_active_run is None)
+        if not active and heeded:
             return steering.follow(self._desk, entry, found)
         if active:
             self._idle_since = None

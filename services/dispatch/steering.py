@@ -47,7 +47,8 @@ def heeded(entry: Entry, view: View) -> bool:
     if None in places:
         return False
     last = max((place for place in places if place is not None), default=-1)
-    return any(message.role == "assistant" for message in view.messages[last + 1 :])
+    after = view.messages[last + 1 :]
+    return bool(after) and any(message.role == "assistant" and not message.tools for message in after)
 
 
 def follow(desk: Desk, entry: Entry, found: Verdict) -> Verdict:

@@ -80,6 +80,7 @@ class FakeGateway(FakeSessions):
         self.calls: list[tuple[str, dict[str, Any]]] = []
         """(method, params) of each request, in their order."""
         self.connects: list[dict[str, Any]] = []
+        self._known_scopes: dict[str, set[str]] = {}
         self._boot = uuid.uuid4().hex
         self._held: list[tuple[Peer, dict[str, Any]]] = []
         self._server: Server | None = None
@@ -211,7 +212,7 @@ class FakeGateway(FakeSessions):
             "protocol": self.protocol,
             "server": {"version": "fake", "connId": uuid.uuid4().hex, "bootId": self._boot},
             "features": {"methods": [m for m in methods if m not in self.without], "events": [], "capabilities": []},
-            "auth": {"role": "operator", "scopes": list(peer.scopes), **self._device_token()},
+            "auth": {"role": "operator", "scopes": self._told_scopes(peer), **self._device_token()},
             "snapshot": {"uptimeMs": now() - self._started},
             "policy": {"maxPayload": 2**25, "tickIntervalMs": self.tick_ms},
         }
@@ -255,6 +256,14 @@ class FakeGateway(FakeSessions):
             details = {"code": "PAIRING_REQUIRED", "requestId": "request-1", "deviceId": device["id"]}
             raise Bad("NOT_PAIRED", "pairing required: device is not approved yet", details=details)
         return tuple(scope for scope in params["scopes"] if self.granted is None or scope in self.granted)
+
+    def _told_scopes(self, peer: Peer) -> list[str]:
+        """v3 tells all that the device was ever granted, not what this connection has."""
+        if self.protocol > 3:
+            return list(peer.scopes)
+        known = self._known_scopes.setdefault(self.connects[-1]["device"]["id"], set())
+        known.update(peer.scopes)
+        return sorted(known)
 
     def _device_token(self) -> dict[str, str]:
         token = self.paired.get(self.connects[-1]["device"]["id"])

@@ -187,6 +187,8 @@ class FakeSessions:
         threading.Thread(target=self._execute, args=(session, run, timeout), daemon=True).start()
 
     def _chat_send(self, peer: Peer, params: dict[str, Any]) -> dict[str, Any]:
+        if self.protocol <= 3 and "queueMode" in params:
+            raise Bad("INVALID_REQUEST", "invalid chat.send params: at root: unexpected property 'queueMode'")
         session = self._session(params["sessionKey"])
         interrupted = session.active
         sent, waits = params["idempotencyKey"], interrupted is not None and params.get("queueMode") == "steer"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from dispatch.gateway.connection import Connection
-from dispatch.gateway.errors import ProtocolFault, Refused, UnknownAgent
+from dispatch.gateway.errors import ProtocolFault, Refused, UnknownAgent, Unsupported
 from dispatch.gateway.frames import AGENT_FIX
 from dispatch.gateway.handshake import ADMIN, Granted
 from dispatch.gateway.rows import Message, Row, View, Wait, view_from
@@ -231,14 +231,22 @@ class Gateway:
 
         Args:
             mode: `steer` and `followup` wait for their turn, `collect` gathers, `interrupt` cuts the running turn.
+                v3 knows none of them: there a message waits for its turn.
 
         Raises:
+            Unsupported: v3 is asked for another mode.
             Unreachable: with `sent`, it may have been taken all the same.
         """
         if mode not in STEER_MODES:
             raise ValueError(f"mode: {mode!r} is not one of {', '.join(STEER_MODES)}")
-        params = {"sessionKey": key, "message": message, "idempotencyKey": idempotency_key, "queueMode": mode}
-        link, call, answer = self._once("chat.send", params, ACCEPT_SECONDS)
+        params = {"sessionKey": key, "message": message, "idempotencyKey": idempotency_key}
+        if self.granted.protocol > 3:
+            link, call, answer = self._once("chat.send", {**params, "queueMode": mode}, ACCEPT_SECONDS)
+        elif mode in ("steer", "followup"):
+            # What v3 takes by chat.send while a run of `agent` goes on, it never gives to the agent.
+            link, call, answer = self._once("agent", {**params, "lane": "nested"}, ACCEPT_SECONDS)
+        else:
+            raise Unsupported(f"this gateway (OpenClaw {self.granted.version}) cannot {mode}; use 2026.9 or newer")
         link.forget(call)
         run_id = answer.members.get("runId")
         return run_id if isinstance(run_id, str) else idempotency_key

@@ -61,7 +61,7 @@ def greet(link: Link, address: Address, identity: Identity, scopes: tuple[str, .
             found.device_id = identity.device_id
         raise found
     hello = answer.members
-    granted = _granted(hello, address.url, asked_at)
+    granted = _granted(hello, address.url, asked_at, scopes)
     _compare(granted, scopes, address.url)
     token = _dict(hello.get("auth")).get("deviceToken")
     if isinstance(token, str) and token:
@@ -133,7 +133,7 @@ def _auth(address: Address, identity: Identity) -> tuple[dict[str, str], str]:
     return ({"deviceToken": token}, token) if token else ({}, "")
 
 
-def _granted(hello: dict[str, Any], url: str, asked_at: int) -> Granted:
+def _granted(hello: dict[str, Any], url: str, asked_at: int, asked: tuple[str, ...]) -> Granted:
     protocol, features = hello.get("protocol"), _dict(hello.get("features"))
     if not isinstance(protocol, int) or not isinstance(features.get("methods"), list):
         raise ProtocolFault(f"{url}: the handshake's answer has no protocol or no methods; is it a gateway?")
@@ -147,7 +147,8 @@ def _granted(hello: dict[str, Any], url: str, asked_at: int) -> Granted:
         version=str(server.get("version") or "unknown"),
         started_at=asked_at - int(uptime) if isinstance(uptime, int | float) and uptime > 0 else None,
         boot_id=boot if isinstance(boot, str) else None,
-        scopes=frozenset(map(str, scopes)) if isinstance(scopes, list) else frozenset(),
+        # v3 tells all that the device was approved for; the connection has only what it asked for.
+        scopes=frozenset(map(str, scopes)) & frozenset(asked) if isinstance(scopes, list) else frozenset(),
         methods=frozenset(map(str, features["methods"])),
         tick_seconds=(tick if isinstance(tick, int | float) and tick > 0 else _TICK_MS) / 1000,
     )

@@ -234,11 +234,12 @@ def final_from(run_id: str, ok: bool, payload: dict[str, Any], error: dict[str, 
 def _usage(raw: object) -> Usage | None:
     if not isinstance(raw, dict):
         return None
+    given, written = _number(raw.get("input")) or 0, _number(raw.get("output")) or 0
     return Usage(
-        input=_number(raw.get("input")) or 0,
-        output=_number(raw.get("output")) or 0,
-        # A message's is called otherwise than a final frame's.
-        total=_number(raw.get("total")) or _number(raw.get("totalTokens")) or 0,
+        input=given,
+        output=written,
+        # A message's is called otherwise than a final frame's; that of v3 counts the last call alone.
+        total=max(_number(raw.get("total")) or _number(raw.get("totalTokens")) or 0, given + written),
     )
 
 

@@ -196,14 +196,17 @@ def _abort(desk: Desk, label: str, owner: str) -> None:
     if not key or entry.get("status") not in OPEN or holder not in (None, owner):
         return
     try:
-        desk.gateway().abort(key)
+        told = "the session was aborted"
+        if not desk.gateway().abort(key):
+            told = "the gateway told of no run to abort"  # it is over; or v3, which ends none that `agent` began
     except GatewayError as e:
-        desk.note(f"{label}: the session could not be aborted: {e.text}")
+        told = f"the session could not be aborted: {e.text}"
+        desk.note(f"{label}: {told}")
 
     def alter(entries: Entries) -> None:
         found = entries.get(label)
         if found is not None and found.get("runId") == entry.get("runId") and found.get("status") != DONE:
-            found.update(status=INTERRUPTED, error="ended by a signal; the session was aborted", updatedAt=stamp())
+            found.update(status=INTERRUPTED, error=f"ended by a signal; {told}", updatedAt=stamp())
 
     with contextlib.suppress(Fault):
         desk.ledger.change(alter)

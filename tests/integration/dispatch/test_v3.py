@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.integration.dispatch.conftest import connect, new_key, now
+from tests.support.dispatching import Dispatching
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import FakeGateway
+from tests.support.mock_model import ANSWER
 
 from dispatch.gateway.errors import MissingScope, NeedsPairing, UnknownAgent
 from dispatch.gateway.judge import Outcome
@@ -93,3 +95,46 @@ def test_v3_an_unknown_agent_gets_no_session(old: FakeGateway, tmp_path: Path) -
         with pytest.raises(UnknownAgent, match="nobody"):
             client.patch("agent:nobody:subagent:1", model="mock/answers")
         assert old.told("sessions.patch") == []
+
+
+def test_v3_is_asked_for_admin_by_each_connection_though_it_tells_what_the_device_has(
+    old: FakeGateway, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        with connect(old, tmp_path) as client:
+            assert "operator.admin" not in client.granted.scopes
+            assert client.patch(new_key(), model="mock/answers")["ok"] is True
+
+
+def test_v3_carries_out_the_verbs(old: FakeGateway, tmp_path: Path) -> None:
+    desk = Dispatching(tmp_path / "home", old.url)
+    ran = desk.call("enqueue", "--label", "L", "--message", "say it", "--model", "mock/answers")
+    assert ran.code == 0, ran.err
+    key = ran.answer["sessionKey"]
+    eventually(lambda: old.sessions[key].row.get("status") == "done", what="the end of the run")
+    assert desk.call("result", "--label", "L").answer["lastReply"] == ANSWER
+    assert desk.call("send", "--label", "L", "--message", "once more").code == 0
+    eventually(lambda: old.prompts[-1] == "once more", what="the second turn")
+    assert desk.call("heartbeat", "--label", "L").answer["alive"] is True
+    assert desk.call("status", "--label", "L").answer["found"] is True
+    assert [entry["label"] for entry in desk.call("list").answer["labels"]] == ["L"]
+    assert desk.call("sync").answer["ok"] is True
+    mark = f"--token-file={desk.desk().keeping('L').token_file}"
+    words = ("--label", "L", "--checklist", '{"work_complete": true}', "--force-done", "--reason", "test", mark)
+    assert desk.call("done", *words).answer["status"] == "done"
+
+
+def test_v3_is_steered_by_a_turn_of_its_own_that_is_awaited(old: FakeGateway, tmp_path: Path) -> None:
+    desk = Dispatching(tmp_path / "home", old.url)
+    with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
+        assert child.stdin is not None
+        eventually(lambda: old.prompts, what="the prompt")
+        child.stdin.write('{"steer": "go left"}\n')
+        child.stdin.flush()
+        eventually(lambda: [call for call in old.told("agent") if call["message"] == "go left"], what="the steering")
+        old.wake()
+        eventually(lambda: old.prompts == ["x", "go left"], what="a turn of its own")
+        old.wake()
+        out, err = child.communicate(timeout=30)
+    assert child.returncode == 0, err
+    assert '"status":"ok"' in out.splitlines()[-1]
