@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import falcon.asgi
 import msgspec
@@ -31,16 +31,6 @@ _PASSED_OVER_SECONDS = 2.0
 def _members(kind: type[Request]) -> tuple[tuple[str, str], ...]:
     """Return (attribute, name on the wire) of a record's members."""
     return tuple((field.name, field.encode_name) for field in msgspec.structs.fields(kind))
-
-
-@lru_cache(maxsize=64)
-def _raw_members(kind: type[Request]) -> tuple[tuple[str, str], ...]:
-    """Return those that hold any JSON value, as the text that came."""
-    return tuple(
-        (field.name, field.encode_name)
-        for field in msgspec.structs.fields(kind)
-        if msgspec.Raw in (field.type, *get_args(field.type))
-    )
 
 
 async def read(req: falcon.asgi.Request, most: int, seconds: float) -> bytes:
@@ -179,17 +169,18 @@ def _bad_text(value: Any, path: str) -> str | None:
     return None
 
 
-def _checked(record: T, has_nul: bool) -> T:
+def _checked(record: T, has_nul: bool, path: str = "") -> T:
     """Refuse texts that not every engine can keep, and JSON values that not every client can read back."""
-    for name, shown in _raw_members(type(record)):
-        value = getattr(record, name)
-        if value is not msgspec.UNSET:
-            _check_raw(bytes(value), shown)
-    if has_nul:  # JSON takes it as an escape alone
-        for name, shown in _members(type(record)):
-            value = getattr(record, name)
-            if isinstance(value, str) and "\x00" in value:
-                raise InvalidField(f"{shown}: holds a NUL character", shown)
+    for name, shown in _members(type(record)):
+        value, where = getattr(record, name), path + shown
+        if isinstance(value, msgspec.Raw):
+            _check_raw(bytes(value), where)
+        elif isinstance(value, Request):
+            _checked(value, has_nul, f"{where}.")
+        elif has_nul:  # JSON takes it as an escape alone
+            bad = _bad_text(value, where)
+            if bad is not None:
+                raise InvalidField(f"{bad}: holds a NUL character", bad)
     return record
 
 

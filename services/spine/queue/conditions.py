@@ -14,7 +14,7 @@ from spine.store.jobs import JobRow
 HANDED_MOST = 3000  # characters of a result (contract: scheduler 3.8)
 DEPTH_MOST = 64  # of `equals`: what is compared within is compared by calls within calls
 _MISSING = object()
-_BETWEEN = "\0"  # texts: no text that is sought holds it
+_BETWEEN = "\0"  # texts: no text that is sought holds it (api.body)
 # The claw's words where a program left no result: `claw.outcome`.
 _EXIT = re.compile(r"ended with exit code (\d{1,3})\b")
 
@@ -50,8 +50,6 @@ def check(condition: wire.Condition) -> None:
     c = condition
     if all(member in (None, msgspec.UNSET) for member in (c.exit_code, c.contains, c.pointer, c.equals, c.exists)):
         raise InvalidField("condition: give exitCode, contains or pointer, or leave it out", "condition")
-    if c.contains is not None and _BETWEEN in c.contains:
-        raise InvalidField("condition.contains: holds a NUL character", "condition.contains")
     if c.pointer is None:
         for name, given in (("equals", c.equals is not msgspec.UNSET), ("exists", c.exists is not None)):
             if given:

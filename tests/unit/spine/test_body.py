@@ -180,6 +180,27 @@ def test_texts_that_no_engine_can_keep(data: bytes, field: str, what: str) -> No
     assert what in words
 
 
+@pytest.mark.parametrize(
+    ("condition", "field", "what"),
+    [
+        ('{"contains":"a\\u0000"}', "condition.contains", "NUL"),
+        ('{"pointer":"/\\u0000"}', "condition.pointer", "NUL"),
+        ('{"pointer":"","equals":{"b":["\\u0000"]}}', "condition.equals.b[0]", "NUL"),
+        ('{"pointer":"","equals":["\\ud800"]}', "condition.equals[0]", "surrogate"),
+        ('{"pointer":"","equals":1e999}', "condition.equals", "out of range"),
+    ],
+)
+def test_members_of_members_are_looked_at_too(condition: str, field: str, what: str) -> None:
+    code, named, words = refused(f'{{"name":"n","job":{{}},"condition":{condition}}}'.encode(), wire.NewSchedule, False)
+    assert (code, named) == ("invalid_field", field)
+    assert what in words
+
+
+def test_a_text_in_a_list_is_looked_at_too() -> None:
+    assert refused(b'{"after":["one","a\\u0000"]}')[1:] == ("after[1]", "after[1]: holds a NUL character")
+    assert refused(b'{"delivery":{"to":"@a\\u0000"}}')[1] == "delivery.to"
+
+
 def test_an_escaped_backslash_is_no_nul() -> None:
     record, _ = decode(b'{"spec":"\\\\u0000"}')
     assert body.text_of(record.spec) == '"\\\\u0000"'
