@@ -95,6 +95,20 @@ class Redactor:
         return stop
 
 
+def redacted_start(text: str, most: int) -> tuple[str, bool]:
+    """Hide secrets in the first `most` characters of a text; return them, and whether anything is left out.
+
+    However long the text is, a bounded piece of it is read. What a secret that is cut by the piece's end has within it
+    is held back, and not shown: where the piece is full of secrets, there are fewer than `most` characters.
+    """
+    piece = text[: 2 * most + _KEY_MOST]
+    if len(piece) == len(text):
+        shown = redact(text)
+    else:
+        shown = Redactor().feed(piece.encode("utf-8", "replace")).decode("utf-8", "ignore")
+    return shown[:most], len(piece) < len(text) or len(shown) > most
+
+
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Hide secrets in one text."""
     redactor = Redactor(secrets)

@@ -12,7 +12,7 @@ import msgspec
 from contract import wire
 from contract.errors import Conflict, InvalidField, NotAwaiting, NotFound
 from contract.ids import new_notice_id
-from contract.redaction import redact
+from contract.redaction import redacted_start
 from contract.states import Status
 from spine.queue.access import Caller
 from spine.queue.rules import Rules
@@ -180,15 +180,14 @@ def told_of(status: str, error: str | None, words: str) -> str:
 
 def end_of(tx: Tx, job: JobRow, printed: str) -> Said:
     """Return what a job's end says. The title is the spine's own; all that others wrote is in the text."""
-    text = redact(told_of(job.status, job.error, printed))
-    kept = text if len(text) <= TEXT_MOST else text[:TEXT_MOST]
+    text, cut = redacted_start(told_of(job.status, job.error, printed), TEXT_MOST)
     review = ", and waits for a review" if job.status == Status.DONE and job.review == "pending" else ""
     return Said(
         type=_TYPES[Status(job.status)],
         at=tx.now,
         title=f"job {job.id} for {job.target} is {job.status}{review}",
-        text=kept,
-        cut=len(kept) < len(text),
+        text=text,
+        cut=cut,
         job={
             "id": job.id,
             "target": job.target,

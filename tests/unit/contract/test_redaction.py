@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from contract.redaction import MASK, Redactor, redact
+from contract.redaction import MASK, Redactor, redact, redacted_start
 
 KNOWN = ("hunter2hunter2", "s3cr3t/with+signs=", "zwölf-Boxkämpfer")
 PATTERNS = {
@@ -201,3 +201,37 @@ def test_cuts_never_change_the_result_and_never_leak(text: str, cuts: list[int])
         assert secret.encode() not in expected
     for secret in PATTERNS.values():
         assert secret.encode() not in expected
+
+
+def test_the_start_of_a_short_text_is_the_text() -> None:
+    assert redacted_start("all of it", 9) == ("all of it", False)
+    assert redacted_start("all of it.", 9) == ("all of it", True)
+    assert redacted_start("key " + PATTERNS["AWS"], 100) == ("key [redacted]", False)
+
+
+@pytest.mark.parametrize("secret", [*PATTERNS.values(), "-----BEGIN PRIVATE KEY-----" + "A1b2" * 2000])
+def test_the_start_of_a_long_text_holds_no_part_of_a_secret_that_is_cut(secret: str) -> None:
+    piece = 2 * 100 + 16 * 1024
+    for inside in (1, 6, len(secret) // 2, len(secret) - 1):
+        # Masks are shorter than what they hide, so that the piece's end comes into sight.
+        hidden = "://u:" + "p" * 250 + "@ "
+        before = (hidden * 100)[: piece - inside - 1] + " "
+        shown, cut = redacted_start(before + secret + "tail" * 10_000, 5000)
+        assert cut
+        for at in range(max(1, len(secret) - 12)):
+            assert secret[at : at + 12] not in shown
+
+
+def test_the_start_of_a_huge_text_costs_no_more_than_that_of_a_long_one() -> None:
+    read: list[int] = []
+
+    class Counted(str):
+        def encode(self, *args: str) -> bytes:
+            read.append(len(self))
+            return super().encode(*args)
+
+        def __getitem__(self, key: object) -> str:
+            return Counted(super().__getitem__(key))  # type: ignore[index]
+
+    shown, cut = redacted_start(Counted("x" * 5_000_000), 16_384)
+    assert (shown, cut, read) == ("x" * 16_384, True, [3 * 16_384])
