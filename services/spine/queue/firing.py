@@ -10,7 +10,7 @@ import msgspec
 
 from contract import wire
 from contract.clock import iso
-from contract.errors import Conflict, InvalidField
+from contract.errors import InvalidField
 from contract.states import Status
 from spine.queue import conditions, schedule_plan, submit
 from spine.queue.access import Caller, Principal
@@ -141,14 +141,9 @@ def _by_time(tx: Tx, rules: Rules, row: ScheduleRow) -> int:
 
 
 def run_now(tx: Tx, rules: Rules, caller: Caller, row: ScheduleRow) -> OccurrenceRow:
-    """Submit a schedule's job beside its plan, also while it is paused; its overlap policy holds.
-
-    Raises:
-        Conflict: never, since only due times and ends are unique.
-    """
+    """Submit a schedule's job beside its plan, also while it is paused; its overlap policy holds."""
     found = _record(tx, row, tx.now, "run", "pending")
-    if found is None:
-        raise Conflict("the run is recorded already")
+    assert found is not None  # noqa: S101 - only due times and ends are unique
     return settle(tx, rules, row, schedule_plan.read(row.definition), found, caller)
 
 
