@@ -9,7 +9,7 @@ from tests.suites.manual_clock import START_MS
 
 from contract import wire
 from contract.errors import Forbidden, InvalidField, NotFound
-from spine.queue import messages
+from spine.queue import fleet, messages
 from spine.queue.access import Caller, Principal
 from spine.store import messages as rows
 from spine.store.engine import Tx
@@ -90,6 +90,21 @@ def test_a_revoked_machine_is_no_reader(store: Store) -> None:
     assert states(store, send(store, to="all").id) == {"left-claw": "pending"}
     with pytest.raises(InvalidField):
         send(store, to="right-claw")
+
+
+def test_what_a_machine_had_not_read_expires_when_it_is_revoked(store: Store) -> None:
+    store.take(caller=RIGHT)
+    read, unread, both = (send(store, text, to=to) for text, to in (("a", RIGHT.name), ("b", RIGHT.name), ("c", "all")))
+    store.write(lambda tx: messages.acknowledge(tx, RIGHT, read.id))
+    store.write(lambda tx: fleet.revoke(tx, HEAD, RIGHT.name))
+    assert states(store, read.id) == {"right-claw": "read"}
+    assert states(store, unread.id) == {"right-claw": "expired"}
+    assert states(store, both.id) == {"left-claw": "pending", "right-claw": "expired"}
+    assert inbox(store, RIGHT) == offered(store, RIGHT) == []
+    assert offered(store) == ["c"]
+    store.clock.advance(1)
+    assert store.write(lambda tx: rows.purge(tx, tx.now, 500)) == 2
+    assert [row[8] for row in store.dump()["messages"]] == ["c"]
 
 
 def test_a_claw_writes_to_head_and_heads_share_an_inbox(store: Store) -> None:

@@ -12,7 +12,7 @@ from contract.ids import new_token, token_digest
 from contract.states import Action, Status
 from spine.queue.access import RESERVED, Caller
 from spine.queue.moving import move
-from spine.store import attempts, events, listing, machines, tokens
+from spine.store import attempts, events, listing, machines, messages, tokens
 from spine.store.engine import Tx
 from spine.store.lanes import canonical
 from spine.store.listing import Filter
@@ -91,7 +91,7 @@ def set_state(tx: Tx, caller: Caller, name: str, state: str) -> MachineRow:
 
 
 def revoke(tx: Tx, caller: Caller, name: str) -> MachineRow:
-    """End a machine's tokens at once; the jobs that it runs go back to the queue.
+    """End a machine's tokens at once; the jobs that it runs go back to the queue, what it has not read expires.
 
     Raises:
         NotFound
@@ -100,6 +100,7 @@ def revoke(tx: Tx, caller: Caller, name: str) -> MachineRow:
     if row.revoked_at is None:
         tokens.drop(tx, name)
         machines.set_revoked(tx, name, tx.now)
+        messages.abandon(tx, name)
         tx.signals.everything = True  # its claims that wait learn it now
         events.append(tx, "machine.revoked", caller.name, None, None, {"machine": name})
     for job in list(listing.matching(tx, Filter((Status.RUNNING.value,), machine=name), None, 0, 10_000)):

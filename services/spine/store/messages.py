@@ -108,6 +108,11 @@ _MARK = Statement(
         (Receipt.message == bind("message")) & (Receipt.reader == bind("reader"))
     )
 )
+_ABANDON = Statement(
+    Receipt.update({Receipt.expires_at: bind("now"), Receipt.expired_at: bind("now")}).where(
+        (Receipt.reader == bind("reader")) & _OPEN
+    )
+)
 _OLD = Statement(
     Message.select(Message.seq)
     .where(
@@ -179,6 +184,11 @@ def mark_expired(tx: Tx, limit: int) -> int:
     for message, reader in over:
         tx.run(_MARK, message=message, reader=reader, now=tx.now)
     return len(over)
+
+
+def abandon(tx: Tx, reader: str) -> int:
+    """Let all expire that a reader has not read, since it will not come back; return how many."""
+    return tx.run(_ABANDON, reader=reader, now=tx.now)
 
 
 def purge(tx: Tx, before: int, limit: int) -> int:

@@ -156,6 +156,30 @@ def test_replaced_tables_keep_rows_numbers_and_references(
             connection.execute(wrong)
 
 
+def test_what_revoked_machines_had_not_read_has_expired(
+    connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = migrations.files("sqlite")
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known[:13])
+    migrate(connection, "sqlite", 0)
+    for name, revoked_at in (("gone", 7), ("there", None)):
+        connection.execute(
+            "INSERT INTO machines (name, capabilities, facts, state, first_seen, seen_at, revoked_at)"
+            " VALUES (?, '[]', '{}', 'active', 1, 1, ?)",
+            (name, revoked_at),
+        )
+    connection.execute(
+        "INSERT INTO messages (id, at, sender, audience, kind, priority, place, text, thread)"
+        " VALUES ('m', 1, 'head', 'all', 'text', 0, 0, 'x', 'm')"
+    )
+    for reader in ("gone", "there"):
+        connection.execute("INSERT INTO receipts (message, reader, place) VALUES (1, ?, 0)", (reader,))
+    monkeypatch.setattr(migrations, "files", lambda _dialect: known)
+    migrate(connection, "sqlite", 0)
+    found = connection.execute("SELECT reader, expires_at, expired_at FROM receipts ORDER BY reader").fetchall()
+    assert found == [("gone", 7, 7), ("there", None, None)]
+
+
 def test_a_migration_that_breaks_a_reference_is_not_carried_out(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
