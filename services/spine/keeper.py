@@ -15,10 +15,11 @@ from contract.errors import SpineError
 from contract.ids import new_blob_id
 from spine.blobs.disk import DiskBlobs
 from spine.digests import read_digests
-from spine.queue import messages, reap
+from spine.queue import groups, messages, reap
 from spine.queue.access import Principal
 from spine.queue.rules import Rules
 from spine.store import blobs, idempotency, lock, logs, retention
+from spine.store import groups as watched
 from spine.store import messages as written
 from spine.store import notices as outbox
 from spine.store.blobs import BlobRow
@@ -78,7 +79,7 @@ class Reaper(Turns):
 
 class Retention:
     """Deletes what is so many days old: jobs that ended, blobs that no job names, messages that all have read, notices
-    that were given up."""
+    that were given up, groups that are done or closed. Groups that no job came to for as long are closed."""
 
     def __init__(self, store: Engine, files: DiskBlobs, data_dir: Path, days: int) -> None:
         self._store, self._files, self._data_dir = store, files, data_dir
@@ -97,6 +98,8 @@ class Retention:
             blobs_gone = self._all(self._blobs)
             self._all(self._messages)
             self._all(self._notices)
+            self._close_forgotten()
+            self._all(self._groups)
         except (SpineError, TimeoutError, OSError) as e:
             _log.error("retention.failed", error=str(e))
         if jobs_gone or blobs_gone:
@@ -130,6 +133,24 @@ class Retention:
             return outbox.prune(tx, "given_up", tx.now - self.days * DAY_MS, RETENTION_BATCH)
 
         return self._store.write(purge).result(timeout=WAIT_SECONDS)
+
+    def _groups(self) -> int:
+        def purge(tx: Tx) -> int:
+            return watched.purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+
+        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+
+    def _close_forgotten(self) -> None:
+        """One by one: each look counts jobs."""
+        if not self.days:
+            return
+        span = self.days * DAY_MS
+        for group_id in self._store.read(lambda tx: groups.forgotten(tx, tx.now - span)).result(timeout=WAIT_SECONDS):
+
+            def close(tx: Tx, group_id: str = group_id) -> None:
+                groups.close_forgotten(tx, group_id, tx.now - span)
+
+            self._store.write(close).result(timeout=WAIT_SECONDS)
 
     def _blobs(self) -> int:
         def purge(tx: Tx) -> list[str]:

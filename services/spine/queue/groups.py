@@ -100,6 +100,25 @@ def close(tx: Tx, caller: Caller, group_id: str) -> GroupRow:
     return closed
 
 
+def forgotten(tx: Tx, before: int) -> list[str]:
+    """Return the groups that are watched since before a moment (ms), and that no job has come to; it only reads."""
+    return [row.id for row in groups.all_open(tx) if _is_forgotten(tx, row, before)]
+
+
+def close_forgotten(tx: Tx, group_id: str, before: int) -> None:
+    """Close a group that is still forgotten (`forgotten`)."""
+    row = groups.find(tx, group_id)
+    if row is None or row.state in ("done", "closed") or not _is_forgotten(tx, row, before):
+        return
+    groups.settle(tx, row, closed_at=tx.now)
+    events.append(tx, "group.closed", SPINE, None, None, {"id": row.id, "name": row.name})
+
+
+def _is_forgotten(tx: Tx, row: GroupRow, before: int) -> bool:
+    awaited = max(row.created_at, row.overdue_at or 0)
+    return awaited < before and not groups.has_open(tx, row) and not groups.counts(tx, row)
+
+
 def find(tx: Tx, group_id: str) -> GroupRow:
     """Return a group.
 

@@ -53,6 +53,14 @@ _ADD = Statement(Group.insert({getattr(Group, name): bind(name) for name in Grou
 _ADD_JOB = Statement(GroupJob.insert({GroupJob.group_id: bind("group_id"), GroupJob.job_id: bind("job_id")}))
 _FIND = Statement(Group.select(*_COLUMNS).where(Group.id == bind("id")))
 _ALL_OPEN = Statement(Group.select(*_COLUMNS).where(_OPEN).order_by(Group.seq))
+_OVER = Statement(
+    Group.select(Group.id)
+    .where((Group.done_at < bind("before")) | (Group.closed_at < bind("before")))
+    .order_by(Group.seq)
+    .limit(bind("limit"))
+)
+_DROP_JOBS = Statement(GroupJob.delete().where(GroupJob.group_id == bind("id")))
+_DROP = Statement(Group.delete().where(Group.id == bind("id")))
 _PAGE = Statement(
     Group.select(*_COLUMNS).where(Group.seq < bind("before")).order_by(Group.seq.desc()).limit(bind("limit"))
 )
@@ -82,6 +90,15 @@ def all_open(tx: Tx) -> list[GroupRow]:
 def page(tx: Tx, before: int, limit: int) -> list[GroupRow]:
     """Return groups from before a seq on, the newest first."""
     return [GroupRow._make(row) for row in tx.rows(_PAGE, before=before, limit=limit)]
+
+
+def purge(tx: Tx, before: int, limit: int) -> int:
+    """Delete up to `limit` groups that were done or closed before a moment (ms); return how many."""
+    over = [row[0] for row in tx.rows(_OVER, before=before, limit=limit)]
+    for group_id in over:
+        tx.run(_DROP_JOBS, id=group_id)
+        tx.run(_DROP, id=group_id)
+    return len(over)
 
 
 @lru_cache(maxsize=8)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.queue_store import DAY_MS, HEAD, LEFT, QueueStore, SetClock
@@ -12,8 +13,9 @@ from contract import wire
 from contract.errors import Gone, NotFound
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import RETENTION_BATCH, Retention
-from spine.queue import history, notices
+from spine.queue import groups, history, notices
 from spine.queue.access import visible
+from spine.queue.rules import Rules
 from spine.store import lock, plans
 from spine.store import notices as outbox
 
@@ -80,6 +82,54 @@ def test_a_notice_that_was_given_up_goes_with_the_jobs_of_its_age(store: QueueSt
     retention(store).turn()
     assert store.read(lambda tx: outbox.page(tx, None, None, None, 2**62, 9))[0].addressee == "waits"
     assert rows(store, "notices") == 1
+
+
+def watch(store: QueueStore, rules: Rules, **asked: Any) -> str:
+    request = wire.NewGroup(name="g", **asked)
+    return store.write(lambda tx: groups.create(tx, rules, HEAD, request)).id
+
+
+def states(store: QueueStore) -> dict[str, str]:
+    listed = store.read(lambda tx: groups.page(tx, None, 100))
+    return {group.id: group.state for group in listed.groups}
+
+
+def test_a_group_that_is_done_or_closed_goes_with_the_jobs_of_its_age(store: QueueStore) -> None:
+    job_id, open_one = store.submit(), store.submit()
+    done = watch(store, store.rules, job_ids=[job_id])
+    closed, kept = (watch(store, store.rules, job_ids=[open_one]) for _ in range(2))
+    store.complete(job_id, store.claim(job_id).fence)
+    assert store.write(lambda tx: groups.tell(tx, done)) == "done"
+    store.write(lambda tx: groups.close(tx, HEAD, closed))
+    store.clock.ms += 30 * DAY_MS
+    retention(store).turn()
+    assert states(store) == {kept: "open", closed: "closed", done: "done"}
+    store.clock.ms += 1
+    retention(store, 0).turn()
+    assert len(states(store)) == 3
+    retention(store).turn()
+    assert states(store) == {kept: "open"}
+    assert rows(store, "group_jobs") == 1
+
+
+def test_a_group_that_no_job_came_to_is_closed_and_goes_later(store: QueueStore) -> None:
+    nobody = watch(store, store.rules, label="nobody")
+    awaited = watch(store, store.rules, label="later", deadline_seconds=20 * 86_400)
+    store.submit(label="here")
+    used = watch(store, store.rules, label="here")
+    store.clock.ms += 30 * DAY_MS
+    retention(store).turn()
+    assert set(states(store).values()) == {"open"}
+    store.clock.ms += 1
+    retention(store, 0).turn()
+    assert set(states(store).values()) == {"open"}
+    retention(store).turn()
+    assert states(store) == {used: "open", awaited: "open", nobody: "closed"}
+    newest = store.read(lambda tx: history.page(tx, "store", HEAD.principal, None, 100)[0]).events[-1]
+    assert (newest.type, newest.by) == ("group.closed", "spine")
+    store.clock.ms += 30 * DAY_MS + 1
+    retention(store).turn()
+    assert states(store) == {used: "open", awaited: "closed"}
 
 
 def test_nothing_goes_without_the_setting(store: QueueStore) -> None:
