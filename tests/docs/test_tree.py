@@ -72,3 +72,11 @@ def test_no_file_names_a_package_registry() -> None:
 def test_no_module_outgrows_its_file() -> None:
     sizes = {path: len(read(path).splitlines()) for path in (REPO / "services").rglob("*.py")}
     assert {str(path.relative_to(REPO)): size for path, size in sizes.items() if size > MODULE_MOST} == {}
+
+
+def test_all_that_is_imported_or_read_is_installed() -> None:
+    """A folder without `__init__.py`, or a file of another kind, is not in what setuptools builds (pyproject.toml)."""
+    files = [path.relative_to(REPO / "services") for path in tracked() if REPO / "services" in path.parents]
+    folders = {folder for path in files if path.suffix == ".py" for folder in path.parents if folder != Path()}
+    assert {folder / "__init__.py" for folder in folders} - set(files) == set()
+    assert {path.suffix for path in files if path.name != "py.typed"} == {".py", ".md", ".sql"}

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.suites.harness import Raw, Store
+from tests.suites.harness import HEAD, Raw, Store
 from tests.suites.schedule_store import Scheduler
 
 from contract import wire
@@ -171,6 +171,10 @@ def test_at_most_25_follow_one_end_counted_after_the_conditions(schedules: Sched
     schedules.end(schedules.jobs(root)[0])
     assert [schedules.runs(row) for row in unmet] == [[]] * 20
     assert [schedules.runs(row)[0].status for row in met] == ["submitted"] * 25 + ["dropped"] * 2
+    told = [event for event in schedules.store.page(HEAD).events if event.type == "schedule.dropped"]
+    data = [msgspec.json.decode(event.data) for event in told]
+    assert [one["scheduleId"] for one in data] == [row.id for row in met[25:]]
+    assert {one["reason"] for one in data} == {f"25 others follow job {schedules.jobs(root)[0].id} already"}
 
 
 def test_ten_below_one_another_and_no_more(schedules: Scheduler) -> None:

@@ -1,5 +1,6 @@
 """When a job may begin and how long an attempt may run: notBefore, delaySeconds, timeoutSeconds, backoff."""
 
+import time
 from typing import Any
 
 import pytest
@@ -150,6 +151,22 @@ def test_a_thousand_attempts_overflow_nothing(store: Store) -> None:
     store.claim(job.id)
     store.write(lambda tx: tx.run(RAW_ATTEMPTS))
     assert store.fail(job.id, 1).wake_at == START_MS + 604_800_000
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Los_Angeles"])
+def test_a_backoff_knows_no_zone_of_the_host(store: Store, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    with monkeypatch.context() as host:
+        host.setenv("TZ", zone)
+        time.tzset()
+        job = store.submit(retry={"backoffSeconds": 30})
+        failed = store.fail(job.id, store.claim(job.id).fence)
+        assert (failed.status, failed.wake_at) == ("waiting", store.clock.now() + 30_000)
+        store.clock.advance(29.999)
+        assert store.take() == []
+        store.clock.advance(0.001)
+        store.reap()
+        assert [row.id for row in store.take()] == [job.id]
+    time.tzset()
 
 
 def test_without_retry_the_next_attempt_is_at_once(store: Store) -> None:

@@ -501,6 +501,21 @@ def test_one_that_cannot_be_fired_at_all_keeps_nobody_from_being_fired(schedules
     assert plans == [5_001]
 
 
+def test_runs_by_hand_in_the_same_moment_hinder_neither_each_other_nor_other_schedules(schedules: Scheduler) -> None:
+    row, other = schedules.make(cron="0 * * * *", overlap="queue"), schedules.make(cron="0 * * * *")
+    schedules.clock.wall = parse_iso("2026-03-02T12:00:00Z")
+    assert [schedules.run(row).status for _ in range(3)] == ["submitted", "queued", "skipped"]
+    schedules.tick()
+    assert [run.status for run in schedules.runs(row)] == ["submitted", "queued", "skipped", "skipped"]
+    assert {run.due_at for run in schedules.runs(row)} == {parse_iso("2026-03-02T12:00:00Z")}
+    assert schedules.outcomes(other) == [("2026-03-02T12:00:00", "submitted")]
+    schedules.end(schedules.jobs(row)[0])
+    assert [run.status for run in schedules.runs(row)] == ["submitted", "submitted", "skipped", "skipped"]
+    schedules.end(schedules.jobs(other)[0])
+    ticks(schedules, "13:00")
+    assert [run.status for run in schedules.runs(other)] == ["submitted", "submitted"]
+
+
 # --- after a run -----------------------------------------------------------------------------------------------------
 
 

@@ -87,6 +87,15 @@ def test_a_job_over_its_time_is_ended(claw: Claw) -> None:
     assert claw.until_status(job_id, "dead").error == "the job timed out after 1 s"
 
 
+def test_a_job_over_its_time_is_tried_again_while_attempts_are_left(claw: Claw) -> None:
+    job_id = claw.submit({"run": "echo begun; sleep 60"}, maxAttempts=2, timeoutSeconds=1)
+    claw.start()
+    job = claw.until_status(job_id, "dead")
+    assert (job.attempts, job.error) == (2, "the job timed out after 1 s")
+    tries = claw.spine.head.attempts(job_id)
+    assert [(one.outcome, one.error) for one in tries] == [("failed", "the job timed out after 1 s")] * 2
+
+
 def test_exit_69_gives_the_job_back_with_its_last_line(claw: Claw) -> None:
     job_id = claw.submit({"run": "echo the tool is missing; exit 69"})
     claw.cli("tick")

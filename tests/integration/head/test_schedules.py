@@ -117,6 +117,12 @@ def test_what_of_the_seed_s_cannot_be_carried_is_named(head: Head, change: dict[
     assert head.json("schedules", "list", "--name", "bad") == {"schedules": []}
 
 
+@pytest.mark.parametrize("verb", ["show", "edit", "run", "pause", "resume", "delete", "next", "runs"])
+def test_a_schedule_that_is_not_there(head: Head, verb: str) -> None:
+    words = ("schedules", verb, "nope", *(["{}"] if verb == "edit" else []))
+    assert head.run(*words, code=exits.NOT_FOUND).stderr == "spine-head: there is no schedule nope\n"
+
+
 def test_in_a_while(head: Head) -> None:
     now = datetime.now(UTC)
     made = head.json("schedules", "add", "--name", "soon", "--in", "5m", "--text", "Ask how it went")

@@ -82,6 +82,21 @@ def test_one_from_its_making_to_its_end(head: Api, name: str) -> None:
     assert head.job(found["id"])["status"] == "queued"
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", path) for path in ("", "/runs", "/next")),
+        *(("POST", path) for path in ("/run", "/pause", "/resume")),
+        ("PATCH", ""),
+        ("DELETE", ""),
+    ],
+)
+def test_one_that_is_not_there(head: Api, method: str, path: str) -> None:
+    body = b"{}" if method in ("POST", "PATCH") else b""
+    answer = head.call(method, f"/schedules/nope{path}", body)
+    assert (answer.status, answer.error) == (404, "not_found")
+
+
 def test_a_key_repeats_the_answer_and_makes_and_runs_nothing_twice(head: Api) -> None:
     body = {"name": "keyed", "at": FAR, "job": {}}
     first = head.post("/schedules", body, Idempotency_Key="schedule-1")
