@@ -126,6 +126,22 @@ def test_bulk_asks_with_the_number(head: Head, claw: Claw) -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        *(("machine", verb, "nope") for verb in ("drain", "pause", "resume", "revoke", "rotate")),
+        *(("groups", verb, "nope") for verb in ("show", "close")),
+        *(("messages", verb, "nope") for verb in ("show", "read")),
+        *(("notices", verb, "nope") for verb in ("show", "replay", "give-up")),
+    ],
+    ids=" ".join,
+)
+def test_what_is_not_there_is_said_to_be_so(head: Head, words: tuple[str, ...]) -> None:
+    refused = head.run(*words, code=exits.NOT_FOUND)
+    assert refused.stdout == ""
+    assert "nope" in refused.stderr
+
+
+@pytest.mark.parametrize(
     "words", [(), ("--all", "--label", "x"), ("--label", "x"), ("--status", "gone"), ("--lable", "x")]
 )
 def test_bulk_refuses_what_is_not_clear(head: Head, words: tuple[str, ...]) -> None:

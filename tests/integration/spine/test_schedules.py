@@ -108,6 +108,22 @@ def test_a_key_repeats_the_answer_and_makes_and_runs_nothing_twice(head: Api) ->
     assert len(head.get("/schedules?name=keyed").json["schedules"]) == len(runs(head, first.json["id"])) == 1
 
 
+def test_a_queued_run_that_is_asked_for_again_by_its_key_stops_no_other_schedule(head: Api) -> None:
+    row = make(head, name="queued", at=FAR, overlap="queue", job={"spec": "x"})
+    path = f"/schedules/{row['id']}/run"
+    assert head.post(path, Idempotency_Key="run-2").json["outcome"] == "submitted"
+    waits = [head.post(path, Idempotency_Key="run-3") for _ in range(3)]
+    assert [answer.json["outcome"] for answer in waits] == ["queued"] * 3
+    assert waits[0].body == waits[1].body == waits[2].body
+    every = make(head, name="every", everySeconds=1, overlap="allow")
+    eventually(lambda: len(runs(head, every["id"])) >= 3, seconds=20)
+    first = [run for run in runs(head, row["id"]) if run["outcome"] == "submitted"]
+    head.post(f"/jobs/{first[0]['jobId']}/cancel")
+    eventually(lambda: [run["outcome"] for run in runs(head, row["id"])] == ["submitted", "submitted"], seconds=20)
+    for made in (every, row):
+        head.call("DELETE", f"/schedules/{made['id']}")
+
+
 def test_lists_come_in_pages(head: Api) -> None:
     ids = [make(head, name="paged", at=FAR, job={})["id"] for _ in range(5)]
     seen, cursor = [], ""

@@ -17,6 +17,7 @@ from spine.store import (
     leases,
     listing,
     logs,
+    messages,
     migrations,
     notices,
     occurrences,
@@ -232,6 +233,7 @@ PLANS = {
     "when its first one is due": (notices._FIRST_DUE, "notices_open"),
     "those that are": (notices._DUE, "notices_open"),
     "those of nobody": (notices._STALE, "notices_open"),
+    "what a machine has not read": (messages._ABANDON, "receipts_unread"),
     "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
 }
 
