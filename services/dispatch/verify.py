@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-import tempfile
+import threading
+from typing import IO
 
 from dispatch import settings
 from dispatch.keeping import Keeping
@@ -16,7 +17,7 @@ _GRACE_SECONDS = 3.0
 def fault(keeping: Keeping, seconds: float = SECONDS) -> str | None:
     """Run a label's verifying command; None when it went well or there is none, else why the label is not done.
 
-    The command ends with all that it has started in its process group.
+    The command ends with all that it has started in its process group. However much it says, its tail alone is kept.
 
     Raises:
         Fault: the command that was kept cannot be read.
@@ -24,30 +25,48 @@ def fault(keeping: Keeping, seconds: float = SECONDS) -> str | None:
     words = keeping.verify()
     if not words:
         return None
-    with tempfile.TemporaryFile() as told:
-        try:
-            child = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=told,
-                stderr=told,
-                env=settings.for_commands(),
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as e:
-            return f"the verifying command {words[0]} cannot be started: {e}"
-        try:
-            code = child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return f"the verifying command took longer than {seconds:g} s and was ended"
-        finally:
-            _end(child)
-        if code == 0:
-            return None
-        size = told.tell()
-        told.seek(max(0, size - TEXT_MOST))
-        text = told.read(TEXT_MOST).decode("utf-8", "replace").strip()
-        return f"the verifying command ended with {code}: {text or 'it said nothing'}"
+    try:
+        child = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            env=settings.for_commands(),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as e:
+        return f"the verifying command {words[0]} cannot be started: {e}"
+    assert child.stdout is not None
+    tail = _Tail(child.stdout)
+    try:
+        code = child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"the verifying command took longer than {seconds:g} s and was ended"
+    finally:
+        _end(child)
+    if code == 0:
+        return None
+    return f"the verifying command ended with {code}: {tail.text() or 'it said nothing'}"
+
+
+class _Tail:
+    """Reads a pipe to its end, in a thread, and keeps the last `TEXT_MOST` bytes: no disk and no memory is filled."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._kept = bytearray()
+        self._thread = threading.Thread(target=self._read, args=(pipe,), name="verify", daemon=True)
+        self._thread.start()
+
+    def text(self) -> str:
+        """Return what was said last; what left the process group may hold the pipe, and is not waited for."""
+        self._thread.join(_GRACE_SECONDS)
+        return bytes(self._kept).decode("utf-8", "replace").strip()
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            while some := pipe.read(64 * 1024):
+                self._kept[:] = (self._kept + some)[-TEXT_MOST:]
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
