@@ -13,7 +13,10 @@ EXITS: tuple[tuple[int, str], ...] = (
     (OK, "done; nothing stuck to tell of"),
     (FAILED, "refused, failed, or something stuck is told of"),
     (USAGE, "an argument is missing or wrong, or there is no such subcommand"),
-    (OVERLOAD, "run: the model is overloaded or the gateway cannot be reached; later it may go well"),
+    (
+        OVERLOAD,
+        "run: the model is overloaded or the gateway cannot be reached; watch: a signal ended it; later it may go well",
+    ),
     (PERMANENT, "run: it fails however often it is tried"),
     (ABORTED, "run: a signal ended it, and the session was aborted"),
 )

@@ -22,10 +22,16 @@ def watch(desk: Desk, arguments: Arguments) -> int:
     part = arguments.whole("part", 1, 1, 1_000_000)
     seconds = float(arguments.whole("slice", 0, 1, 86_400)) if arguments.given("slice") else None
 
-    key = arguments.text("key")
-    if key is not None and (desk.ledger.entry(label) or {}).get("dispatchKey") != key:
+    key, entry = arguments.text("key"), desk.ledger.entry(label) or {}
+    if key is not None and entry.get("dispatchKey") != key:
         desk.note(f"{label}: was dispatched anew; its own watcher delivers")
         return OK
+
+    if seconds is not None and entry and not entry.get("dispatchKey"):
+        raise Fault(
+            f"--slice: {label!r} was not dispatched from here, so that no next job can go on; watch it without --slice",
+            "foreign_label",
+        )
 
     def leave() -> None:
         raise Stopped
@@ -41,7 +47,7 @@ def watch(desk: Desk, arguments: Arguments) -> int:
         return _hand_over(desk, label, part, e.seconds)
     except Stopped:
         desk.note(f"{label}: stopped watching; nothing was changed, the next watcher goes on")
-        return FAILED
+        return OVERLOAD  # its job is tried again, wherever the signal came from
     desk.say(delivery(desk.config.name, label, ending))
     return OK if ending.status == DONE else FAILED
 

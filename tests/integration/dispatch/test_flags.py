@@ -223,6 +223,7 @@ def test_run_without_json_events_prints_the_answer(desk: Dispatching) -> None:
 
 def test_flags_of_watch(fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch) -> None:
     foreign(desk)
+    desk.edit("L", dispatchKey="k")
     polls: list[tuple[float, float | None]] = []
 
     class Noted:
@@ -246,6 +247,15 @@ def test_a_slice_without_a_spine_to_go_on_says_so(fake: FakeGateway, desk: Dispa
     ran = desk.call("watch", "--label", "L", "--slice", "1")
     assert (ran.code, ran.answer["code"]) == (1, "no_spine")
     assert "--slice: no spine is configured" in ran.err
+
+
+def test_a_slice_of_what_another_program_dispatched_is_refused(fake: FakeGateway, desk: Dispatching) -> None:
+    foreign(desk)
+    before, calls = desk.labels.read_bytes(), len(fake.calls)
+    ran = desk.call("watch", "--label", "L", "--slice", "1")
+    assert (ran.code, ran.answer["code"]) == (1, "foreign_label")
+    assert "--slice: 'L' was not dispatched from here" in ran.err
+    assert (desk.labels.read_bytes(), len(fake.calls)) == (before, calls)
 
 
 def test_list_shows_twenty_with_all_that_is_kept(desk: Dispatching) -> None:

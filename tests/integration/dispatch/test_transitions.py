@@ -1,5 +1,6 @@
 """From which status a label goes to which, and by what (contract: scheduler, 2.2, 2.5, 2.7 and 2.10)."""
 
+import resource
 import signal
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.mock_model import ANSWER
 
 from contract.clock import parse_iso
-from dispatch import leases, verify
+from dispatch import leases, spines, verify
 from dispatch.attempts import Ending, delivery
 from dispatch.gateway.errors import Unreachable
 from dispatch.ledger import stamp
@@ -265,7 +266,8 @@ def test_a_signal_leaves_the_run_to_the_next_watcher(fake: FakeGateway, desk: Di
         eventually(lambda: desk.entry("L").get("lastPing"), what="its sign of life")
         child.send_signal(signal.SIGTERM)
         out, err = child.communicate(timeout=30)
-    assert (child.returncode, out, desk.entry("L")["status"]) == (1, "", "running"), err
+    assert (child.returncode, out, desk.entry("L")["status"]) == (75, "", "running"), err
+    assert child.returncode not in spines.PERMANENT_EXITS, "its job is tried again"
     assert "the next watcher goes on" in err
 
 
@@ -287,6 +289,28 @@ def test_verification_has_its_time_and_leaves_nothing_behind(desk: Dispatching, 
     assert time.monotonic() - begin < 20
     eventually(lambda: time.monotonic() - begin > 5, 20, what="the time at which it would have gone on")
     assert (mark.exists(), verify.SECONDS) == (False, 60.0)
+
+
+def test_of_all_that_verification_says_the_tail_alone_is_kept(
+    desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = desk.desk().keeping("L")
+    monkeypatch.setattr(verify, "TEXT_MOST", 12)
+    keeping.keep("x", ["sh", "-c", "yes | head -c 50000000; echo; echo the end >&2; exit 3"])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert verify.fault(keeping) == "the verifying command ended with 3: y\n\nthe end"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000, "KiB"
+
+
+def test_what_leaves_a_verifying_command_does_not_hold_its_word_up(
+    desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping = desk.desk().keeping("L")
+    monkeypatch.setattr(verify, "_GRACE_SECONDS", 0.3)
+    keeping.keep("x", ["sh", "-c", "echo wrong; setsid sleep 8 & exit 3"])
+    begin = time.monotonic()
+    assert verify.fault(keeping) == "the verifying command ended with 3: wrong"
+    assert time.monotonic() - begin < 6
 
 
 # --- whose label it is ------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def test_interim_text_is_no_end(fake: FakeGateway, desk: Dispatching) -> None:
         eventually(lambda: desk.entry("L").get("owner"), what="its lease")
         child.send_signal(signal.SIGTERM)
         out, err = child.communicate(timeout=30)
-    assert (child.returncode, out) == (1, "")
+    assert (child.returncode, out) == (75, "")
     assert desk.entry("L")["status"] == "running"
     gone = desk.entry("L").get("owner")  # not there, unless the signal came in the moment after it was written
     with desk.process("watch", "--label", "L", "--poll-interval", "1") as child:
