@@ -1,17 +1,21 @@
 """One attempt at a label's run: asking the gateway for it, beginning it again, telling of its end."""
 
 import contextlib
+import time
+from collections.abc import Iterator
 
 import msgspec
 
 from contract.clock import parse_iso
 from dispatch import prompting, starting
 from dispatch.desk import Desk
+from dispatch.gateway import judge
+from dispatch.gateway import verdict as looks
 from dispatch.gateway.rows import Event, Final
 from dispatch.gateway.runs import Accepted
-from dispatch.gateway.verdict import Verdict, verdict
+from dispatch.gateway.verdict import Verdict
 from dispatch.hooks import FINISHED
-from dispatch.ledger import DONE, Entry
+from dispatch.ledger import DONE, Entries, Entry
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +42,44 @@ def look(desk: Desk, entry: Entry, final: Final | None = None) -> Verdict:
     Raises:
         GatewayError: it cannot be asked.
     """
-    return verdict(
-        desk.gateway(), entry.get("sessionKey") or "", entry.get("runId") or "", began(entry), now=desk.now, final=final
-    )
+    return looks.verdict(desk.gateway(), *_run(entry), now=desk.now, final=final)
+
+
+def glance(desk: Desk, entry: Entry) -> Verdict:
+    """Look once at an entry's run: when it seems lost, wait as `second_look` does, and look again.
+
+    Raises:
+        GatewayError: as `look`.
+    """
+    return looks.glance(desk.gateway(), *_run(entry), now=desk.now)
+
+
+def second_look() -> None:
+    """Wait before the second look at runs that seem lost."""
+    time.sleep(looks.SECOND_LOOK_SECONDS)
+
+
+def look_all(desk: Desk, entries: Entries) -> Iterator[tuple[str, Verdict]]:
+    """Give what became of each label's run; those that seem lost come last, after one wait for all of them.
+
+    Raises:
+        GatewayError: as `look`.
+    """
+    lost = []
+    for label, entry in entries.items():
+        found = glance(desk, entry)
+        if found.outcome.state == judge.LOST:
+            lost.append(label)
+        else:
+            yield label, found
+    if lost:
+        second_look()
+    for label in lost:
+        yield label, glance(desk, entries[label])
+
+
+def _run(entry: Entry) -> tuple[str, str, int]:
+    return entry.get("sessionKey") or "", entry.get("runId") or "", began(entry)
 
 
 def restart(

@@ -15,7 +15,7 @@ EXITS: tuple[tuple[int, str], ...] = (
     (USAGE, "an argument is missing or wrong, or there is no such subcommand"),
     (
         OVERLOAD,
-        "run: the model is overloaded or the gateway cannot be reached; watch: a signal ended it; later it may go well",
+        "run: the model is overloaded or the gateway is away, watch: a signal ended it; later it may go well",
     ),
     (PERMANENT, "run: it fails however often it is tried"),
     (ABORTED, "run: a signal ended it, and the session was aborted"),

@@ -3,10 +3,11 @@
 Only a done signal or a watcher makes a label `done`; what ended without either is `interrupted` or `error`.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dispatch import leases
-from dispatch.attempts import began, finished, look
+from dispatch.attempts import began, finished, look, look_all
 from dispatch.desk import Desk
 from dispatch.gateway import judge
 from dispatch.gateway.judge import OVERLOADED
@@ -42,9 +43,25 @@ def settle(desk: Desk, label: str, entry: Entry, apply: bool = True) -> Settled:
     Raises:
         GatewayError: it cannot be asked; nothing is known and nothing changed.
     """
-    if entry.get("status") not in OPEN or leases.held(entry, desk.now()) is not None:
-        return Settled(None, None)
-    found = look(desk, entry)
+    return _settled(desk, label, entry, look(desk, entry), apply) if _ours(desk, entry) else Settled(None, None)
+
+
+def settle_all(desk: Desk, entries: Entries, apply: bool = True) -> Iterator[tuple[str, Settled]]:
+    """Settle labels as `settle` does, with one wait for all that seem lost; one that is watched is passed over.
+
+    Raises:
+        GatewayError: as `settle`; labels before may have been changed.
+    """
+    ours = {label: entry for label, entry in entries.items() if _ours(desk, entry)}
+    for label, found in look_all(desk, ours):
+        yield label, _settled(desk, label, ours[label], found, apply)
+
+
+def _ours(desk: Desk, entry: Entry) -> bool:
+    return entry.get("status") in OPEN and leases.held(entry, desk.now()) is None
+
+
+def _settled(desk: Desk, label: str, entry: Entry, found: Verdict, apply: bool) -> Settled:
     change = _change(desk, label, entry, found)
     if change is not None and apply and _write(desk, label, entry, change) and change.after != RUNNING:
         status = "error" if change.after == ERROR else "interrupted"

@@ -37,8 +37,7 @@ def fault(keeping: Keeping, seconds: float = SECONDS) -> str | None:
         )
     except (OSError, ValueError) as e:
         return f"the verifying command {words[0]} cannot be started: {e}"
-    assert child.stdout is not None
-    tail = _Tail(child.stdout)
+    tail = _Tail(child)
     try:
         code = child.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -51,11 +50,11 @@ def fault(keeping: Keeping, seconds: float = SECONDS) -> str | None:
 
 
 class _Tail:
-    """Reads a pipe to its end, in a thread, and keeps the last `TEXT_MOST` bytes: no disk and no memory is filled."""
+    """Reads what a child says to its end, in a thread, and keeps the last `TEXT_MOST` bytes."""
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, child: "subprocess.Popen[bytes]") -> None:
         self._kept = bytearray()
-        self._thread = threading.Thread(target=self._read, args=(pipe,), name="verify", daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(child.stdout,), name="verify", daemon=True)
         self._thread.start()
 
     def text(self) -> str:

@@ -40,14 +40,22 @@ def verdict(
     Raises:
         GatewayError: the gateway could not be asked; nothing is known then.
     """
-    found = _look(gateway, key, run_id, dispatched_at, now(), final)
+    found = glance(gateway, key, run_id, dispatched_at, now=now, final=final)
     if found.outcome.state != LOST:
         return found
     sleep(SECOND_LOOK_SECONDS)
-    return _look(gateway, key, run_id, dispatched_at, now(), final)
+    return glance(gateway, key, run_id, dispatched_at, now=now, final=final)
 
 
-def _look(gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int, final: Final | None) -> Verdict:
+def glance(
+    gateway: Gateway, key: str, run_id: str, dispatched_at: int, *, now: Callable[[], int], final: Final | None = None
+) -> Verdict:
+    """Return what one look says, as `verdict`; a run that seems lost is so after a second one alone.
+
+    Raises:
+        GatewayError: as `verdict`.
+    """
+    at = now()
     wait = None if final is not None else gateway.wait(run_id, 0.0)
     view = gateway.look(key)
     outcome = judge.outcome(
@@ -55,7 +63,7 @@ def _look(gateway: Gateway, key: str, run_id: str, dispatched_at: int, now: int,
         view.messages,
         run_id=run_id,
         dispatched_at=dispatched_at,
-        now=now,
+        now=at,
         final=final,
         wait=wait,
         reason=gateway.events.reason(run_id),

@@ -34,24 +34,27 @@ def stuck(desk: Desk, arguments: Arguments) -> int:
     skipped: list[str] = []
     _file_owed(desk)
     nudged: list[str] = []
+    due: Entries = {}
     for label, entry in desk.ledger.read().items():
         if entry.get("status") not in OPEN or only not in (None, label):
             continue
         age = desk.now() - began(entry)
-        threshold = 60_000 * int(entry.get("monitorTimeoutMin") or minutes)
+        threshold = _threshold(entry, minutes)
         own = 1000 * int(entry.get("timeoutSeconds") or TIMEOUT_SECONDS)
         if age <= max(own, threshold, desk.config.startup_grace_ms):
             continue
         if leases.held(entry, desk.now()) is not None:
             skipped.append(label)
             continue
-        settled = settling.settle(desk, label, entry)
+        due[label] = entry
+    for label, settled in settling.settle_all(desk, due):
+        entry = due[label]
         if settled.change is not None and settled.change.after != RUNNING:
             resolved.append({"label": label, "to": settled.change.after, "reason": settled.change.reason})
         elif settled.verdict is not None:
             active = _active(entry, settled.verdict.view)
-            silent = desk.now() - active
-            if silent >= threshold and _second_time(desk, label, entry, settled.verdict.view, nudged):
+            age, silent = desk.now() - began(entry), desk.now() - active
+            if silent >= _threshold(entry, minutes) and _second_time(desk, label, entry, settled.verdict.view, nudged):
                 found.append({**_stuck(label, entry, age, silent), "toldAt": _told(entry, active, desk.now())})
     if arguments.has("json"):
         desk.answer(
@@ -79,8 +82,8 @@ def sync(desk: Desk, arguments: Arguments) -> int:
     dry = arguments.has("dry-run")
     entries = desk.ledger.read()
     details: list[dict[str, Any]] = []
-    for label, entry in entries.items():
-        change = settling.settle(desk, label, entry, apply=not dry).change
+    for label, settled in settling.settle_all(desk, entries, apply=not dry):
+        change = settled.change
         if change is not None:
             details.append({"label": label, "from": change.before, "to": change.after, "reason": change.reason})
     details += _take_in(desk, dry)
@@ -137,6 +140,11 @@ def _imported(row: Row) -> Entry:
         "dispatchedAt": stamp(began_at) if began_at else None,
         "updatedAt": stamp(),
     }
+
+
+def _threshold(entry: Entry, minutes: int) -> int:
+    """Return how long a label may be silent, in ms."""
+    return 60_000 * int(entry.get("monitorTimeoutMin") or minutes)
 
 
 def _active(entry: Entry, view: View) -> int:

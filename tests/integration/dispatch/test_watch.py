@@ -4,7 +4,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +361,69 @@ def test_recovery_begins_a_lost_run_again(fake: FakeGateway, desk: Dispatching) 
     assert "begun again" in desk.call("recover").out
     assert fake.told("agent")[1]["message"] == desk.desk().keeping("L").prompt()
     assert json.loads(desk.labels.read_text())["L"]["gwRestartRetryCount"] == 1
+
+
+def lost(fake: FakeGateway, desk: Dispatching, *timeouts: int) -> None:
+    """Runs L0, L1… that the gateway has lost ten minutes after they began."""
+    for n, timeout in enumerate(timeouts):
+        words = ("--message", f"task {n}", "--model", "mock/sleeps", "--timeout", str(timeout))
+        assert desk.call("enqueue", "--label", f"L{n}", *words).code == 0
+    eventually(lambda: len(fake.prompts) == len(timeouts), what="the prompts")
+    fake.kill(committed=False)
+    fake.start()
+    for n in range(len(timeouts)):
+        desk.edit(f"L{n}", dispatchedAt=ago(10), updatedAt=ago(10))
+
+
+def at_the_second_look(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    for module in ("attempts", "recover"):
+        monkeypatch.setattr(f"dispatch.{module}.second_look", happens)
+
+
+@pytest.mark.parametrize("words", [("sync",), ("stuck", "--threshold-min", "1", "--json"), ("recover",)], ids=" ".join)
+def test_all_that_seem_lost_are_waited_for_once(
+    fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    lost(fake, desk, 300, 300, 300)
+    waits: list[str] = []
+    at_the_second_look(monkeypatch, lambda: waits.append("once"))
+    assert desk.call(*words).code == 0
+    assert waits == ["once"]
+    entries = [desk.entry(f"L{n}") for n in range(3)]
+    told = [(entry["status"], entry["errorKind"], entry.get("gwRestartRetryCount", 0)) for entry in entries]
+    assert told == [("running", None, 1) if words == ("recover",) else ("interrupted", "lost", 0)] * 3
+
+
+def test_a_run_that_is_back_at_the_second_look_is_not_lost(
+    fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = enqueue(desk, "sleeps")
+    eventually(lambda: fake.prompts, what="the prompt")
+    desk.edit("L", dispatchedAt=ago(10), updatedAt=ago(10))
+    session = fake.sessions[key]
+    at_the_second_look(monkeypatch, lambda: fake.sessions.update({key: session}))
+    for words in (("sync",), ("recover",)):
+        fake.sessions.clear()
+        ran = desk.call(*words)
+        assert (ran.code, "begun again" in ran.out, desk.entry("L")["status"]) == (0, False, "running")
+    assert len(fake.told("agent")) == 1
+
+
+def test_a_lost_run_that_nobody_watches_is_begun_again_for_as_long_as_its_timeout(
+    fake: FakeGateway, desk: Dispatching
+) -> None:
+    lost(fake, desk, 4 * 3600, 3600, 3600)
+    for label in ("L0", "L1"):
+        desk.edit(label, dispatchedAt=ago(61), updatedAt=ago(61))
+    desk.edit("L2", dispatchedAt=ago(61), updatedAt=ago(59))
+    ran = desk.call("recover")
+    assert [line.split(":")[0] for line in ran.out.splitlines()] == ["L0", "L2"]
+    assert "L1: is past its timeout, and was changed more than 60 minutes ago; left alone" in ran.err
+
+
+def test_a_run_that_another_began_meanwhile_is_left_to_it(
+    fake: FakeGateway, desk: Dispatching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost(fake, desk, 300)
+    at_the_second_look(monkeypatch, lambda: desk.edit("L0", runId="of another"))
+    assert (desk.call("recover").out, len(fake.told("agent"))) == ("", 1)
