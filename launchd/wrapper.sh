@@ -28,7 +28,7 @@ set -a
 . "$settings"
 set +a
 for name in SPINE_TOKEN_FILE HEAD_TOKEN_FILE LEFT_CLAW_TOKEN_FILE RIGHT_CLAW_TOKEN_FILE OPENCLAW_GATEWAY_TOKEN_FILE \
-  DISPATCH_WEBHOOK_SECRET_FILE; do
+  DISPATCH_WEBHOOK_URL_FILE DISPATCH_WEBHOOK_SECRET_FILE; do
   eval "file=\${$name:-}"
   [ -z "$file" ] || private "$file"
 done

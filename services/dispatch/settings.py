@@ -28,7 +28,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DISPATCH_CONFIG_DIR", "", "folder of config.json; else the working directory, then SPINE_DISPATCH_HOME"),
     Setting("DISPATCH_HOST", "the host's name", "this machine's name in events"),
     Setting("LOKI_PUSH_URL", "", "where Loki takes events, such as http://127.0.0.1:3100/loki/api/v1/push"),
-    Setting("DISPATCH_WEBHOOK_URL", "", "where else events are posted"),
+    Setting(
+        "DISPATCH_WEBHOOK_URL", "", "where else events are posted; jobs take it from DISPATCH_WEBHOOK_URL_FILE alone"
+    ),
     Setting("DISPATCH_WEBHOOK_SECRET", "", "signs those posts as Standard Webhooks tells: whsec_ and base64"),
     Setting("SPINE_BASE_URL", "", "the spine that keeps watchers and schedules; several, by commas, fail over"),
     Setting("SPINE_TOKEN", "", "a head's token"),
@@ -44,6 +46,7 @@ _FOR_JOBS = (
     "DISPATCH_HOST",
     "DISPATCH_TARGET",
     "LOKI_PUSH_URL",
+    "DISPATCH_WEBHOOK_URL_FILE",
     "DISPATCH_WEBHOOK_SECRET_FILE",
     "OPENCLAW_GATEWAY_URL",
     "OPENCLAW_GATEWAY_PORT",
@@ -59,6 +62,8 @@ _KEPT_BACK = (
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
     "OPENCLAW_GATEWAY_PASSWORD",
+    "DISPATCH_WEBHOOK_URL",
+    "DISPATCH_WEBHOOK_URL_FILE",
     "DISPATCH_WEBHOOK_SECRET",
     "DISPATCH_WEBHOOK_SECRET_FILE",
     "SPINE_TOKEN",
@@ -105,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     config_folders: tuple[Path, ...] = ()
     host: str = ""
     loki_url: str | None = None
-    webhook_url: str | None = None
+    webhook_url: Secret | None = None
     webhook_secret: Secret | None = None
     spine: Spine | None = None
     target: str | None = None
@@ -113,6 +118,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """`NAME=value` of what our jobs on this machine need of this environment; no secret."""
     jobs_lack: str | None = None
     """Why such a job would not have the gateway's token that this process has; None when it has it too."""
+    jobs_post_nothing: str | None = None
+    """Why such a job would post no event to the webhook to which this process does; None when it would, or none is."""
     kill_point: str | None = None
     kill_point_file: str | None = None
 
@@ -135,12 +142,13 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         config_folders=(config,) if config else (Path(), home),
         host=env.text("DISPATCH_HOST", socket.gethostname()),
         loki_url=env.custom("LOKI_PUSH_URL", _called, None),
-        webhook_url=env.custom("DISPATCH_WEBHOOK_URL", _called, None),
+        webhook_url=_webhook(env),
         webhook_secret=env.secret("DISPATCH_WEBHOOK_SECRET"),
         spine=_spine(env),
         target=env.optional("DISPATCH_TARGET"),
         for_jobs=tuple(f"{name}={value}" for name, value in handed_on.items()),
         jobs_lack=_jobs_lack(address, found, handed_on),
+        jobs_post_nothing=_jobs_post_nothing(found),
         kill_point=env.optional("SPINE_KILL_POINT"),
         kill_point_file=env.optional("SPINE_KILL_POINT_FILE"),
     )
@@ -157,6 +165,8 @@ def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:
 def _for_jobs(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a job is given. It begins in a folder of its own, so that no path may hang on this one's."""
     given = {name: environ[name].strip() for name in _FOR_JOBS if environ.get(name, "").strip()}
+    if _direct(environ, "DISPATCH_WEBHOOK_SECRET"):
+        given.pop("DISPATCH_WEBHOOK_URL_FILE", None)  # rather no event than one that is not signed
     bound = (*(name for name in given if name.endswith("_FILE")), *_OPENCLAWS_PATHS)
     return given | {
         name: str(Path(given[name]).absolute()) for name in bound if name in given and not given[name].startswith("~")
@@ -173,6 +183,31 @@ def _jobs_lack(here: Address, environ: Mapping[str, str], handed_on: Mapping[str
             "of mode 0600, and name that in OPENCLAW_GATEWAY_TOKEN_FILE"
         )
     return f"a job on this machine would not have the gateway's token: {'; '.join(there.faults)}"
+
+
+def _jobs_post_nothing(environ: Mapping[str, str]) -> str | None:
+    if not _direct(environ, "DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_URL_FILE"):
+        return None
+    inside = _direct(environ, "DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_SECRET")
+    if not inside:
+        return None
+    return (
+        f"jobs on this machine post no event to the webhook, since they do not see this environment: give "
+        f"{' and '.join(inside)} by a file of mode 0600, named in {' and '.join(f'{name}_FILE' for name in inside)}"
+    )
+
+
+def _direct(environ: Mapping[str, str], *names: str) -> list[str]:
+    return [name for name in names if environ.get(name, "").strip()]
+
+
+def _webhook(env: EnvReader) -> Secret | None:
+    url = env.secret("DISPATCH_WEBHOOK_URL")
+    try:
+        check_url(url or DEFAULT_URL)
+    except ValueError as e:
+        env.faults.append(f"DISPATCH_WEBHOOK_URL: {e}")
+    return url
 
 
 def _spine(env: EnvReader) -> Spine | None:

@@ -27,6 +27,8 @@ def file(desk: Desk, label: str, entry: Entry) -> str | None:
         SpineError: the spine does not take it; the entry then says why it is owed.
     """
     job_id = entry.get("watchdogJobId")
+    if desk.settings.jobs_post_nothing is not None:
+        desk.note(f"{label}: {desk.settings.jobs_post_nothing}")
     try:
         job_id = spines.keep_watcher(desk, label, entry, 1, 0)
     except IdempotencyMismatch:

@@ -117,4 +117,6 @@ def _watchdog(desk: Desk, arguments: Arguments, entry: Entry, job_id: str | None
     if job_id is None:
         reason = entry.get("noMonitorReason") if arguments.has("no-monitor") else lacks or WATCHER_UNWANTED
         found |= {"skipped": True, "reason": reason}
+    elif desk.settings.jobs_post_nothing is not None:
+        found["lacks"] = desk.settings.jobs_post_nothing
     return found

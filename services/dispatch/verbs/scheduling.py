@@ -20,6 +20,8 @@ def schedules(desk: Desk, arguments: Arguments) -> int:
     lacks = spines.lacking(desk)
     if lacks is not None:
         raise Fault(lacks, "no_spine")
+    if desk.settings.jobs_post_nothing is not None:
+        desk.note(desk.settings.jobs_post_nothing)
     minutes = arguments.whole("threshold-min", desk.config.watchdog_timeout_min, 1, 100_000)
     to = arguments.text("deliver-to") or desk.config.deliver_to
     place = {"deliverTo": to, "deliverChannel": arguments.text("deliver-channel") or desk.config.delivery_channel}

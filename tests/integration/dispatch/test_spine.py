@@ -1,6 +1,7 @@
 """With a spine: a watcher is a job of this machine's claw, in short parts; recovery and the detector are schedules."""
 
 import base64
+import contextlib
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ from tests.support.dispatching import Dispatching
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.mock_model import ANSWER
+from tests.support.receiver import Receiver
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract import wire
@@ -119,6 +121,36 @@ def test_a_watcher_is_a_job_and_killing_it_loses_nothing(
     last = claw.do(claw.claim())
     assert (last.returncode, last.stdout) == (0, f"[spine-dispatch] L: done\n\n{ANSWER}\n")
     assert desk.entry("L")["status"] == "done"
+
+
+def test_a_watcher_that_is_a_job_posts_to_a_webhook_whose_address_came_by_a_file(
+    desk: Dispatching, spine: SpineProcess, tmp_path: Path
+) -> None:
+    with contextlib.closing(Receiver()) as receiver:
+        (tmp_path / "url").write_text(f"{receiver.url}/hook\n")
+        ran = desk.call(
+            "enqueue", "--label", "posts", "--message", "x", DISPATCH_WEBHOOK_URL_FILE=str(tmp_path / "url")
+        )
+        assert "lacks" not in ran.answer["watchdog"]
+        (job,) = watcher_jobs(spine, "posts")
+        assert receiver.url not in str(job.spec)
+        claw = Claw(spine)
+        assert claw.do(claw.claim(job.id)).returncode == 0
+        assert [(one.path, one.json["event"], one.json["label"]) for one in receiver.ledger] == [
+            ("/hook", "dispatch.started", "posts"),
+            ("/hook", "dispatch.finished", "posts"),
+        ]
+
+
+def test_an_address_of_a_webhook_that_no_job_would_have_is_said(desk: Dispatching, spine: SpineProcess) -> None:
+    here = {"DISPATCH_WEBHOOK_URL": "http://127.0.0.1:9/hook?key=mine"}
+    ran = desk.call("enqueue", "--label", "posts-not", "--message", "x", **here)
+    assert (ran.code, ran.answer["watchdog"]["enabled"]) == (0, True)
+    assert "named in DISPATCH_WEBHOOK_URL_FILE" in ran.answer["watchdog"]["lacks"]
+    assert f"posts-not: {ran.answer['watchdog']['lacks']}" in ran.err
+    assert "named in DISPATCH_WEBHOOK_URL_FILE" in desk.call("schedules", "install", "--interval", "x", **here).err
+    (job,) = watcher_jobs(spine, "posts-not")
+    assert "key=mine" not in ran.out + ran.err + str(job.spec)
 
 
 @pytest.mark.parametrize("missing", ["SPINE_BASE_URL", "SPINE_TOKEN_FILE", "DISPATCH_TARGET"])

@@ -155,6 +155,7 @@ def test_what_is_wrong_is_named_each_at_once() -> None:
 
 def test_commands_of_others_see_no_secret_of_ours() -> None:
     secrets = ("OPENCLAW_GATEWAY_TOKEN", "OPENCLAW_GATEWAY_PASSWORD", "DISPATCH_WEBHOOK_SECRET", "SPINE_TOKEN")
+    secrets += ("DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_URL_FILE")
     assert for_commands({**dict.fromkeys(secrets, "x"), "PATH": "/bin"}) == {"PATH": "/bin"}
 
 
@@ -206,3 +207,49 @@ def test_paths_that_a_job_is_given_do_not_hang_on_the_working_directory(
     assert f"OPENCLAW_GATEWAY_TOKEN_FILE={tmp_path}/token" in found.for_jobs
     assert "OPENCLAW_CONFIG_PATH=~/there.json" in found.for_jobs
     assert found.jobs_lack is None
+
+
+ADDRESS = "http://127.0.0.1:9/hook?key=mine"
+WEBHOOKS: dict[str, tuple[dict[str, str], list[str], str | None]] = {
+    "none": ({"DISPATCH_WEBHOOK_SECRET": "s"}, [], None),
+    "both by files": (
+        {"DISPATCH_WEBHOOK_URL_FILE": "url", "DISPATCH_WEBHOOK_SECRET_FILE": "secret"},
+        ["DISPATCH_WEBHOOK_URL_FILE", "DISPATCH_WEBHOOK_SECRET_FILE"],
+        None,
+    ),
+    "no secret": ({"DISPATCH_WEBHOOK_URL_FILE": "url"}, ["DISPATCH_WEBHOOK_URL_FILE"], None),
+    "the address in the environment": (
+        {"DISPATCH_WEBHOOK_URL": ADDRESS, "DISPATCH_WEBHOOK_SECRET_FILE": "secret"},
+        ["DISPATCH_WEBHOOK_SECRET_FILE"],
+        "give DISPATCH_WEBHOOK_URL by a file of mode 0600, named in DISPATCH_WEBHOOK_URL_FILE",
+    ),
+    "the secret in the environment": (
+        {"DISPATCH_WEBHOOK_URL_FILE": "url", "DISPATCH_WEBHOOK_SECRET": "s"},
+        [],
+        "give DISPATCH_WEBHOOK_SECRET by a file of mode 0600, named in DISPATCH_WEBHOOK_SECRET_FILE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEBHOOKS)
+def test_whether_a_job_on_this_machine_posts_to_the_webhook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    environ, given, why = WEBHOOKS[name]
+    (tmp_path / "url").write_text(f"{ADDRESS}\n")
+    (tmp_path / "secret").write_text("s\n")
+    monkeypatch.chdir(tmp_path)
+    found = read(tmp_path, PLAIN, **environ)
+    assert found.webhook_url == (None if name == "none" else ADDRESS)
+    words = [word for word in found.for_jobs if "WEBHOOK" in word]
+    files = {"DISPATCH_WEBHOOK_URL_FILE": "url", "DISPATCH_WEBHOOK_SECRET_FILE": "secret"}
+    assert words == [f"{name}={tmp_path}/{files[name]}" for name in given]
+    assert (found.jobs_post_nothing or "").endswith(why) if why else found.jobs_post_nothing is None
+    assert "key=mine" not in repr(found)
+
+
+def test_a_file_that_holds_no_address_is_named_without_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("mine")
+    with pytest.raises(SettingsError, match="DISPATCH_WEBHOOK_URL: expected an address such as") as raised:
+        read(tmp_path, PLAIN, DISPATCH_WEBHOOK_URL_FILE=str(tmp_path / "url"))
+    assert "mine" not in str(raised.value)
