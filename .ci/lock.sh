@@ -12,7 +12,7 @@ compile() { # compile NAME SOURCE OPTION…; further requirements come on standa
 }
 
 build='setuptools>=77' # what `pip install --no-build-isolation` needs to build this project itself
-compile dev pyproject.toml - --extra spine --extra s3 --extra claw --extra head --extra dispatch --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
+compile dev pyproject.toml - --extra spine --extra postgres --extra s3 --extra claw --extra head --extra dispatch --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
 # dev holds everything; the others take its versions, so that tests run what is shipped.
 compile run pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"

@@ -18,7 +18,7 @@ WANTED = {
     "head": ["head"],
     "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
-    "dev": ["spine", "claw", "head", "dispatch", "deploy", "dev"],
+    "dev": ["spine", "postgres", "claw", "head", "dispatch", "deploy", "dev"],
 }
 
 
