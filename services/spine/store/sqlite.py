@@ -1,17 +1,8 @@
-"""The embedded engine: SQLite in WAL mode with FULL sync, one writer thread with group commit, a pool of readers.
+"""The embedded engine: SQLite in WAL mode with FULL sync, one writer thread with group commit, a pool of readers."""
 
-Every operation that waits when the writer comes round goes into one transaction; answers leave after its commit. No
-operation has a savepoint of its own while all goes well: only when one fails after it wrote is the batch rolled back
-and run again with savepoints, which keeps the others and drops that one.
-"""
-
-import asyncio
 import os
-import queue
 import sqlite3
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,14 +15,13 @@ from contract.killpoints import reach
 from spine.store import checkpoint
 from spine.store.checkpoint import Checkpoint
 from spine.store.engine import Operation, Signals, Tx
-from spine.store.handover import Asked, Failed, Turn, deliver
 from spine.store.lock import refuse_half_restored, take_lock
 from spine.store.migrations import migrate
+from spine.store.writer import Writer, WroteAndFailed
 
 T = TypeVar("T")
 _log = structlog.get_logger()
 
-BATCH_MOST = 256
 _PRAGMAS = {
     "journal_mode": "wal",
     "synchronous": "full",
@@ -46,15 +36,12 @@ _PRAGMAS = {
 # After one of these the state of the files on disk is not known: only a fresh start may go on.
 _FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
-# Faults of one operation's values: its neighbours are none the worse.
-_REFUSED = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-
 
 class StoreUnusable(RuntimeError):
     """The store's file cannot be opened: it is no store, it is damaged, or it cannot be written."""
 
 
-class SqliteEngine:
+class SqliteEngine(Writer):
     """The store of one server process.
 
     Args:
@@ -69,6 +56,8 @@ class SqliteEngine:
     """
 
     dialect = "sqlite"
+    refused = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+    failed = sqlite3.Error
 
     def __init__(self, data_dir: Path, clock: Clock, readers: int = 4) -> None:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -83,19 +72,11 @@ class SqliteEngine:
             if isinstance(e, pw.DatabaseError | sqlite3.DatabaseError):
                 raise StoreUnusable(f"{self._path} cannot be used: {e}") from e
             raise
-        self.on_commit: Callable[[Signals], None] = lambda _signals: None
-        self.batches = self.operations = 0
+        super().__init__(readers)
         self.folded: Checkpoint | None = None  # by the close
-        self.on_rollback: Callable[[], None] = lambda: None
-        self._queue: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
-        self._turn = Turn(self._put)
-        self._closed = False
-        self._closing = threading.Lock()
         self._reading = threading.local()
         self._readers: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(readers, "store-reader")
-        self._writer = threading.Thread(target=self._write_loop, name="store-writer", daemon=True)
-        self._writer.start()
+        self.start()
 
     def _open(self) -> sqlite3.Connection:
         connection: sqlite3.Connection = pw.SqliteDatabase(
@@ -111,32 +92,6 @@ class SqliteEngine:
 
     # --- the interface ---------------------------------------------------------------------------------------------
 
-    def write(self, operation: Operation[T]) -> "Future[T]":
-        """Queue an operation for the next batch (see `Engine.write`)."""
-        future: Future[T] = Future()
-        self._put([Asked(operation, future)])
-        return future
-
-    def ask(self, operation: Operation[T]) -> "asyncio.Future[T]":
-        """Queue an operation from a task of an event loop (see `Engine.ask`)."""
-        return self._turn.ask(operation)
-
-    def _put(self, asked: list[Asked]) -> None:
-        with self._closing:  # nothing may be queued behind the writer's end: its future would never be resolved
-            if not self._closed:
-                self._queue.put(asked)
-                return
-        deliver(asked, [Failed(Unavailable("the store is closed"))] * len(asked))
-
-    def read(self, operation: Operation[T]) -> "Future[T]":
-        """Run an operation on a read-only connection of the pool."""
-        try:
-            return self._pool.submit(self._read, operation)
-        except RuntimeError:  # the pool takes nothing more
-            future: Future[T] = Future()
-            future.set_exception(Unavailable("the store is closed"))
-            return future
-
     def checkpoint(self) -> None:
         """Fold back of the write-ahead log what can be folded in passing (see `Engine.checkpoint`)."""
         if self._closed:
@@ -149,13 +104,8 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Finish the queue, fold the write-ahead log back, give up the lock. `folded` tells how that went."""
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-            self._queue.put(None)
-        self._writer.join()
-        self._pool.shutdown()
+        if not self.finish():
+            return
         for reader in self._readers:
             reader.close()
         try:
@@ -189,52 +139,16 @@ class SqliteEngine:
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def _write_loop(self) -> None:
-        while (asked := self._queue.get()) is not None:
-            batch = list(asked)
-            last = False
-            while len(batch) < BATCH_MOST:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                    break
-                batch += more
-            for n in range(0, len(batch), BATCH_MOST):
-                self._write_batch(batch[n : n + BATCH_MOST])
-            if last:
-                return
-
-    def _write_batch(self, asked: list[Asked]) -> None:
-        batch = [each for each in asked if each.begin()]  # what nobody waits for any more is left undone
-        if not batch:
-            return
-        try:
-            outcomes, signals = self._transact([each.operation for each in batch])
-        except Exception as e:  # noqa: BLE001 — the outermost turn of the writer: nothing of the batch was written
-            fault = _fault(e)
-            _log.error("store.batch_failed", error=str(e), kind=type(e).__name__, operations=len(batch))
-            deliver(batch, [Failed(fault)] * len(batch))
-            if isinstance(e, sqlite3.Error) and getattr(e, "sqlite_errorname", "") in _FATAL:
-                _log.error("store.fatal", error=str(e))
-                os._exit(70)
-            return
-        if len(batch) > 1:
-            reach("spine.batch-committed")
-        self.batches, self.operations = self.batches + 1, self.operations + len(batch)
-        try:
-            self.on_commit(signals)
-        except Exception:  # noqa: BLE001 — a hint that nobody takes must not end the writer
-            _log.exception("store.signals_failed")
-        deliver(batch, outcomes)
+    def _given_up(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorname", "") in _FATAL:
+            _log.error("store.fatal", error=str(error))
+            os._exit(70)
 
     def _transact(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
         """Run all in one transaction; twice when one of them failed after it had written."""
         try:
             return self._attempt(operations, savepoints=False)
-        except _WroteAndFailed:
+        except WroteAndFailed:
             return self._attempt(operations, savepoints=True)
 
     def _attempt(self, operations: list[Operation[Any]], savepoints: bool) -> tuple[list[Any], Signals]:
@@ -243,7 +157,7 @@ class SqliteEngine:
         try:
             outcomes, signals, now = [], Signals(), self._clock.now()
             for operation in operations:
-                outcomes.append(self._operate(operation, now, savepoints, signals))
+                outcomes.append(self._operate(operation, Tx(connection, self.dialect, now), savepoints, signals))
                 if not connection.in_transaction:
                     raise StorageFull("SQLite ended the transaction: the disk is full or fails")
             if len(operations) > 1:
@@ -256,40 +170,14 @@ class SqliteEngine:
                 connection.execute("ROLLBACK")
             raise
 
-    def _operate(self, operation: Operation[Any], now: int, savepoint: bool, signals: Signals) -> Any:
-        connection = self._connection
-        before = connection.total_changes
-        if savepoint:
-            connection.execute("SAVEPOINT operation")
-        tx = Tx(connection, self.dialect, now)
-        try:
-            value = operation(tx)
-        except _REFUSED as e:
-            outcome = Failed(Internal(f"the store refused: {e}"))
-            _log.error("store.refused", error=str(e), kind=type(e).__name__)
-        except sqlite3.Error:
-            raise
-        except SpineError as e:
-            outcome = Failed(e)
-        except Exception as e:  # noqa: BLE001 — a fault of one operation must not take its neighbours down
-            _log.exception("store.operation_failed")
-            outcome = Failed(Internal(f"the operation failed ({type(e).__name__})"))
-        else:
-            if savepoint:
-                connection.execute("RELEASE operation")
-            signals.merge(tx.signals)
-            return value
-        if savepoint:
-            self.on_rollback()
-            connection.execute("ROLLBACK TO operation")
-            connection.execute("RELEASE operation")
-        elif connection.total_changes != before:
-            raise _WroteAndFailed
-        return outcome
+    def _run(self, sql: str) -> object:
+        return self._connection.execute(sql)
 
+    def _changes(self) -> int:
+        return self._connection.total_changes
 
-class _WroteAndFailed(Exception):
-    """An operation failed after it had written: its batch must be run again, with savepoints."""
+    def _fault(self, error: Exception) -> Exception:
+        return _fault(error)
 
 
 def _fault(error: Exception) -> Exception:
