@@ -36,9 +36,10 @@ _MATCH = (
 )
 _FIND = Statement(Idempotency.select(*[getattr(Idempotency, n) for n in Kept._fields]).where(_MATCH))
 _KEEP = Statement(
-    Idempotency.insert(
-        {getattr(Idempotency, n): bind(n) for n in (*Scope._fields, *Kept._fields)}
-    ).on_conflict_replace()
+    Idempotency.insert({getattr(Idempotency, n): bind(n) for n in (*Scope._fields, *Kept._fields)}).on_conflict(
+        conflict_target=[getattr(Idempotency, n) for n in Scope._fields],
+        preserve=[getattr(Idempotency, n) for n in Kept._fields],
+    )
 )
 _PRUNE = Statement(Idempotency.delete().where(Idempotency.created_at < bind("before")))
 

@@ -9,7 +9,7 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
 from spine.store.models import Job
-from spine.store.statement import Statement, bind, number, text
+from spine.store.statement import Statement, bind, number, place, text
 
 
 class Filter(NamedTuple):
@@ -57,9 +57,9 @@ def _where(
         where &= Job.label == bind("label")
     if q:
         # Both sides by the engine: SQLite folds ASCII alone, so that Python's word for "Ä" would find no "Ä".
-        found = pw.fn.INSTR(pw.fn.LOWER(_TEXTS[0]), pw.fn.LOWER(bind("q"))) > number(0)
+        found = place(pw.fn.LOWER(_TEXTS[0]), pw.fn.LOWER(bind("q"))) > number(0)
         for column in _TEXTS[1:]:
-            found |= pw.fn.INSTR(pw.fn.LOWER(column), pw.fn.LOWER(bind("q"))) > number(0)
+            found |= place(pw.fn.LOWER(column), pw.fn.LOWER(bind("q"))) > number(0)
         where &= found
     if since:
         where &= Job.created_at >= bind("since")

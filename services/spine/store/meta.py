@@ -7,7 +7,11 @@ from spine.store.models import MetaEntry
 from spine.store.statement import Statement, bind
 
 _GET = Statement(MetaEntry.select(MetaEntry.value).where(MetaEntry.key == bind("key")))
-_PUT = Statement(MetaEntry.insert({MetaEntry.key: bind("key"), MetaEntry.value: bind("value")}).on_conflict_replace())
+_PUT = Statement(
+    MetaEntry.insert({MetaEntry.key: bind("key"), MetaEntry.value: bind("value")}).on_conflict(
+        conflict_target=[MetaEntry.key], preserve=[MetaEntry.value]
+    )
+)
 
 LAST_PASS = "reaper_last_pass_at"
 STORE_ID = "store_id"

@@ -21,7 +21,10 @@ class NamedLeaseRow(NamedTuple):
 _COLUMNS = [getattr(NamedLease, name) for name in NamedLeaseRow._fields]
 _FIND = Statement(NamedLease.select(*_COLUMNS).where(NamedLease.name == bind("name")))
 _PUT = Statement(
-    NamedLease.insert({getattr(NamedLease, n): bind(n) for n in NamedLeaseRow._fields}).on_conflict_replace()
+    NamedLease.insert({getattr(NamedLease, n): bind(n) for n in NamedLeaseRow._fields}).on_conflict(
+        conflict_target=[NamedLease.name],
+        preserve=[getattr(NamedLease, n) for n in NamedLeaseRow._fields if n != "name"],
+    )
 )
 
 

@@ -42,7 +42,9 @@ _ENDED = Statement(
     .limit(bind("limit"))
 )
 _BURY = Statement(
-    Tombstone.insert({Tombstone.id: bind("id"), Tombstone.ended_at: bind("ended_at")}).on_conflict_replace()
+    Tombstone.insert({Tombstone.id: bind("id"), Tombstone.ended_at: bind("ended_at")}).on_conflict(
+        conflict_target=[Tombstone.id], preserve=[Tombstone.ended_at]
+    )
 )
 _TOMBSTONE = Statement(Tombstone.select(Tombstone.ended_at).where(Tombstone.id == bind("id")))
 _NEWEST_EVENT = Statement(Event.select(pw.fn.MAX(Event.seq)).where(Event.job_id == bind("id")))

@@ -1,6 +1,10 @@
-"""Statements compiled once from peewee queries: the SQL of each dialect and the order of its named parameters."""
+"""Statements compiled once from peewee queries: the SQL of each dialect and the order of its named parameters.
+
+What differs between the dialects is here, and in the drivers; statements are written in words that all of them know.
+"""
 
 from collections.abc import Callable
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +22,11 @@ def bind(name: str) -> Any:
     return pw.Value(_Parameter(name), converter=False)
 
 
-_CONTEXTS: dict[str, pw.Database] = {"sqlite": pw.SqliteDatabase(None)}
+@cache
+def _database(dialect: str) -> pw.Database:
+    """Return what peewee compiles for; it is never connected."""
+    found: pw.Database = {"sqlite": pw.SqliteDatabase, "postgres": pw.PostgresqlDatabase}[dialect](None)
+    return found
 
 
 class Statement:
@@ -34,13 +42,26 @@ class Statement:
         """Return the SQL and the names of its parameters in order."""
         found = self._compiled.get(dialect)
         if found is None:
-            sql, parameters = _CONTEXTS[dialect].get_sql_context().sql(self._query).query()
+            sql, parameters = _database(dialect).get_sql_context().sql(self._query).query()
             loose = [p for p in parameters if not isinstance(p, _Parameter)]
             if loose:
                 # Constants are few and fixed (a status, a limit): name them by value, so that they are bound too.
                 raise ValueError(f"bind() these constants or inline them with pw.SQL: {loose}")
             found = self._compiled[dialect] = (sql + self._suffix, tuple(parameters))
         return found
+
+    def keyed(self, dialect: str) -> tuple[str, tuple[str, ...]]:
+        """The same of an insert, for a dialect in which it returns the new row's key as a row."""
+        sql, names = self.compiled(dialect)
+        return self._with_key(sql), names
+
+    def keyed_reader(self, dialect: str) -> tuple[str, Callable[[object], Any]]:
+        """The same as `reader`, of an insert that returns the new row's key as a row."""
+        sql, values = self.reader(dialect)
+        return self._with_key(sql), values
+
+    def _with_key(self, sql: str) -> str:
+        return f'{sql} RETURNING "{self._query.model._meta.primary_key.column_name}"'
 
     def reader(self, dialect: str) -> tuple[str, Callable[[object], Any]]:
         """Return the SQL, and what takes its parameters (two or more) from the attributes of a row."""
@@ -61,3 +82,16 @@ def text(value: str) -> Any:
 def number(value: int) -> Any:
     """Stand for a constant number in a query, inlined."""
     return pw.SQL(str(int(value)))
+
+
+class _Place(pw.Function):
+    """Where a text begins in another (from 1; 0: nowhere). Each dialect has its own name for it."""
+
+    def __sql__(self, ctx: Any) -> Any:
+        name = "INSTR" if ctx.state.param == pw.SqliteDatabase.param else "STRPOS"
+        return ctx.sql(pw.Function(name, self.arguments))
+
+
+def place(within: Any, wanted: Any) -> Any:
+    """Stand for where a text begins in another (from 1; 0: nowhere), NULL when that one is NULL."""
+    return _Place("place", (within, wanted))
