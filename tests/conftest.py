@@ -45,6 +45,18 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for the whole session; its tests are marked `docker`."""
+    from tests.support.engine import opened
+    from tests.support.postgres_server import PostgresServer
+
+    with opened() as client:
+        server = PostgresServer(client)
+        yield server
+        server.stop()
+
+
 @functools.cache
 def engine_answers() -> bool:
     """Return whether a Docker Engine answers; asked once, and only when a selected test needs one."""

@@ -213,6 +213,13 @@ class Unavailable(SpineError):
     retryable = True
 
 
+class OutcomeUnknown(SpineError):
+    """The database was lost while it committed: the change was made, or it was not."""
+
+    code = "outcome_unknown"
+    retryable = True
+
+
 class StorageFull(SpineError):
     """The disk is full; nothing was changed."""
 

@@ -162,7 +162,7 @@ def test_a_claim_is_described_to_its_last_refusal() -> None:
         "422": ["idempotency_mismatch", "invalid_field"],
         "429": ["rate_limited"],
         "500": ["internal"],
-        "503": ["unavailable"],
+        "503": ["outcome_unknown", "unavailable"],
         "507": ["storage_full"],
     }
 

@@ -77,7 +77,7 @@ def common(call: Call) -> Errors:
     if call.takes is not None:
         found += (errors.BadJson, errors.RequestTimeout, errors.TooLarge)
     if call.method not in ("GET", "HEAD"):
-        found += (errors.StorageFull,)
+        found += (errors.StorageFull, errors.OutcomeUnknown)
     if KEY in call.params:
         found += (errors.IdempotencyMismatch, errors.IdempotencyBusy)
     return tuple(dict.fromkeys(found))

@@ -47,6 +47,7 @@ STATUS: dict[type[SpineError], int] = {
     errors.Internal: 500,
     errors.Draining: 503,
     errors.Unavailable: 503,
+    errors.OutcomeUnknown: 503,
     errors.StorageFull: 507,
 }
 RETRY_AFTER = {429: "1", 503: "1", 507: "5"}

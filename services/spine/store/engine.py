@@ -1,4 +1,4 @@
-"""The interface of a store: operations in, futures out. SQLite implements it here; another engine is another driver.
+"""The interface of a store: operations in, futures out. SQLite and PostgreSQL implement it, each in a driver.
 
 An operation is a function of a `Tx` that touches nothing but the transaction, so that an engine may run it again.
 One that is refused raises before it writes, or returns a `Refusal` when what it wrote must stay.
@@ -118,6 +118,7 @@ class Engine(Protocol):
         Raises (through the future):
             SpineError: the operation was refused, and nothing of it was written.
             StorageFull, Unavailable: the store could not commit; nothing of it was written.
+            OutcomeUnknown: the store was lost during the commit; it was written, or it was not.
         """
 
     def ask(self, operation: Operation[T]) -> "asyncio.Future[T]":

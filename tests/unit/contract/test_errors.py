@@ -12,6 +12,7 @@ RETRYABLE = {
     "rate_limited",
     "draining",
     "unavailable",
+    "outcome_unknown",
     "storage_full",
     "internal",
 }
@@ -48,6 +49,7 @@ CODES = {
     "internal",
     "draining",
     "unavailable",
+    "outcome_unknown",
     "storage_full",
 }
 

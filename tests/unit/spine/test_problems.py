@@ -42,6 +42,7 @@ HTTP = {
     "internal": 500,
     "draining": 503,
     "unavailable": 503,
+    "outcome_unknown": 503,
     "storage_full": 507,
 }
 

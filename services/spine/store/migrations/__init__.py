@@ -46,7 +46,7 @@ def migrate(connection: Any, dialect: str, now: int) -> int:
 def _apply(connection: Any, version: int, sql: str, now: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _split(sql):
+        for statement in split(sql):
             connection.execute(statement)
         broken = connection.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
@@ -59,7 +59,7 @@ def _apply(connection: Any, version: int, sql: str, now: int) -> None:
         raise
 
 
-def _split(sql: str) -> list[str]:
+def split(sql: str) -> list[str]:
     """Cut a file into statements; a semicolon inside a comment or a text is not expected in a migration."""
     lines = [line.split("--", 1)[0].rstrip() for line in sql.splitlines()]
     return [part.strip() for part in "\n".join(lines).split(";") if part.strip()]

@@ -1,0 +1,107 @@
+"""A PostgreSQL server in a container, on a network of its own; its data lives in memory, one database for each test."""
+
+import hashlib
+import os
+import subprocess
+import uuid
+from pathlib import Path
+
+import docker
+import psycopg
+from docker.models.containers import Container
+from docker.models.networks import Network
+from docker.types import IPAMConfig, IPAMPool
+from tests.support.engine import free_net, labels
+from tests.support.eventually import eventually
+
+from contract.clock import Clock
+from spine.store.models import TABLES
+from spine.store.postgres import PostgresEngine
+
+CONTEXT = Path(__file__).parent / "postgres"
+
+
+class PostgresServer:
+    """A server that is started at once; `stop` removes it with all that was in it."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        net = free_net(client)
+        name = f"spine-test-postgres-{os.getpid()}"
+        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
+        self._network: Network = client.networks.create(name, driver="bridge", ipam=pool, labels=labels())
+        self.address = f"{net}.2"
+        self.spare: list[str] = []  # empty databases
+        self.container: Container = client.containers.run(
+            image(client), detach=True, name=name, network=name, labels=labels(), tmpfs={"/data": "size=2g,mode=1777"}
+        )
+        eventually(self._answers, 30, every=0.05, what="the database server")
+        # Each test's database is a copy of one that has the tables already: making them takes ten times as long.
+        self.create("template_store", None)
+        PostgresEngine(self.url("template_store")).close()
+
+    def url(self, database: str = "postgres") -> str:
+        """Return the address of a database."""
+        return f"postgresql://postgres@{self.address}:5432/{database}"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def run(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
+        """Run a statement as the server's owner; return its rows."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(sql)  # type: ignore[call-overload]
+            return cursor.fetchall() if cursor.description else []
+
+    def create(self, name: str | None = None, template: str | None = "template_store") -> str:
+        """Make a database; return its name."""
+        name = name or f"t_{uuid.uuid4().hex[:16]}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, with whoever is connected to it."""
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        """Remove the server."""
+        self.container.remove(force=True, v=True)
+        self._network.remove()
+
+
+class Databases:
+    """Databases by folder, as other engines have a store in each; `give_back` empties them for the next test."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._names: dict[Path, str] = {}
+
+    def open(self, folder: Path, clock: Clock) -> PostgresEngine:
+        """Open the store of a folder, an empty one when it is asked for the first time."""
+        if folder not in self._names:
+            self._names[folder] = self._server.spare.pop() if self._server.spare else self._server.create()
+        return PostgresEngine(self._server.url(self._names[folder]), clock, readers=1)
+
+    def give_back(self) -> None:
+        """Empty all: a third of the time that it takes to drop them and to make others."""
+        tables = ", ".join(model._meta.table_name for model in TABLES)
+        for name in self._names.values():
+            self._server.run(f"TRUNCATE {tables} RESTART IDENTITY", name)
+        self._server.spare += self._names.values()
+
+
+def image(client: docker.DockerClient) -> str:
+    """Return the name of the server's image, built when it is not there; it is named by what it is made of."""
+    digest = hashlib.sha256()
+    for path in sorted(CONTEXT.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    name = f"spinal-cord/postgres:{digest.hexdigest()[:12]}"
+    try:
+        client.images.get(name)
+    except docker.errors.ImageNotFound:
+        # The command line, because its output is what a person wants to read when a build fails.
+        subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
+    return name
