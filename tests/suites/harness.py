@@ -1,4 +1,4 @@
-"""A store of any engine and the queue's verbs on it, said shortly. A second engine is a second line in `DRIVERS`."""
+"""A store of any engine and the queue's verbs on it, said shortly."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,15 +23,10 @@ from spine.store.events import EventRow
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
 from spine.store.models import TABLES
-from spine.store.sqlite import SqliteEngine
 from spine.store.statement import Statement
 
 T = TypeVar("T")
 OpenEngine = Callable[[Path, Clock], Engine]
-
-DRIVERS: dict[str, OpenEngine] = {
-    "sqlite": SqliteEngine,
-}
 
 LEASE_SECONDS = 300
 ACCEPT_SECONDS = 15

@@ -1,6 +1,6 @@
 """Schedules on a store: each due time submits one job, whatever comes between."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -192,14 +192,19 @@ def test_what_a_clock_that_jumps_ahead_passes_over_is_missed_by_policy(
 @pytest.mark.parametrize("hours", [1, 24])
 @pytest.mark.parametrize("when", [{"everySeconds": 600}, {"at": "2026-03-02T12:10:00Z"}, {"cron": "10 12 * * *"}])
 def test_a_clock_that_is_put_back_makes_nothing_due_again_also_for_a_server_that_starts_then(
-    engine: Engine, schedules: Scheduler, tmp_path: Path, clock: ManualClock, when: dict[str, Any], hours: int
+    engine: Engine,
+    schedules: Scheduler,
+    reopen: Callable[[], Engine],
+    clock: ManualClock,
+    when: dict[str, Any],
+    hours: int,
 ) -> None:
     row = schedules.make(overlap="allow", **when)
     schedules.pass_to("2026-03-02T12:10:00Z")
     clock.jump(-hours * 3600)
     schedules.tick()
     engine.close()
-    again = type(engine)(tmp_path / "data", clock)
+    again = reopen()
     try:
         restarted = Scheduler(Store(again, clock))
         for _ in range(hours * 6):
@@ -216,7 +221,7 @@ def test_a_clock_that_is_put_back_makes_nothing_due_again_also_for_a_server_that
 
 @pytest.mark.parametrize("when", ["before the due time", "at the due time", "after the firing"])
 def test_a_server_that_starts_again_fires_once(
-    engine: Engine, schedules: Scheduler, tmp_path: Path, when: str, clock: ManualClock
+    engine: Engine, schedules: Scheduler, reopen: Callable[[], Engine], when: str, clock: ManualClock
 ) -> None:
     row = schedules.make(at="2026-03-02T12:30:00Z")
     if when != "before the due time":
@@ -224,7 +229,7 @@ def test_a_server_that_starts_again_fires_once(
     if when == "after the firing":
         schedules.tick()
     engine.close()
-    again = type(engine)(tmp_path / "data", clock)
+    again = reopen()
     try:
         restarted = Scheduler(Store(again, clock))
         restarted.pass_to("2026-03-02T12:30:01Z")

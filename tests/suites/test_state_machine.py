@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.suites.harness import DRIVERS, HEAD, LEFT, LEFT2, RIGHT, Store
+from tests.suites.harness import HEAD, LEFT, LEFT2, RIGHT, OpenEngine, Store
 from tests.suites.manual_clock import ManualClock
 from tests.suites.matrix import MATRIX
 from tests.suites.model import Model, ModelJob, Refused, Who
@@ -45,13 +45,13 @@ def who_is(caller: Caller) -> Who:
 class Lives(RuleBasedStateMachine):
     """The store, and the model beside it."""
 
-    driver: ClassVar[str]
+    driver: ClassVar[OpenEngine]
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
         self.folder = Path(tempfile.mkdtemp())
-        self.store = Store(DRIVERS[self.driver](self.folder / "data", self.clock), self.clock)
+        self.store = Store(self.driver(self.folder / "data", self.clock), self.clock)
         self.model = Model(self.clock.now())
         self.count = 0
         self.last_call: tuple[Callable[[], object], Callable[[], object]] | None = None
@@ -246,8 +246,8 @@ class Lives(RuleBasedStateMachine):
             assert job.status in places
 
 
-def lives_on(driver: str) -> type[Lives]:
-    return type(f"LivesOn{driver.capitalize()}", (Lives,), {"driver": driver})
+def lives_on(driver: OpenEngine) -> type[Lives]:
+    return type("LivesOnThis", (Lives,), {"driver": staticmethod(driver)})
 
 
 ALWAYS = settings(
@@ -261,12 +261,10 @@ ALWAYS = settings(
 LONG = settings(ALWAYS, max_examples=200, stateful_step_count=50, derandomize=False, print_blob=True)
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_lives(driver: str) -> None:
+def test_lives(driver: OpenEngine) -> None:
     run_state_machine_as_test(lives_on(driver), settings=ALWAYS)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_many_lives(driver: str) -> None:
+def test_many_lives(driver: OpenEngine) -> None:
     run_state_machine_as_test(lives_on(driver), settings=LONG)
