@@ -42,7 +42,8 @@ from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
 from spine.store import meta
-from spine.store.engine import Signals
+from spine.store.engine import Engine, Signals
+from spine.store.lock import take_lock
 from spine.store.sqlite import SqliteEngine
 from spine.turns import Firing
 from spine.watching import GROUPS_SECONDS, Groups
@@ -57,7 +58,7 @@ class Server:
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
         self.clock = clock or SystemClock()
         self.settings = settings
-        self.store = SqliteEngine(settings.data_dir, self.clock)
+        self.store = self._open_store()
         rules = Rules(
             lease_ms=settings.lease_seconds * 1000,
             accept_lease_ms=settings.accept_lease_seconds * 1000,
@@ -94,6 +95,17 @@ class Server:
         self.backups = None
         if settings.backups is not None:
             self.backups = Backups(settings.backups, settings.data_dir, self.clock, *metrics.backups())
+
+    def _open_store(self) -> Engine:
+        """Open the embedded store, or the one in a database, of which the folder keeps the blobs alone."""
+        folder, url = self.settings.data_dir, self.settings.database_url
+        if url is None:
+            return SqliteEngine(folder, self.clock)
+        from spine.store.postgres import PostgresEngine  # an extra brings what it needs
+
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        take_lock(folder)  # until the process ends
+        return PostgresEngine(url)
 
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
@@ -147,7 +159,7 @@ class Server:
             await asyncio.to_thread(self.backups.stop)
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
-        folded = self.store.folded
+        folded = self.store.folded if isinstance(self.store, SqliteEngine) else None
         if folded is not None:
             tell = _log.info if folded.whole else _log.warning  # what is left in the log the next start reads
             tell("store.checkpoint", kind="truncate", **folded._asdict())

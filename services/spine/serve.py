@@ -16,9 +16,9 @@ from contract.killpoints import arm
 from contract.sdnotify import Notifier
 from spine.app import App, Server, create_app
 from spine.settings import Settings
+from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.lock import DataDirBusy, HalfRestored
 from spine.store.migrations import NewerStore
-from spine.store.sqlite import StoreUnusable
 from spine.watchdog import Watchdog
 from spine.worker import SpineWorker
 
@@ -66,7 +66,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
             server = Server(self._settings)
-        except DataDirBusy as e:
+        except (DataDirBusy, StoreAway) as e:
             self._give_up(EXIT_BUSY, str(e))
         except (HalfRestored, NewerStore, StoreUnusable) as e:
             self._give_up(EXIT_CONFIG, str(e))

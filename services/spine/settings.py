@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -37,6 +38,11 @@ SETTINGS = (
     Setting("SPINE_HOST", "127.0.0.1", "address to listen on"),
     Setting("SPINE_PORT", "36725", "port to listen on; 0 takes a free one"),
     Setting("SPINE_DATA_DIR", "./data", "folder of the store and the blobs"),
+    Setting(
+        "SPINE_DATABASE_URL",
+        "",
+        "PostgreSQL database of the store, as `postgresql://user:password@host:port/name`; embedded when not set",
+    ),
     Setting(
         "SPINE_RETENTION_DAYS", "0", "days after which ended jobs and blobs that none names are deleted; 0 keeps all"
     ),
@@ -123,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 36725
     data_dir: Path = Path("data")
+    database_url: Secret | None = None
     retention_days: int = 0
     backups: backup_settings.Plan | None = None
     lease_seconds: int = 300
@@ -182,6 +189,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=port,
         data_dir=store_folder(environ),
+        database_url=_database(env),
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
         backups=backup_settings.read(env, store_folder(environ)),
         lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
@@ -212,8 +220,23 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     )
     if settings.skill_md_path is not None and not settings.skill_md_path.is_file():
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
+    if settings.database_url is not None and settings.backups is not None:
+        env.faults.append(
+            "SPINE_DATABASE_URL: backups by SPINE_BACKUP_DIR and SPINE_BACKUP_URL are copies of the embedded store; "
+            "take these out, and let PostgreSQL's own tools make them, such as pg_dump"
+        )
     env.finish()
     return settings
+
+
+def _database(env: EnvReader) -> Secret | None:
+    """Return the address of the store's database; what cannot be used is noted as a fault, without a word of it."""
+    url = env.secret("SPINE_DATABASE_URL")
+    if url is not None and not url.startswith(("postgresql://", "postgres://")):
+        env.faults.append("SPINE_DATABASE_URL: no address; write postgresql://user:password@host:port/name")
+    if url is not None and find_spec("psycopg") is None:
+        env.faults.append("SPINE_DATABASE_URL: psycopg is not installed; pip install 'spinal-cord[postgres]'")
+    return url
 
 
 def _aliases(path: str) -> Path:

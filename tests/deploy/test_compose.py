@@ -35,6 +35,7 @@ TOKENS = {
     "BOT_TOKEN",
     "WORKER_TOKEN",
     "SPINE_BACKUP_SECRET_ACCESS_KEY",
+    "SPINE_DATABASE_URL",  # and the images do not bring the extra that it needs
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
     "OPENCLAW_GATEWAY_PASSWORD",

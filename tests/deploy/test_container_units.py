@@ -94,6 +94,7 @@ def words(unit: str) -> list[str]:
 OF_DISPATCH = tuple(
     row for row in DISPATCH_SETTINGS if row.name in ("LOKI_PUSH_URL", "DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_SECRET")
 )
+OF_THE_SPINE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_DATABASE_URL", "SPINE_SKILL_MD_PATH"}
 COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
 
 
@@ -101,7 +102,11 @@ COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
     ("unit", "settings", "own"),
     [
         # What the image sets itself, and what commands of people read; tokens come as files.
-        ("spinal-spine.service", SPINE_SETTINGS, {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH"}),
+        (
+            "spinal-spine.service",
+            SPINE_SETTINGS,
+            {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH", "SPINE_DATABASE_URL"},
+        ),
         ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", *COORDINATORS}),
         ("spinal-claw@.service", CLAW_SETTINGS + OF_DISPATCH, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
     ],

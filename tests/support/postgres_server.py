@@ -4,6 +4,8 @@ import hashlib
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -66,6 +68,27 @@ class PostgresServer:
         """Remove a database, with whoever is connected to it."""
         self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
+    @contextmanager
+    def without_standby(self) -> Iterator[None]:
+        """Let every commit wait for a standby that never comes."""
+        self._await_standbys("'ghost'")
+        try:
+            yield
+        finally:
+            self._await_standbys("''")
+
+    def _await_standbys(self, names: str) -> None:
+        self.run(f"ALTER SYSTEM SET synchronous_standby_names = {names}")
+        self.run("SELECT pg_reload_conf()")
+        eventually(lambda: self.run("SHOW synchronous_standby_names") == [(names.strip("'"),)], what="the setting")
+
+    def committing(self, database: str) -> int:
+        """Return the process that waits inside its COMMIT for a standby, once there is one."""
+        waits = f"SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'"
+        pid = eventually(lambda: self.run(waits), what="a commit that waits")[0][0]
+        assert isinstance(pid, int)
+        return pid
+
     def stop(self) -> None:
         """Remove the server."""
         self.container.remove(force=True, v=True)
@@ -83,7 +106,7 @@ class Databases:
         """Open the store of a folder, an empty one when it is asked for the first time."""
         if folder not in self._names:
             self._names[folder] = self._server.spare.pop() if self._server.spare else self._server.create()
-        return PostgresEngine(self._server.url(self._names[folder]), clock, readers=1)
+        return PostgresEngine(self._server.url(self._names[folder]), clock)
 
     def give_back(self) -> None:
         """Empty all: a third of the time that it takes to drop them and to make others."""

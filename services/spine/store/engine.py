@@ -16,6 +16,14 @@ from spine.store.statement import Statement
 T = TypeVar("T")
 
 
+class StoreUnusable(RuntimeError):
+    """The store cannot be opened: it is no store, it is damaged, or it cannot be written."""
+
+
+class StoreAway(StoreUnusable):
+    """The store cannot be reached, or lets nobody in; it may later."""
+
+
 @dataclass(frozen=True)
 class Refusal:
     """An answer that refuses, from an operation whose writes are kept (a late result, a buried job)."""

@@ -18,6 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import Diagnostic
 
 from contract.errors import OutcomeUnknown, Unavailable
+from spine.store.engine import StoreUnusable
 
 _log = structlog.get_logger()
 
@@ -96,11 +97,18 @@ class Link:
     """A connection that counts what it changes. Used by one thread.
 
     Raises:
+        StoreUnusable: the address cannot be read.
         psycopg.OperationalError: no server can be reached.
     """
 
     def __init__(self, url: str, deadline: Deadline) -> None:
-        given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        try:
+            given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        except psycopg.ProgrammingError:  # whose words may show a part of the password
+            raise StoreUnusable(
+                "the database's address cannot be read; write postgresql://user:password@host:port/name, with %40 for an "
+                "@ in the password"
+            ) from None
         self._deadline = deadline
         self.changes = 0
         self._warnings: list[str] = []

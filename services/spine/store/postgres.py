@@ -16,7 +16,7 @@ from psycopg import errors as pg
 from contract.clock import Clock
 from contract.errors import Internal, OutcomeUnknown, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
-from spine.store.engine import Operation, Signals, Tx
+from spine.store.engine import Operation, Signals, StoreAway, StoreUnusable, Tx
 from spine.store.handover import Failed
 from spine.store.link import DEADLINE_SECONDS, Deadline, Link
 from spine.store.migrations import NewerStore, files, split
@@ -40,10 +40,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 # Another transaction was in the way, and this one was taken back: it may do better alone.
 _COLLIDED = (pg.SerializationFailure, pg.DeadlockDetected)
 _COLLISIONS_MOST = 3
-
-
-class DatabaseUnusable(RuntimeError):
-    """The database cannot be used: no server answers, it lets nobody in, or it is not of this program's kind."""
 
 
 class PostgresTx(Tx):
@@ -71,7 +67,8 @@ class PostgresEngine(Writer):
         deadline: seconds after which a transaction's connection is cut.
 
     Raises:
-        DatabaseUnusable: it cannot be reached or used.
+        StoreAway: no server answers, or none lets this one in.
+        StoreUnusable: the address cannot be read, or the database cannot be used.
         NewerStore: a newer version wrote this store.
     """
 
@@ -104,8 +101,10 @@ class PostgresEngine(Writer):
         except BaseException as e:
             self._let_go()
             self._deadline.close()
+            if isinstance(e, psycopg.OperationalError):
+                raise StoreAway(f"the database cannot be reached: {e}") from e
             if isinstance(e, psycopg.Error):
-                raise DatabaseUnusable(f"the database cannot be used: {e}") from e
+                raise StoreUnusable(f"the database cannot be used: {e}") from e
             raise
         super().__init__(readers)
         self.start()

@@ -14,7 +14,7 @@ from contract.errors import Internal, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
 from spine.store import checkpoint
 from spine.store.checkpoint import Checkpoint
-from spine.store.engine import Operation, Signals, Tx
+from spine.store.engine import Operation, Signals, StoreUnusable, Tx
 from spine.store.lock import refuse_half_restored, take_lock
 from spine.store.migrations import migrate
 from spine.store.writer import Writer, WroteAndFailed
@@ -35,10 +35,6 @@ _PRAGMAS = {
 }
 # After one of these the state of the files on disk is not known: only a fresh start may go on.
 _FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"})
-
-
-class StoreUnusable(RuntimeError):
-    """The store's file cannot be opened: it is no store, it is damaged, or it cannot be written."""
 
 
 class SqliteEngine(Writer):

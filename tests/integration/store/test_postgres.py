@@ -13,11 +13,12 @@ from tests.suites.harness import LEFT, Raw, Store
 from tests.suites.manual_clock import ManualClock
 from tests.support.eventually import eventually
 from tests.support.postgres_server import PostgresServer
+from tests.support.spine_process import free_port
 
 from contract.errors import Conflict, Internal, OutcomeUnknown, Unavailable
-from spine.store.engine import Signals, Tx
+from spine.store.engine import Signals, StoreAway, StoreUnusable, Tx
 from spine.store.migrations import NewerStore
-from spine.store.postgres import DatabaseUnusable, PostgresEngine
+from spine.store.postgres import PostgresEngine
 
 pytestmark = pytest.mark.docker
 
@@ -102,26 +103,8 @@ def engine(opened: Open) -> PostgresEngine:
 
 @pytest.fixture
 def no_standby(postgres: PostgresServer) -> Iterator[None]:
-    """Let every commit wait for a standby that never comes."""
-    postgres.run("ALTER SYSTEM SET synchronous_standby_names = 'ghost'")
-    postgres.run("SELECT pg_reload_conf()")
-    eventually(lambda: postgres.run("SHOW synchronous_standby_names") == [("ghost",)])
-    yield
-    postgres.run("ALTER SYSTEM RESET synchronous_standby_names")
-    postgres.run("SELECT pg_reload_conf()")
-    eventually(lambda: postgres.run("SHOW synchronous_standby_names") == [("",)])
-
-
-def waiting_for_standby(postgres: PostgresServer, database: str) -> int:
-    """Return the process that waits inside its COMMIT."""
-    found = eventually(
-        lambda: postgres.run(
-            f"SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'"
-        )
-    )
-    pid = found[0][0]
-    assert isinstance(pid, int)
-    return pid
+    with postgres.without_standby():
+        yield
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -235,7 +218,7 @@ def test_killed_during_a_commit_that_was_made_its_outcome_is_unknown(
     postgres: PostgresServer, database: str, engine: PostgresEngine, no_standby: None
 ) -> None:
     future = engine.write(put("a"))
-    postgres.run(f"SELECT pg_terminate_backend({waiting_for_standby(postgres, database)})")
+    postgres.run(f"SELECT pg_terminate_backend({postgres.committing(database)})")
     assert isinstance(future.exception(20), OutcomeUnknown)
     assert keys(engine) == ["a"]
 
@@ -264,7 +247,7 @@ def test_a_wait_for_the_standby_that_was_cancelled_is_no_acknowledgement(
     postgres: PostgresServer, database: str, engine: PostgresEngine, no_standby: None
 ) -> None:
     future = engine.write(put("a"))
-    postgres.run(f"SELECT pg_cancel_backend({waiting_for_standby(postgres, database)})")
+    postgres.run(f"SELECT pg_cancel_backend({postgres.committing(database)})")
     assert isinstance(future.exception(20), OutcomeUnknown)
 
 
@@ -293,9 +276,15 @@ def test_a_server_that_lets_nobody_in_is_asked_again_until_it_does(
     assert keys(engine) == ["b"]
 
 
-def test_a_server_that_is_not_there_is_told_so() -> None:
-    with pytest.raises(DatabaseUnusable, match="the database cannot be used"):
-        PostgresEngine("postgresql://postgres@127.0.0.1:1/spine")
+def test_a_server_that_is_not_there_may_come() -> None:
+    with pytest.raises(StoreAway, match="the database cannot be reached"):
+        PostgresEngine(f"postgresql://postgres@127.0.0.1:{free_port()}/spine")
+
+
+def test_an_address_that_cannot_be_read_is_not_shown() -> None:
+    with pytest.raises(StoreUnusable, match="cannot be read") as raised:
+        PostgresEngine("postgresql://spine:pass%zzword@127.0.0.1/spine")
+    assert "zzword" not in str(raised.value)
 
 
 # --- several engines -------------------------------------------------------------------------------------------------

@@ -240,3 +240,15 @@ def test_a_token_may_not_stand_for_two_in_variable_and_file(tmp_path: Path) -> N
     assert raised.value.faults == [
         f"LEFT_CLAW_TOKEN: the same token is in {path} for head; give each role its own",
     ]
+
+
+def test_a_database_is_an_address_that_nobody_sees(tmp_path: Path) -> None:
+    url = "postgresql://spine:a-password@db/spine"
+    settings = from_env(TOKENS | {"SPINE_DATABASE_URL": url})
+    assert settings.database_url == url
+    assert "a-password" not in repr(settings)
+    assert faults(SPINE_DATABASE_URL="mysql://spine:a-password@db/spine") == [
+        "SPINE_DATABASE_URL: no address; write postgresql://user:password@host:port/name"
+    ]
+    (fault,) = faults(SPINE_DATABASE_URL=url, SPINE_BACKUP_DIR=str(tmp_path))
+    assert fault.startswith("SPINE_DATABASE_URL: backups by SPINE_BACKUP_DIR")
