@@ -106,8 +106,8 @@ class Link:
             given = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
         except psycopg.ProgrammingError:  # whose words may show a part of the password
             raise StoreUnusable(
-                "the database's address cannot be read; write postgresql://user:password@host:port/name, with %40 for an "
-                "@ in the password"
+                "the database's address cannot be read; write postgresql://user:password@host:port/name, with %40 for "
+                "an @ in the password"
             ) from None
         self._deadline = deadline
         self.changes = 0

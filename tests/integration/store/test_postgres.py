@@ -1,10 +1,12 @@
 """The engine on a PostgreSQL server: batches, what becomes of them when the server goes, several engines at once."""
 
 import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -16,8 +18,10 @@ from tests.support.postgres_server import PostgresServer
 from tests.support.spine_process import free_port
 
 from contract.errors import Conflict, Internal, OutcomeUnknown, Unavailable
+from spine.store import migrations
 from spine.store.engine import Signals, StoreAway, StoreUnusable, Tx
 from spine.store.migrations import NewerStore
+from spine.store.models import TABLES
 from spine.store.postgres import PostgresEngine
 
 pytestmark = pytest.mark.docker
@@ -258,6 +262,21 @@ def test_a_commit_that_hangs_is_cut_off(opened: Open, no_standby: None) -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_a_host_that_freezes_is_let_go(postgres: PostgresServer, opened: Open) -> None:
+    engine = opened(deadline=1.0)
+    engine.write(put("a")).result(20)
+    assert keys(engine) == ["a"]
+    postgres.container.pause()
+    try:
+        written, read = engine.write(put("b")), engine.read(lambda tx: tx.one(KEYS))
+        assert isinstance(written.exception(30), Unavailable)
+        assert isinstance(read.exception(30), Unavailable)
+    finally:
+        postgres.container.unpause()
+    eventually(lambda: engine.write(put("c")).exception(20) is None)
+    assert keys(engine) == ["a", "c"]
+
+
 def test_a_server_that_lets_nobody_in_is_asked_again_until_it_does(
     postgres: PostgresServer, database: str, engine: PostgresEngine
 ) -> None:
@@ -355,6 +374,43 @@ def test_engines_that_start_at_once_make_the_tables_once(postgres: PostgresServe
             engine.close()
     finally:
         postgres.drop(name)
+
+
+def test_the_models_are_the_tables(postgres: PostgresServer, database: str) -> None:
+    kinds = {"AUTO": "bigint", "INT": "bigint", "BIGINT": "bigint", "TEXT": "text", "BLOB": "bytea"}
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for table, *column in postgres.run(
+        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns "
+        "WHERE table_schema = 'public' ORDER BY table_name, ordinal_position",
+        database,
+    ):
+        found.setdefault(str(table), []).append(tuple(column))
+    del found["schema_migrations"], found["last_writer"]
+    assert found == {
+        model._meta.table_name: [
+            (field.column_name, kinds[field.field_type], "YES" if field.null else "NO")
+            for field in model._meta.sorted_fields
+        ]
+        for model in TABLES
+    }
+
+
+def test_indices_and_constraints_are_those_of_the_embedded_store(postgres: PostgresServer, database: str) -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrations.migrate(connection, "sqlite", 0)
+        embedded = connection.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+        wanted = {name for (name,) in embedded}
+        # Each column of a foreign key, and each table that has keys.
+        tables = [model._meta.table_name for model in TABLES]
+        keys = {(table, row[3]) for table in tables for row in connection.execute(f"PRAGMA foreign_key_list({table})")}
+    made = postgres.run("SELECT indexname FROM pg_indexes WHERE schemaname = 'public'", database)
+    assert {name for (name,) in made if not str(name).endswith(("_pkey", "_key"))} == wanted
+    foreign = postgres.run(
+        "SELECT c.conrelid::regclass::text, a.attname FROM pg_constraint c "
+        "JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] WHERE c.contype = 'f'",
+        database,
+    )
+    assert set(foreign) == keys
 
 
 def test_time_is_the_servers_and_never_goes_back(postgres: PostgresServer, engine: PostgresEngine) -> None:
