@@ -163,21 +163,24 @@ def test_a_deadlock_with_a_stranger_is_run_again(
     postgres: PostgresServer, database: str, engine: PostgresEngine
 ) -> None:
     batch(engine, put("a", "0"), put("b", "0"))
-    has_a, theirs_waits, runs = threading.Event(), threading.Event(), []
+    has_a, has_b, runs = threading.Event(), threading.Event(), []
+    waits = f"SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{database}'"
 
     def ours(tx: Tx) -> None:
         runs.append(1)
+        assert has_b.wait(10)
         tx.run(SET, key="a", value="ours")
         has_a.set()
-        assert theirs_waits.wait(10)
+        if len(runs) == 1:
+            eventually(lambda: postgres.run(waits), what="the other to wait for a")
         tx.run(SET, key="b", value="ours")
 
     def theirs() -> None:
         with psycopg.connect(postgres.url(database)) as connection:
             connection.execute("SET deadlock_timeout = '60s'")  # so that it is the engine's that is taken back
             connection.execute("UPDATE meta SET value = 'theirs' WHERE key = 'b'")
+            has_b.set()
             assert has_a.wait(10)
-            theirs_waits.set()
             connection.execute("UPDATE meta SET value = 'theirs' WHERE key = 'a'")
 
     with ThreadPoolExecutor(1) as pool:
