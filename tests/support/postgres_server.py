@@ -21,6 +21,12 @@ from spine.store.models import TABLES
 from spine.store.postgres import PostgresEngine
 
 CONTEXT = Path(__file__).parent / "postgres"
+# Without a look at the references, so that the order does not matter.
+_EMPTY = (
+    "SET session_replication_role = replica; "
+    + "; ".join(f"DELETE FROM {model._meta.table_name}" for model in TABLES)
+    + "; SELECT setval(quote_ident(sequencename)::regclass, 1, false) FROM pg_sequences WHERE schemaname = 'public'"
+)
 
 
 class PostgresServer:
@@ -109,10 +115,9 @@ class Databases:
         return PostgresEngine(self._server.url(self._names[folder]), clock)
 
     def give_back(self) -> None:
-        """Empty all: a third of the time that it takes to drop them and to make others."""
-        tables = ", ".join(model._meta.table_name for model in TABLES)
+        """Empty all: much quicker than to drop them and to make others, or to truncate tables that hold a few rows."""
         for name in self._names.values():
-            self._server.run(f"TRUNCATE {tables} RESTART IDENTITY", name)
+            self._server.run(_EMPTY, name)
         self._server.spare += self._names.values()
 
 

@@ -3,8 +3,8 @@
 import peewee as pw
 import pytest
 
-from spine.store.models import Job
-from spine.store.statement import Statement, bind, number, text
+from spine.store.models import Job, Lane
+from spine.store.statement import Statement, bind, number, place, text
 
 
 def test_names_in_the_order_of_the_marks() -> None:
@@ -40,3 +40,17 @@ def test_a_number_is_a_number() -> None:
     with pytest.raises(ValueError):
         number("1; DROP TABLE jobs")  # type: ignore[arg-type]
     assert isinstance(number(5), pw.SQL)
+
+
+def test_each_dialect_has_its_own_marks_and_words() -> None:
+    found = Statement(Job.select(Job.id).where(place(Job.label, bind("q")) > number(0)).limit(number(1)))
+    assert found.compiled("sqlite")[0].endswith('WHERE (INSTR("t1"."label", ?) > 0) LIMIT 1')
+    assert found.compiled("postgres")[0].endswith('WHERE (STRPOS("t1"."label", %s) > 0) LIMIT 1')
+
+
+def test_an_insert_can_answer_the_new_key() -> None:
+    added = Statement(Lane.insert({Lane.target: bind("target"), Lane.requires: bind("requires")}))
+    sql, names = added.keyed("postgres")
+    assert sql == 'INSERT INTO "lanes" ("target", "requires") VALUES (%s, %s) RETURNING "id"'
+    assert names == ("target", "requires")
+    assert added.keyed_reader("postgres")[0] == sql
