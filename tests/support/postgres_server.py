@@ -5,6 +5,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,21 +78,33 @@ class PostgresServer:
     @contextmanager
     def without_standby(self) -> Iterator[None]:
         """Let every commit wait for a standby that never comes."""
-        self._await_standbys("'ghost'")
+        self._await_standbys("ghost")
         try:
+            eventually(self._commits_wait, what="a commit that waits for the standby")
             yield
         finally:
-            self._await_standbys("''")
+            self._await_standbys("")
 
     def _await_standbys(self, names: str) -> None:
-        self.run(f"ALTER SYSTEM SET synchronous_standby_names = {names}")
+        self.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.run("SELECT pg_reload_conf()")
-        eventually(lambda: self.run("SHOW synchronous_standby_names") == [(names.strip("'"),)], what="the setting")
+
+    def _commits_wait(self) -> bool:
+        """Try a commit: another of the server's processes lets them wait, and nothing shows whether it does yet."""
+        with ThreadPoolExecutor(1) as pool:
+            probe = pool.submit(self.run, "COMMENT ON DATABASE postgres IS 'a change'")
+            eventually(lambda: probe.done() or self._in_commit("postgres"))
+            for (pid,) in self._in_commit("postgres"):
+                self.run(f"SELECT pg_terminate_backend({pid})")
+            return probe.exception(10) is not None
+
+    def _in_commit(self, database: str) -> list[tuple[object, ...]]:
+        waits = f"SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'"
+        return self.run(waits)
 
     def committing(self, database: str) -> int:
         """Return the process that waits inside its COMMIT for a standby, once there is one."""
-        waits = f"SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = '{database}'"
-        pid = eventually(lambda: self.run(waits), what="a commit that waits")[0][0]
+        pid = eventually(lambda: self._in_commit(database), what="a commit that waits")[0][0]
         assert isinstance(pid, int)
         return pid
 
