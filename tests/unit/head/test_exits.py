@@ -24,6 +24,7 @@ CODES = {
     "request_timeout": 75,
     "storage_full": 75,
     "internal": 75,
+    "outcome_unknown": 75,
 }
 
 
