@@ -1,6 +1,8 @@
 """Why a running job is being ended: one flag that the heartbeat or a signal sets and the child's loop reads."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 Why = Literal["lost", "drain"]
@@ -13,12 +15,27 @@ class Leash:
         self._event = threading.Event()
         self.why: Why | None = None
         self.detail = ""
+        self._branch: Leash | None = None
 
     def pull(self, why: Why, detail: str) -> None:
         """End the job for this reason."""
         if self.why is None:
             self.why, self.detail = why, detail
         self._event.set()
+        branch = self._branch  # looked at after the event is set, as `branch` looks at the event after it is there
+        if branch is not None:
+            branch.pull(why, detail)
+
+    @contextmanager
+    def branch(self) -> Iterator["Leash"]:
+        """Give the one job that is carried on a leash of its own, which this one pulls along; it ends no other job."""
+        found = self._branch = Leash()
+        if self._event.is_set():
+            found.pull(self.why or "lost", self.detail)
+        try:
+            yield found
+        finally:
+            self._branch = None
 
     def pulled(self) -> bool:
         """Tell whether the job is to end."""

@@ -90,8 +90,10 @@ class Hand(msgspec.Struct, kw_only=True):
     def _phase(self, held: Held) -> Turn:
         if held.in_phase:
             return self._bury(held)  # the process that ran it has died: we hold the lock
-        attempt = Attempt(self.settings, self.client, self.journal, held, self.work, patient=False)
-        if attempt.carry_on(phases.walk):
+        with self.work.branch() as leash:
+            attempt = Attempt(self.settings, self.client, self.journal, held, leash, patient=False)
+            done = attempt.carry_on(phases.walk)
+        if done:
             return "again"
         return "waiting" if held.outcome is not None else "working"
 

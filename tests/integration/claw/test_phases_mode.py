@@ -110,3 +110,13 @@ def test_the_resident_claw_runs_phases_too(claw: Claw) -> None:
     job_id = claw.submit({"phases": [{"run": "true"}, {"run": "true"}]})
     claw.start(CLAW_MODE="phases")
     assert len(claw.until_status(job_id, "done").result["phases"]) == 2
+
+
+def test_a_job_that_was_taken_away_takes_no_later_one_along(claw: Claw) -> None:
+    first = claw.submit({"run": "sleep 60"})
+    claw.start(CLAW_MODE="phases")
+    claw.until_status(first, "running")
+    claw.spine.head.cancel(first)
+    second = claw.submit({"run": "true"})
+    job = claw.until_status(second, "done")
+    assert job.attempts == 1
