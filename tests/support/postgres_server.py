@@ -1,8 +1,10 @@
 """A PostgreSQL server in a container, on a network of its own; its data lives in memory, one database for each test."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -140,9 +142,12 @@ def image(client: docker.DockerClient) -> str:
     for path in sorted(CONTEXT.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     name = f"spinal-cord/postgres:{digest.hexdigest()[:12]}"
-    try:
-        client.images.get(name)
-    except docker.errors.ImageNotFound:
-        # The command line, because its output is what a person wants to read when a build fails.
-        subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
+    # One process builds, the others wait for it: a file of the machine's, since they share its engine.
+    with (Path(tempfile.gettempdir()) / f"spine-test-{name.rpartition(':')[2]}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            # The command line, because its output is what a person wants to read when a build fails.
+            subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
     return name
