@@ -94,12 +94,12 @@ class Retention:
         """Make one pass; return how many jobs and blobs went. Never raises: what is left over goes at the next turn."""
         jobs_gone = blobs_gone = 0
         try:
-            jobs_gone = self._all(self._jobs)
+            jobs_gone = self._purge(retention.purge_jobs)
             blobs_gone = self._all(self._blobs)
-            self._all(self._messages)
-            self._all(self._notices)
+            self._purge(written.purge)
+            self._purge(lambda tx, before, most: outbox.prune(tx, "given_up", before, most))
             self._close_forgotten()
-            self._all(self._groups)
+            self._purge(watched.purge)
         except (SpineError, TimeoutError, OSError) as e:
             _log.error("retention.failed", error=str(e))
         if jobs_gone or blobs_gone:
@@ -116,29 +116,15 @@ class Retention:
             self._stopping.wait(RETENTION_PAUSE_SECONDS)
         return done
 
-    def _jobs(self) -> int:
-        def purge(tx: Tx) -> int:
-            return retention.purge_jobs(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
+    def _purge(self, purge: Callable[[Tx, int, int], int]) -> int:
+        """Have all rows go that `purge` finds: a function of a transaction, a moment (ms) and how many at most."""
 
-        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+        def batch() -> int:
+            return self._store.write(lambda tx: purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)).result(
+                timeout=WAIT_SECONDS
+            )
 
-    def _messages(self) -> int:
-        def purge(tx: Tx) -> int:
-            return written.purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
-
-        return self._store.write(purge).result(timeout=WAIT_SECONDS)
-
-    def _notices(self) -> int:
-        def purge(tx: Tx) -> int:
-            return outbox.prune(tx, "given_up", tx.now - self.days * DAY_MS, RETENTION_BATCH)
-
-        return self._store.write(purge).result(timeout=WAIT_SECONDS)
-
-    def _groups(self) -> int:
-        def purge(tx: Tx) -> int:
-            return watched.purge(tx, tx.now - self.days * DAY_MS, RETENTION_BATCH)
-
-        return self._store.write(purge).result(timeout=WAIT_SECONDS)
+        return self._all(batch)
 
     def _close_forgotten(self) -> None:
         """One by one: each look counts jobs."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,14 +117,19 @@ def test_a_signal_aborts_the_session(fake: FakeGateway, desk: Dispatching) -> No
     assert desk.entry("job")["status"] == "interrupted"
 
 
+def say(child: "subprocess.Popen[str]", fake: FakeGateway, more: str = "") -> None:
+    """Say "go left" into the session once its prompt is there; come back when the gateway has been told."""
+    assert child.stdin is not None
+    eventually(lambda: fake.prompts, what="the prompt")
+    child.stdin.write('{"steer": "go left"}\n' + more)
+    child.stdin.flush()
+    eventually(lambda: fake.told("chat.send"), what="the steering")
+
+
 def steered(desk: Dispatching, fake: FakeGateway, then: Callable[[], object]) -> Ran:
     """Run a session of the model `sleeps`, say "go left" into it, let it answer, and call `then` when it reads that."""
     with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
-        assert child.stdin is not None
-        eventually(lambda: fake.prompts, what="the prompt")
-        child.stdin.write('{"steer": "go left"}\nnonsense\n')
-        child.stdin.flush()
-        eventually(lambda: fake.told("chat.send"), what="the steering")
+        say(child, fake, "nonsense\n")
         fake.wake()
         eventually(lambda: fake.prompts == ["x", "go left"], what="a turn of its own")
         assert child.poll() is None
@@ -153,11 +159,7 @@ def test_a_turn_that_steering_began_and_that_fails_is_no_success(fake: FakeGatew
 def test_killed_after_it_steered_the_next_one_waits_for_what_comes_of_it(fake: FakeGateway, desk: Dispatching) -> None:
     words = ("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events")
     with desk.process(*words) as child:
-        assert child.stdin is not None
-        eventually(lambda: fake.prompts, what="the prompt")
-        child.stdin.write('{"steer": "go left"}\n')
-        child.stdin.flush()
-        eventually(lambda: fake.told("chat.send"), what="the steering")
+        say(child, fake)
         child.kill()
         child.communicate(timeout=30)
     fake.wake()
@@ -175,11 +177,7 @@ def test_what_the_gateway_never_gives_to_the_agent_is_told_and_not_awaited_for_e
     fake: FakeGateway, desk: Dispatching
 ) -> None:
     with desk.process("run", "--label", "job", "--message", "x", "--model", "mock/sleeps", "--json-events") as child:
-        assert child.stdin is not None
-        eventually(lambda: fake.prompts, what="the prompt")
-        child.stdin.write('{"steer": "go left"}\n')
-        child.stdin.flush()
-        eventually(lambda: fake.told("chat.send"), what="the steering")
+        say(child, fake)
         fake.forget_waiting()
         fake.wake()
         out, err = child.communicate(timeout=60)
