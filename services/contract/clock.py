@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Linux stops CLOCK_MONOTONIC while it sleeps and counts on in this one; macOS counts on in the former.
+_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -33,6 +35,11 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def since_boot() -> float:
+    """Return seconds on a clock that no one sets and that also counts while the machine sleeps."""
+    return time.clock_gettime(_BOOT)
 
 
 class JumpDetector:
