@@ -21,6 +21,13 @@ NODE_JOINED = "cluster.node_joined"
 NODE_LEFT = "cluster.node_left"
 LEADER_ELECTED = "cluster.leader_elected"
 SYNC_COMPLETE = "cluster.sync_complete"
+"""The store writes the first three itself, in the step that they tell of; a node writes the last one. Payloads:
+
+node_joined: `node_id`, `name`, `capabilities`, `endpoint`, `rejoined` (it had gone offline without leaving).
+node_left: `node_id`, `reason` (`left` or `missed_heartbeats`), `last_seen_ms`.
+leader_elected: `node_id`, `token`.
+sync_complete: `node_id`, `sent`, `received` (how many), `cursor`.
+"""
 EVENT_TYPES = (NODE_JOINED, NODE_LEFT, LEADER_ELECTED, SYNC_COMPLETE)
 
 
