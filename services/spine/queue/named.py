@@ -1,7 +1,11 @@
-"""Named leases for whoever needs exactly one of something: take, renew, release, read. Fences only grow.
+"""Named leases for whoever needs exactly one of something: take, renew, release, read, require. Fences only grow.
 
-On the store's clock alone; a holder whose lease is over has lost it even when nobody has taken it since.
+On the store's clock alone; a holder whose lease is over has lost it even when nobody has taken it since. Whoever
+changes a lease, or acts under one, first waits for the transaction that changes it now: several servers may write.
+What is refused for good is refused before that wait.
 """
+
+from typing import NamedTuple
 
 from contract import wire
 from contract.clock import iso_or_none
@@ -11,6 +15,13 @@ from spine.queue.view import raw
 from spine.store import named_leases
 from spine.store.engine import Tx
 from spine.store.named_leases import NamedLeaseRow
+
+
+class Token(NamedTuple):
+    """What a holder shows with what it does: the lease's name, and the fence that taking it gave."""
+
+    name: str
+    fence: int
 
 
 def record(tx: Tx, row: NamedLeaseRow) -> wire.NamedLease:
@@ -48,12 +59,10 @@ def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str)
     Raises:
         LeaseHeld: with `holder` and `until`.
     """
-    known = named_leases.find(tx, name)
-    if known is not None and is_held(tx, known):
-        if (known.holder, known.owner) != (holder, caller.name):
-            raise LeaseHeld(f"{known.holder} holds it", holder=known.holder, until=iso_or_none(known.until))
-        return renew(tx, caller, name, known.fence, ttl_ms, data)
-    fence = 1 if known is None else known.fence + 1
+    _refuse_held(tx, caller, named_leases.find(tx, name), holder)
+    known = named_leases.lock(tx, name)
+    _refuse_held(tx, caller, known, holder)
+    fence = known.fence if is_held(tx, known) else known.fence + 1
     row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, data)
     named_leases.put(tx, row)
     return row
@@ -82,8 +91,34 @@ def release(tx: Tx, caller: Caller, name: str, fence: int) -> NamedLeaseRow:
     return row
 
 
+def require(tx: Tx, token: Token) -> None:
+    """Let pass what is done under a lease that is held with this fence; nobody else takes it before the commit.
+
+    Raises:
+        StaleFence: it is over, another has it, or nobody ever took it.
+    """
+    _require_fence(tx, token, named_leases.find(tx, token.name))
+    _require_fence(tx, token, named_leases.lock(tx, token.name))
+
+
+def _require_fence(tx: Tx, token: Token, row: NamedLeaseRow | None) -> None:
+    if row is None or row.fence != token.fence or not is_held(tx, row):
+        known = None if row is None else row.fence
+        raise StaleFence(f"the lease {token.name[:64]} is over or another's", lease=token.name, fence=known)
+
+
+def _refuse_held(tx: Tx, caller: Caller, row: NamedLeaseRow | None, holder: str) -> None:
+    if row is not None and is_held(tx, row) and (row.holder, row.owner) != (holder, caller.name):
+        raise LeaseHeld(f"{row.holder} holds it", holder=row.holder, until=iso_or_none(row.until))
+
+
 def _holders(tx: Tx, caller: Caller, name: str, fence: int) -> NamedLeaseRow:
-    row = read(tx, name)
+    _require_holder(tx, caller, read(tx, name), fence)
+    row = named_leases.lock(tx, name)
+    _require_holder(tx, caller, row, fence)
+    return row
+
+
+def _require_holder(tx: Tx, caller: Caller, row: NamedLeaseRow, fence: int) -> None:
     if row.fence != fence or not is_held(tx, row) or (row.owner != caller.name and not caller.principal.is_head):
         raise StaleFence("the lease is over or another's", fence=row.fence, holder=row.holder)
-    return row
