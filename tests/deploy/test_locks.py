@@ -15,10 +15,11 @@ WANTED = {
     "spine": ["spine"],
     "claw": ["claw", "dispatch"],
     "dispatch": ["dispatch"],
+    "cluster": ["cluster"],
     "head": ["head"],
     "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
-    "dev": ["spine", "postgres", "claw", "head", "dispatch", "deploy", "dev"],
+    "dev": ["spine", "postgres", "claw", "head", "dispatch", "cluster", "deploy", "dev"],
 }
 
 

@@ -1,10 +1,15 @@
-"""What tests leave on a Docker Engine: all of it labelled with its session, and swept once that session is gone."""
+"""What tests build and leave on a Docker Engine: all labelled with their session, and swept once it is gone."""
 
 import contextlib
+import fcntl
+import hashlib
 import ipaddress
 import os
+import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 from docker.errors import APIError
@@ -63,6 +68,23 @@ def free_net(client: docker.DockerClient) -> str:
         if not any(ipaddress.ip_network(f"{net}.0/24").overlaps(other) for other in taken):
             return net
     raise AssertionError("no free network is left")
+
+
+def image(client: docker.DockerClient, context: Path) -> str:
+    """Return the name of a folder's image, built when it is not there; it is named by what it is made of."""
+    digest = hashlib.sha256()
+    for path in sorted(context.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    name = f"spinal-cord/{context.name}:{digest.hexdigest()[:12]}"
+    # One process builds, the others wait for it: a file of the machine's, since they share its engine.
+    with (Path(tempfile.gettempdir()) / f"spine-test-{name.rpartition(':')[2]}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            client.images.get(name)
+        except docker.errors.ImageNotFound:
+            # The command line, because its output is what a person wants to read when a build fails.
+            subprocess.run(["docker", "build", "--quiet", "--tag", name, str(context)], check=True, timeout=600)
+    return name
 
 
 def _abandoned(found: Mapping[str, str]) -> bool:

@@ -1,10 +1,6 @@
 """A PostgreSQL server in a container, on a network of its own; its data lives in memory, one database for each test."""
 
-import fcntl
-import hashlib
 import os
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +12,7 @@ import psycopg
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, labels
+from tests.support.engine import free_net, image, labels
 from tests.support.eventually import eventually
 
 from contract.clock import Clock
@@ -43,7 +39,12 @@ class PostgresServer:
         self.address = f"{net}.2"
         self.spare: list[str] = []  # empty databases
         self.container: Container = client.containers.run(
-            image(client), detach=True, name=name, network=name, labels=labels(), tmpfs={"/data": "size=2g,mode=1777"}
+            image(client, CONTEXT),
+            detach=True,
+            name=name,
+            network=name,
+            labels=labels(),
+            tmpfs={"/data": "size=2g,mode=1777"},
         )
         eventually(self._answers, 30, every=0.05, what="the database server")
         # Each test's database is a copy of one that has the tables already: making them takes ten times as long.
@@ -134,20 +135,3 @@ class Databases:
         for name in self._names.values():
             self._server.run(_EMPTY, name)
         self._server.spare += self._names.values()
-
-
-def image(client: docker.DockerClient) -> str:
-    """Return the name of the server's image, built when it is not there; it is named by what it is made of."""
-    digest = hashlib.sha256()
-    for path in sorted(CONTEXT.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    name = f"spinal-cord/postgres:{digest.hexdigest()[:12]}"
-    # One process builds, the others wait for it: a file of the machine's, since they share its engine.
-    with (Path(tempfile.gettempdir()) / f"spine-test-{name.rpartition(':')[2]}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            client.images.get(name)
-        except docker.errors.ImageNotFound:
-            # The command line, because its output is what a person wants to read when a build fails.
-            subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
-    return name
