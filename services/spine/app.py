@@ -41,7 +41,7 @@ from spine.queue.notices import Patience
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
-from spine.store import meta
+from spine.store import lineage, meta
 from spine.store.engine import Engine, Signals
 from spine.store.lock import take_lock
 from spine.store.sqlite import SqliteEngine
@@ -105,7 +105,7 @@ class Server:
 
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         take_lock(folder)  # until the process ends
-        return PostgresEngine(url)
+        return PostgresEngine(url, memory=folder / lineage.FILE)
 
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""

@@ -7,6 +7,7 @@ whichever server carries them out. What this process has cached of the store it 
 import secrets
 import threading
 import time
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,10 +17,12 @@ from psycopg import errors as pg
 from contract.clock import Clock
 from contract.errors import Internal, OutcomeUnknown, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
+from spine.store.deadline import DEADLINE_SECONDS
 from spine.store.engine import Operation, Signals, StoreAway, StoreUnusable, Tx
 from spine.store.handover import Failed
-from spine.store.link import DEADLINE_SECONDS, Deadline, Link
+from spine.store.link import Link
 from spine.store.migrations import NewerStore, files, split
+from spine.store.servers import Servers
 from spine.store.statement import Statement
 from spine.store.writer import Writer, WroteAndFailed
 
@@ -65,6 +68,7 @@ class PostgresEngine(Writer):
         url: as libpq takes it, several hosts allowed; what it says of time-outs goes before ours.
         clock: None for the database's own, which all servers share (ms; it never goes back within this process).
         deadline: seconds after which a transaction's connection is cut.
+        memory: a file that remembers which primary was the newest (see `spine.store.lineage`).
 
     Raises:
         StoreAway: no server answers, or none lets this one in.
@@ -83,11 +87,16 @@ class PostgresEngine(Writer):
     failed = psycopg.Error
 
     def __init__(
-        self, url: str, clock: Clock | None = None, readers: int = 4, deadline: float = DEADLINE_SECONDS
+        self,
+        url: str,
+        clock: Clock | None = None,
+        readers: int = 4,
+        deadline: float = DEADLINE_SECONDS,
+        memory: Path | None = None,
     ) -> None:
-        self._url, self._clock = url, clock
+        self._clock = clock
         self._me = secrets.token_hex(6)
-        self._deadline = Deadline(deadline)
+        self._servers = Servers(url, deadline, memory)
         self._link: Link | None = None
         self._pause, self._not_before = _FIRST_PAUSE, 0.0
         # Of the batch that is being written: its time, and whether another server wrote last.
@@ -96,11 +105,11 @@ class PostgresEngine(Writer):
         self._reading = threading.local()
         self._readers: list[Link] = []
         try:
-            self._link = Link(url, self._deadline)
+            self._link = Link(self._servers)
             migrate(self._link)
         except BaseException as e:
             self._let_go()
-            self._deadline.close()
+            self._servers.close()
             if isinstance(e, psycopg.OperationalError):
                 raise StoreAway(f"the database cannot be reached: {e}") from e
             if isinstance(e, psycopg.Error):
@@ -130,7 +139,7 @@ class PostgresEngine(Writer):
         for reader in self._readers:
             reader.close()
         self._let_go()
-        self._deadline.close()
+        self._servers.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -150,14 +159,16 @@ class PostgresEngine(Writer):
         link: Link | None = getattr(self._reading, "link", None)
         if link is not None:
             try:
-                with link.bounded():
-                    return link, link.begin(_BEGIN_READING)[0]
+                if not link.broken:
+                    with link.bounded():
+                        return link, link.begin(_BEGIN_READING)[0]
             except psycopg.Error:
                 if not link.broken:
                     raise
-                self._readers.remove(link)
-                self._reading.link = None
-        link = self._reading.link = Link(self._url, self._deadline)
+            self._readers.remove(link)
+            self._reading.link = None
+            link.close()
+        link = self._reading.link = Link(self._servers)
         self._readers.append(link)
         with link.bounded():
             return link, link.begin(_BEGIN_READING)[0]
@@ -176,7 +187,7 @@ class PostgresEngine(Writer):
         if time.monotonic() < self._not_before:
             raise Unavailable("the database cannot be reached; try again")
         try:
-            self._link = Link(self._url, self._deadline)
+            self._link = Link(self._servers)
         except psycopg.Error as e:
             self._not_before = time.monotonic() + self._pause
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
