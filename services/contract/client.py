@@ -40,6 +40,7 @@ class SpineClient:
         retry: how often a safe call is repeated.
         sleep: how to wait between two tries (a test or a stopping claw passes its own).
         renew: asked for a newer token when the spine does not know ours; None when there is none.
+        lease: of the named lease (name and fence) under which everything is done: see `LeaseClient`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class SpineClient:
         retry: RetryPolicy = PATIENT,
         sleep: Callable[[float], object] = time.sleep,
         renew: Callable[[str], str | None] = lambda used: None,
+        lease: tuple[str, int] | None = None,
     ) -> None:
         urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
         self._urls = [url.rstrip("/") for url in urls if url.strip()]
@@ -62,6 +64,8 @@ class SpineClient:
         self._headers = {"User-Agent": f"spinal-cord/{__version__}"}
         if worker_id:
             self._headers["X-Worker-Id"] = worker_id
+        if lease is not None:
+            self._headers["X-Spine-Lease"] = f"{lease[0]};{lease[1]}"
         self._timeouts = (connect_seconds, read_seconds)
         self._retry, self._sleep = retry, sleep
         self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried

@@ -136,7 +136,7 @@ class LeaseHeld(SpineError):
 
 
 class StaleFence(SpineError):
-    """A newer claim has been made: this fence may not change the job."""
+    """A newer claim has been made, or the lease is over: nothing may be changed under this fence."""
 
     code = "stale_fence"
 

@@ -12,7 +12,7 @@ from claw.executors import prompt
 from claw.runner import artifacts
 from contract import outcall, wire
 from spine import keeper, watching, worker
-from spine.api import auth, core, events, groups, jobs, logs, named, notices, streams
+from spine.api import auth, body, core, events, groups, jobs, logs, named, notices, streams
 from spine.api import messages as mail
 from spine.notices import aliases, message, sender
 from spine.queue import causes, conditions, earlier, firing, listing, messages, rules, schedule_times, schedules, steer
@@ -99,7 +99,7 @@ CONSTANTS = {
     "bytes of messages with one heartbeat or claim": messages.OFFER_BYTES,
     "until a message that was not acknowledged is offered again": receipts.OFFER_AGAIN_MS // 1000,
     "facts of a machine": 8192,
-    "name of a named lease": named._NAME_MOST,
+    "name of a named lease": body.LEASE_NAME_MOST,
     "data of a named lease": named._DATA_MOST,
     "wrong tokens and join codes of one address in a minute": auth._GUESSES,
     "X-Worker-Id": auth._WORKER_ID_MOST,

@@ -143,6 +143,7 @@ def test_a_claim_is_described_to_its_last_refusal() -> None:
     assert {(p["in"], p["name"], p.get("required", False)) for p in claim["parameters"]} == {
         ("header", "X-Worker-Id", True),
         ("header", "Idempotency-Key", False),
+        ("header", "X-Spine-Lease", False),
     }
     assert claim["requestBody"]["content"] == {
         "application/json": {"schema": {"$ref": "#/components/schemas/ClaimNext"}}

@@ -103,6 +103,18 @@ def test_with_another_lease_one_may_not_act(store: Store) -> None:
         act(store, 1, "other")
 
 
+def test_what_is_kept_with_it_stays_until_something_else_is_said(store: Store) -> None:
+    def taken(data: str | None, holder: str = "one") -> str:
+        return store.write(lambda tx: named.take(tx, HEAD, "lead", holder, TTL_MS, data)).data
+
+    assert taken(None) == "null"
+    assert [taken("[1]"), taken(None)] == ["[1]", "[1]"]
+    store.write(lambda tx: named.release(tx, HEAD, "lead", 1))
+    assert [taken(None, "two"), taken("[2]", "two")] == ["[1]", "[2]"]
+    store.clock.advance(10)
+    assert taken(None, "three") == "[2]"
+
+
 def test_of_many_that_take_it_at_once_one_gets_it(store: Store) -> None:
     def try_it(number: int) -> int | None:
         try:

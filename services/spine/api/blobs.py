@@ -51,7 +51,7 @@ class Blobs:
             blobs.add(tx, row)
             return row
 
-        row = await core.write(add)
+        row = await core.write(core.under_lease(req, add))
         resp.data = msgspec.json.encode(_record(row))
         resp.content_type = "application/json"
 

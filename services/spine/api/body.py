@@ -15,6 +15,7 @@ from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
 from contract.wire import Request
 from spine.api.intake import intake_of, within
+from spine.queue.named import Token
 
 T = TypeVar("T", bound=Request)
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
@@ -23,6 +24,7 @@ _UNKNOWN_MOST = 100
 BAD_TEXT = re.compile("[\x00\ud800-\udfff]")
 _NUL = b"\\u0000"
 _FENCE_MOST = 2**53 - 1
+LEASE_NAME_MOST = 128
 _PASSED_OVER = 8 * 1024 * 1024
 _PASSED_OVER_SECONDS = 2.0
 
@@ -265,6 +267,22 @@ def fence_of(req: falcon.asgi.Request, in_body: int | None) -> int | None:
     if in_body is not None and in_body != int(header):
         raise InvalidField("fence: the body and X-Spine-Fence differ", "fence")
     return int(header)
+
+
+def lease_of(req: falcon.asgi.Request) -> Token | None:
+    """Return the named lease under which a request is made, from X-Spine-Lease; None when it names none.
+
+    Raises:
+        InvalidField
+    """
+    header = req.get_header("X-Spine-Lease")
+    if header is None:
+        return None
+    name, _, fence = header.rpartition(";")
+    if not (0 < len(name) <= LEASE_NAME_MOST and fence.isascii() and fence.isdigit() and len(fence) <= 16):
+        told = "X-Spine-Lease: expected NAME;FENCE, the lease's name and the fence that taking it gave"
+        raise InvalidField(told, "X-Spine-Lease")
+    return Token(name, int(fence))
 
 
 def query_number(req: falcon.asgi.Request, name: str, least: int, most: int) -> int | None:

@@ -78,9 +78,16 @@ def common(call: Call) -> Errors:
         found += (errors.BadJson, errors.RequestTimeout, errors.TooLarge)
     if call.method not in ("GET", "HEAD"):
         found += (errors.StorageFull, errors.OutcomeUnknown)
+    if LEASE in headers_of(call):
+        found += (errors.StaleFence,)
     if KEY in call.params:
         found += (errors.IdempotencyMismatch, errors.IdempotencyBusy)
     return tuple(dict.fromkeys(found))
+
+
+def headers_of(call: Call) -> tuple[Param, ...]:
+    """Return what every call of this kind may carry: whatever changes something may be done under a named lease."""
+    return (LEASE,) if call.roles and call.method not in ("GET", "HEAD") else ()
 
 
 # --- groups of errors ------------------------------------------------------------------------------------------------
@@ -115,6 +122,12 @@ KEY = Param(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
     "Fresh for each request; a repeat with the same key and body gets the first answer again.",
+)
+LEASE = Param(
+    "header",
+    "X-Spine-Lease",
+    {"type": "string", "pattern": "^[ -~]{1,128};[0-9]{1,16}$"},
+    "`NAME;FENCE` of a named lease: refused, in the very transaction, unless it is held with this fence.",
 )
 IF_NONE_MATCH = Param("header", "If-None-Match", _TEXT, "An `ETag` that is known already: 304 when it still holds.")
 LAST_EVENT_ID = Param("header", "Last-Event-ID", _TEXT, "As `cursor`, and wins over it.")

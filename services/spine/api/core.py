@@ -13,6 +13,7 @@ from spine.api import body, problems
 from spine.api.auth import Auth
 from spine.api.metrics import Metrics
 from spine.blobs.disk import DiskBlobs
+from spine.queue import named
 from spine.queue.access import Caller, Principal
 from spine.queue.once import Answer, Key, key_of, once
 from spine.queue.rules import Rules
@@ -95,9 +96,29 @@ class Core:
         fence = (req.get_header("X-Spine-Fence") or "").encode()
         return key_of(caller.name, req.method, req.path, text, fence + b"\n" + data)
 
-    async def carry_out(self, resp: falcon.asgi.Response, key: Key | None, verb: Verb) -> None:
-        """Run a verb under its idempotency key and answer with what it returns."""
-        self.reply(resp, await self.write(lambda tx: once(tx, key, verb)))
+    def under_lease(self, req: falcon.asgi.Request, operation: Operation[T]) -> Operation[T]:
+        """Return an operation that is refused, in its own transaction, when the lease of X-Spine-Lease is over.
+
+        A repeat under an idempotency key is refused too: its first answer is for whoever holds the lease now.
+
+        Raises:
+            InvalidField
+        """
+        token = body.lease_of(req)
+        if token is None:
+            return operation
+
+        def checked(tx: Tx) -> T:
+            named.require(tx, token)
+            return operation(tx)
+
+        return checked
+
+    async def carry_out(
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, key: Key | None, verb: Verb
+    ) -> None:
+        """Run a verb under its named lease and its idempotency key, if it has them; answer with what it returns."""
+        self.reply(resp, await self.write(self.under_lease(req, lambda tx: once(tx, key, verb))))
 
     def reply(self, resp: falcon.asgi.Response, answer: Answer | Refusal) -> None:
         """Answer with what a verb returned."""

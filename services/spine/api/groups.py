@@ -40,7 +40,7 @@ class Groups:
             row = groups.create(tx, core.rules, caller, request)
             return Answer(201, msgspec.json.encode(groups.record(tx, row)))
 
-        await core.carry_out(resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb)
 
     async def on_get_one(self, req: Request, resp: Response, group_id: str) -> None:
         """GET /groups/:id."""
@@ -62,4 +62,4 @@ class Groups:
         def verb(tx: Tx) -> Answer:
             return Answer(200, msgspec.json.encode(groups.record(tx, groups.close(tx, caller, group_id))))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)

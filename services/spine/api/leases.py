@@ -42,7 +42,7 @@ class Leases:
         key = core.key(req, caller, data)
         if request.wait and core.hub.waiting >= core.hub.most_waiters:
             raise RateLimited("too many claims are waiting; ask again without wait, or later")
-        answer = await self._next(caller, request, targets, frozenset(request.capabilities), key)
+        answer = await self._next(req, caller, request, targets, frozenset(request.capabilities), key)
         if answer is None:
             resp.status = 204
         else:
@@ -50,6 +50,7 @@ class Leases:
 
     async def _next(
         self,
+        req: Request,
         caller: Caller,
         request: wire.ClaimNext,
         targets: frozenset[str],
@@ -68,8 +69,9 @@ class Leases:
                 core.metrics.claim_wait.observe((tx.now - rows[0].created_at) / 1000)
             return Answer(200, view.claimed(tx, rows, told), tuple(f"{row.id}:{row.fence}" for row in rows))
 
+        operation = core.under_lease(req, lambda tx: once(tx, key, verb))
         if not request.wait:
-            first = await core.write(lambda tx: once(tx, key, verb))
+            first = await core.write(operation)
             if lanes_taken:
                 reach("spine.claim-committed")
             return None if isinstance(first, Answer) and first.status == 204 else first
@@ -80,7 +82,7 @@ class Leases:
             while True:
                 waiter.take_turn()
                 lanes_taken.clear()
-                answer = await core.write(lambda tx: once(tx, key, verb))
+                answer = await core.write(operation)
                 if lanes_taken:
                     reach("spine.claim-committed")
                 if not (isinstance(answer, Answer) and answer.status == 204):
@@ -109,7 +111,7 @@ class Leases:
             core.metrics.claim_wait.observe((tx.now - row.created_at) / 1000)
             return Answer(200, view.job(tx, row), (f"{row.id}:{row.fence}",))
 
-        await core.carry_out(resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb)
 
     # --- holding and settling --------------------------------------------------------------------------------------
 
@@ -125,7 +127,7 @@ class Leases:
             row, seen = settle.heartbeat(tx, core.rules, caller, job_id, fence, progress)
             return Answer(200, view.job(tx, row, new_since=seen, messages=messages.offer(tx, core.rules, caller)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
     async def on_post_complete(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/complete."""
@@ -177,7 +179,7 @@ class Leases:
             _observe(core, row)
             return Answer(200, view.job(tx, row))
 
-        await core.carry_out(resp, core.key(req, caller, data), answered)
+        await core.carry_out(req, resp, core.key(req, caller, data), answered)
 
 
 def _observe(core: Core, row: JobRow) -> None:

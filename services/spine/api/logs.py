@@ -43,7 +43,7 @@ class Logs:
         def verb(tx: Tx) -> tuple[int, int]:
             return joblog.append(tx, core.rules, caller, job_id, fence, offset, data)
 
-        at, size = await core.write(verb)
+        at, size = await core.write(core.under_lease(req, verb))
         resp.data = msgspec.json.encode(wire.LogState(fence=at, size=size))
         resp.content_type = "application/json"
 

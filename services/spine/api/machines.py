@@ -61,7 +61,7 @@ class Machines:
                 msgspec.json.encode(wire.JoinCode(name=request.name, code=code, expires_at=iso(ends), command=command)),
             )
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
     async def on_post_join(self, req: Request, resp: Response) -> None:
         """POST /join: anyone with a code."""
@@ -73,7 +73,7 @@ class Machines:
             return Answer(201, msgspec.json.encode(wire.Joined(name=name, token=token)))
 
         try:
-            await core.carry_out(resp, None, verb)
+            await core.carry_out(req, resp, None, verb)
         except NotFound:
             core.auth.guessed(req)
             raise
@@ -91,7 +91,7 @@ class Machines:
         caller = core.auth.head(req)
         core.decode(resp, await core.body(req), wire.Nothing, v0=False)
         act = self._act(caller, name, verb)
-        await core.carry_out(resp, None, act)
+        await core.carry_out(req, resp, None, act)
         await core.reload_tokens()
 
     def _act(self, caller: Caller, name: str, verb: str) -> Callable[[Tx], Answer]:
@@ -116,7 +116,7 @@ class Machines:
             token = fleet.rotate(tx, caller, name, request.grace_seconds)
             return Answer(201, msgspec.json.encode(wire.Joined(name=name, token=token)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
         await core.reload_tokens()
 
     async def _facts(self, req: Request, resp: Response, name: str) -> None:
@@ -136,7 +136,7 @@ class Machines:
             row = machines.find(tx, name)
             return Answer(200, msgspec.json.encode(fleet.record(tx, row)) if row else b"{}")
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
     async def on_post_target(self, req: Request, resp: Response, name: str, verb: str) -> None:
         """POST /targets/:name/{pause,resume}."""
@@ -152,4 +152,4 @@ class Machines:
             fleet.pause_target(tx, caller, name, verb == "pause")
             return Answer(200, msgspec.json.encode(TargetState(target=name, paused=verb == "pause")))
 
-        await core.carry_out(resp, None, act)
+        await core.carry_out(req, resp, None, act)

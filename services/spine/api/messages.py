@@ -47,7 +47,7 @@ class Messages:
         def verb(tx: Tx) -> Answer:
             return Answer(201, msgspec.json.encode(messages.send(tx, core.rules, caller, request)))
 
-        await core.carry_out(resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb)
 
     async def on_get_one(self, req: Request, resp: Response, message_id: str) -> None:
         """GET /messages/:id."""
@@ -65,4 +65,4 @@ class Messages:
         def verb(tx: Tx) -> Answer:
             return Answer(200, msgspec.json.encode(messages.acknowledge(tx, caller, message_id)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)

@@ -5,13 +5,12 @@ from falcon.asgi import Request, Response
 
 from contract import wire
 from contract.errors import InvalidField
-from spine.api.body import text_of
+from spine.api.body import LEASE_NAME_MOST, text_of
 from spine.api.core import Core
 from spine.queue import named
 from spine.queue.once import Answer
 from spine.store.engine import Tx
 
-_NAME_MOST = 128
 _DATA_MOST = 16 * 1024
 
 
@@ -32,13 +31,13 @@ class NamedLeases:
         core = self._core
         caller = core.auth.worker(req)
         request = core.decode(resp, await core.body(req), wire.TakeLease, {"data": _DATA_MOST}, v0=False)
-        ttl_ms, data = int(request.ttl_seconds * 1000), text_of(request.data) or "null"
+        ttl_ms, data = int(request.ttl_seconds * 1000), text_of(request.data)
 
         def verb(tx: Tx) -> Answer:
             row = named.take(tx, caller, _name(name), request.holder, ttl_ms, data)
             return Answer(200, msgspec.json.encode(named.record(tx, row)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
     async def on_post_renew(self, req: Request, resp: Response, name: str) -> None:
         """POST /leases/:name/renew."""
@@ -51,7 +50,7 @@ class NamedLeases:
             row = named.renew(tx, caller, _name(name), request.fence, ttl_ms, data)
             return Answer(200, msgspec.json.encode(named.record(tx, row)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
     async def on_post_release(self, req: Request, resp: Response, name: str) -> None:
         """POST /leases/:name/release."""
@@ -63,10 +62,10 @@ class NamedLeases:
             row = named.release(tx, caller, _name(name), request.fence)
             return Answer(200, msgspec.json.encode(named.record(tx, row)))
 
-        await core.carry_out(resp, None, verb)
+        await core.carry_out(req, resp, None, verb)
 
 
 def _name(name: str) -> str:
-    if not (0 < len(name) <= _NAME_MOST and name.isascii() and name.isprintable()):
-        raise InvalidField(f"name: 1 to {_NAME_MOST} printable ASCII characters", "name")
+    if not (0 < len(name) <= LEASE_NAME_MOST and name.isascii() and name.isprintable()):
+        raise InvalidField(f"name: 1 to {LEASE_NAME_MOST} printable ASCII characters", "name")
     return name

@@ -62,7 +62,7 @@ class Notices:
         def verb(tx: Tx) -> Answer:
             return Answer(201, view.notice(notices.send(tx, core.rules, caller, request)))
 
-        await core.carry_out(resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb)
 
     async def on_get_aliases(self, req: Request, resp: Response) -> None:
         """GET /notices/aliases."""
@@ -86,5 +86,5 @@ class Notices:
         if act is None:
             raise InvalidField(f"verb: {verb[:40]!r} is none of {', '.join(_VERBS)}", "verb")
         await core.carry_out(
-            resp, core.key(req, caller, data), lambda tx: Answer(200, view.notice(act(tx, caller, notice_id)))
+            req, resp, core.key(req, caller, data), lambda tx: Answer(200, view.notice(act(tx, caller, notice_id)))
         )

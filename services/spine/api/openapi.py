@@ -15,7 +15,19 @@ from msgspec import UNSET
 from contract import __version__, wire
 from contract.errors import BY_CODE, SpineError
 from contract.states import Status
-from spine.api.calls import ANSWER_HEADERS, BYTES, FORM, LENIENT, STREAM, Call, Content, Param, Route, common
+from spine.api.calls import (
+    ANSWER_HEADERS,
+    BYTES,
+    FORM,
+    LENIENT,
+    STREAM,
+    Call,
+    Content,
+    Param,
+    Route,
+    common,
+    headers_of,
+)
 from spine.api.problems import RETRY_AFTER, STATUS
 from spine.api.routes import ROUTES
 
@@ -102,8 +114,9 @@ def _operation(route: Route, call: Call, responses: dict[str, Any]) -> dict[str,
     }
     if not call.roles and call.name == "skill":
         found["security"] = [{}, {"token": []}]
-    if call.params:
-        found["parameters"] = [_parameter(param) for param in call.params]
+    params = (*call.params, *headers_of(call))
+    if params:
+        found["parameters"] = [_parameter(param) for param in params]
     if call.takes is not None:
         found["requestBody"] = _body(call)
     answers = {str(status): _answer(status, kinds, call) for status, kinds in call.gives.items()}

@@ -61,7 +61,7 @@ class Reviews:
         data = await core.body(req)
         request = core.decode(resp, data, kind, v0=False)
         await core.carry_out(
-            resp, core.key(req, caller, data), lambda tx: Answer(200, view.job(tx, verb(tx, caller, request)))
+            req, resp, core.key(req, caller, data), lambda tx: Answer(200, view.job(tx, verb(tx, caller, request)))
         )
 
     # --- many at once ----------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ class Reviews:
             found = wire.BulkResult(matched=matched, changed=changed, next_cursor=place)
             return Answer(200, msgspec.json.encode(found))
 
-        await core.carry_out(resp, core.key(req, caller, data), carry_out)
+        await core.carry_out(req, resp, core.key(req, caller, data), carry_out)
 
 
 def _filter(request: wire.Bulk) -> Filter:

@@ -63,7 +63,7 @@ class Schedules:
                 firing.run_now(tx, core.rules, caller, row)
             return Answer(201, _encode(schedules.record(tx, row)))
 
-        await core.carry_out(resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb)
         if resp.data is not None:
             resp.set_header("Location", f"/schedules/{msgspec.json.decode(resp.data)['id']}")
 
@@ -98,7 +98,7 @@ class Schedules:
             made = await self._definition(_merged(kept, members), row)
             paused = None if isinstance(change.paused, msgspec.UnsetType) else change.paused
             try:
-                await core.carry_out(resp, None, _editing(caller, schedule_id, seen, made, paused))
+                await core.carry_out(req, resp, None, _editing(caller, schedule_id, seen, made, paused))
                 return
             except Conflict:
                 if not (isinstance(change.version, msgspec.UnsetType) and tries_left):
@@ -114,7 +114,7 @@ class Schedules:
             schedules.delete(tx, caller.name, row)
             return Answer(200, shown)
 
-        await self._core.carry_out(resp, None, verb)
+        await self._core.carry_out(req, resp, None, verb)
 
     async def on_get_runs(self, req: Request, resp: Response, schedule_id: str) -> None:
         """GET /schedules/:id/runs."""
@@ -150,14 +150,14 @@ class Schedules:
         data = await core.body(req)
         core.decode(resp, data, wire.Nothing, v0=False)
         if verb == "run":
-            await core.carry_out(resp, core.key(req, caller, data), self._running(caller, schedule_id))
+            await core.carry_out(req, resp, core.key(req, caller, data), self._running(caller, schedule_id))
         elif verb in ("pause", "resume"):
 
             def pause(tx: Tx) -> Answer:
                 row = schedules.pause(tx, caller, schedule_id, verb == "pause")
                 return Answer(200, _encode(schedules.record(tx, row)))
 
-            await core.carry_out(resp, None, pause)
+            await core.carry_out(req, resp, None, pause)
         else:
             raise InvalidField(f"verb: {verb[:40]!r} is none of run, pause, resume", "verb")
 

@@ -53,8 +53,8 @@ def read(tx: Tx, name: str) -> NamedLeaseRow:
     return row
 
 
-def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str) -> NamedLeaseRow:
-    """Take a free lease, with the next fence. Taking again what one holds renews it.
+def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str | None) -> NamedLeaseRow:
+    """Take a free lease, with the next fence. Taking again what one holds renews it. Without data, what it has stays.
 
     Raises:
         LeaseHeld: with `holder` and `until`.
@@ -63,7 +63,7 @@ def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str)
     known = named_leases.lock(tx, name)
     _refuse_held(tx, caller, known, holder)
     fence = known.fence if is_held(tx, known) else known.fence + 1
-    row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, data)
+    row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, known.data if data is None else data)
     named_leases.put(tx, row)
     return row
 

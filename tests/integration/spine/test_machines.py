@@ -399,3 +399,48 @@ def test_a_machine_whose_name_is_not_known_here_yet_is_a_target(start_spine: Sta
         store.execute("INSERT INTO tokens (digest, name, role, created_at) VALUES ('digest', 'just-joined', 'claw', 1)")
     assert server.head.post("/jobs", {"target": "just-joined", "spec": "x"}).status == 201
     assert server.head.post("/jobs", {"target": "never-joined", "spec": "x"}).status == 422
+
+
+def test_what_is_kept_with_a_named_lease_outlives_its_holder(server: Server, head: Api, name: str) -> None:
+    head.post(f"/leases/{name}/take", {"holder": "a", "data": {"at": 7}})
+    head.post(f"/leases/{name}/release", {"fence": 1})
+    assert head.post(f"/leases/{name}/take", {"holder": "b"}).json["data"] == {"at": 7}
+
+
+def test_under_a_lease_that_is_over_nothing_is_changed(server: Server, head: Api, name: str) -> None:
+    job = head.submit(needsApproval=True)["id"]
+    head.post(f"/leases/{name}/take", {"holder": "a"})
+    head.post(f"/leases/{name}/release", {"fence": 1})
+    head.post(f"/leases/{name}/take", {"holder": "b"})
+    before = (head.job(job), head.events())
+    stale, keyed = {"X-Spine-Lease": f"{name};1"}, {"Idempotency-Key": f"key-{name}"}
+    calls: list[tuple[str, Any]] = [
+        ("/jobs", {"spec": "x"}),
+        (f"/jobs/{job}/approve", {}),
+        (f"/jobs/{job}/comment", {"text": "hello"}),
+        (f"/jobs/{job}/cancel", {}),
+        ("/jobs/bulk/cancel", {"label": "any"}),
+        ("/messages", {"to": "left-claw", "text": "hello"}),
+        ("/machines/left-claw/pause", {}),
+        (f"/leases/{name}-2/take", {"holder": "a"}),
+    ]
+    for path, body in calls:
+        answer = refused(head.post(path, body, **stale, **keyed), 409, "stale_fence")
+        assert (answer.json["lease"], answer.json["fence"], answer.json["retryable"]) == (name, 2, False), path
+    for wait in (0, 5):
+        refused(server.left.by("w1").post("/jobs/claim", {"wait": wait}, **stale), 409, "stale_fence")
+    assert (head.job(job), head.events()) == before
+    assert head.get(f"/jobs/{job}", headers=stale).status == 200  # reading changes nothing
+
+    held = {"X-Spine-Lease": f"{name};2"}
+    assert head.post(f"/jobs/{job}/approve", {}, **held, **keyed).status == 200  # no answer was kept for the key
+    assert head.post(f"/jobs/{job}/approve", {}, **held, **keyed).headers["idempotency-replayed"] == "true"
+    refused(head.post(f"/jobs/{job}/approve", {}, **stale, **keyed), 409, "stale_fence")
+
+
+@pytest.mark.parametrize("text", ["", "leader", ";1", "leader;", "leader;x", "leader;-1", "leader;²", f"{'n' * 129};1"])
+def test_a_header_that_names_no_lease_is_refused(head: Api, text: str) -> None:
+    before = head.events()
+    answer = refused(head.post("/jobs", {}, **{"X-Spine-Lease": text}), 422, "invalid_field")
+    assert (answer.json["field"], "NAME;FENCE" in answer.json["detail"]) == ("X-Spine-Lease", True)
+    assert head.events() == before

@@ -133,7 +133,8 @@ class World:
                 if isinstance(one.get("wait"), int | float):
                     one["wait"] = 0
         if fitting and state != "unknown":
-            case.headers.pop("X-Spine-Fence", None)
+            for name in ("X-Spine-Fence", "X-Spine-Lease"):
+                case.headers.pop(name, None)
             if case.operation.path in ("/messages", "/groups"):
                 case.query.pop("cursor", None)
             case.headers.update({name: "bytes=0-1" for name in ("Range",) if name in case.headers})
