@@ -6,8 +6,7 @@
 import random
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from tests.suites.matrix import ENDED, MATRIX
 from tests.support.eventually import eventually
 from tests.support.line import Line
+from tests.support.replay import Replay, all_events
 from tests.support.spine_process import TOKENS, SpineProcess
 
 pytestmark = pytest.mark.acceptance
@@ -25,7 +25,6 @@ BATCH = 100
 LAPSE = 1.5  # seconds after which a claim that nobody confirmed is surely over
 CLAWS = {"a": ["git"], "b": ["git", "gpu"], "c": []}
 KEYS = {"db": 1, "web": 3, "disk": 2}
-SILENT = {"job.heartbeat", "job.comment", "job.late_result", "job.approved"}
 
 
 class Fleet:
@@ -193,78 +192,6 @@ class Fleet:
         pending = [job for job in reviews if job["review"] and job["review"]["state"] != "accepted"]
         assert pending == [], pending[0]
         return not self.late
-
-
-# --- what the events must say ----------------------------------------------------------------------------------------
-
-
-class Replay:
-    """The jobs as their events alone tell them, in the order in which they were committed."""
-
-    def __init__(self, fields: dict[str, dict[str, Any]]) -> None:
-        self.fields = fields
-        self.places: dict[str, set[str]] = {}
-        self.fences: dict[str, int] = defaultdict(int)
-        self.running: dict[str, set[str]] = defaultdict(set)
-        self.approved: set[str] = set()
-        self.done: set[str] = set()
-        self.retried: set[str] = set()
-        self.seen: Counter[str] = Counter()
-
-    def take(self, event: dict[str, Any]) -> None:
-        """Go on by one event; every rule that it could break is looked at."""
-        kind, job_id, data = event["type"], event["jobId"], event["data"]
-        if job_id is None:
-            return
-        self.seen[kind] += 1
-        asked = self.fields[job_id]
-        if kind == "job.created":
-            assert job_id not in self.places
-            self.places[job_id] = {"queued", "waiting"}
-            return
-        if kind == "job.claimed":
-            self._claimed(job_id, asked, data)
-        if kind == "job.approved":
-            self.approved.add(job_id)
-        if kind == "job.retried":
-            self.retried.add(job_id)
-        if kind not in SILENT:
-            self._moved(job_id, kind, data)
-        accepted = kind == "job.reviewed" and data["decision"] == "accept"
-        if accepted or (kind in ("job.completed", "job.adopted") and not asked.get("needsReview")):
-            self.done.add(job_id)
-
-    def _claimed(self, job_id: str, asked: dict[str, Any], data: dict[str, Any]) -> None:
-        assert data["fence"] > self.fences[job_id]
-        self.fences[job_id] = data["fence"]
-        assert not asked.get("needsApproval") or job_id in self.approved
-        assert job_id in self.retried or set(asked.get("after", ())) <= self.done
-        key = asked.get("concurrencyKey")
-        if key is not None:
-            assert len(self.running[key]) < asked["concurrencyLimit"]
-            self.running[key].add(job_id)
-
-    def _moved(self, job_id: str, kind: str, data: dict[str, Any]) -> None:
-        places = self.places[job_id]
-        reached = {row.target for row in MATRIX if row.event == kind and row.sources & places}
-        if kind == "job.failed":
-            reached &= {"queued", "waiting"} if data["requeued"] else {"failed"}
-            if data["requeued"] and "queued" in places:
-                reached.add("queued")  # expiry had put it back; only the reason is new
-        if kind == "job.reviewed":
-            reached = {"done"} if data["decision"] == "accept" else reached
-            assert places == {"done"}
-        assert reached, f"{job_id}: {kind} leads from none of {sorted(places)}"
-        self.places[job_id] = reached
-        if kind != "job.claimed":
-            self.running[self.fields[job_id].get("concurrencyKey") or ""].discard(job_id)
-
-
-def all_events(head: Line) -> Iterator[dict[str, Any]]:
-    cursor = ""
-    while events := (page := head.call("GET", f"/events?limit=1000{cursor}")[1])["events"]:
-        yield from events
-        cursor = f"&cursor={page['nextCursor']}"
 
 
 def check(folder: Path, count: int) -> None:
