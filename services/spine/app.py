@@ -14,6 +14,7 @@ from spine.api import problems, routes
 from spine.api.auth import Auth
 from spine.api.blobs import Blobs
 from spine.api.body import known_query
+from spine.api.cluster import Cluster
 from spine.api.core import Core
 from spine.api.documents import Documents
 from spine.api.events import Events
@@ -233,6 +234,7 @@ def create_app(server: Server) -> App:
         "groups": GroupResource(core),
         "messages": Messages(core),
         "named": NamedLeases(core),
+        "cluster": Cluster(core),
         "notices": Notices(core, server.book),
         "schedules": Schedules(core),
     }

@@ -84,6 +84,14 @@ SHORT: list[tuple[str, type[wire.Request]]] = [
     ("POST /leases/{name}/take", wire.TakeLease),
     ("POST /leases/{name}/renew", wire.RenewLease),
     ("POST /leases/{name}/release", wire.ReleaseLease),
+    ("POST /cluster/nodes/{node_id}/join", wire.JoinCluster),
+    ("POST /cluster/nodes/{node_id}/beat", wire.BeatCluster),
+    ("POST /cluster/nodes/{node_id}/leave", wire.LeaveCluster),
+    ("POST /cluster/nodes/{node_id}/ack", wire.AckCluster),
+    ("POST /cluster/messages", wire.SendCluster),
+    ("POST /cluster/events", wire.EmitCluster),
+    ("POST /cluster/sweep", wire.SweepCluster),
+    ("POST /cluster/history/forget", wire.ForgetCluster),
 ]
 MACHINE_VERBS: dict[str, type[wire.Request]] = {"rotate": wire.Rotate, "facts": wire.Facts}
 

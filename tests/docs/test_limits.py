@@ -15,7 +15,19 @@ from spine import keeper, watching, worker
 from spine.api import auth, body, core, events, groups, jobs, logs, named, notices, streams
 from spine.api import messages as mail
 from spine.notices import aliases, message, sender
-from spine.queue import causes, conditions, earlier, firing, listing, messages, rules, schedule_times, schedules, steer
+from spine.queue import (
+    causes,
+    cluster,
+    conditions,
+    earlier,
+    firing,
+    listing,
+    messages,
+    rules,
+    schedule_times,
+    schedules,
+    steer,
+)
 from spine.queue import notices as outbox
 from spine.store import idempotency, machines, occurrences
 from spine.store import messages as receipts
@@ -99,6 +111,12 @@ CONSTANTS = {
     "bytes of messages with one heartbeat or claim": messages.OFFER_BYTES,
     "until a message that was not acknowledged is offered again": receipts.OFFER_AGAIN_MS // 1000,
     "facts of a machine": 8192,
+    "messages of one broadcast, and messages or events in one page of the cluster": wire.CLUSTER_PAGE_MOST,
+    "message of the broadcast, and payload of an event of the cluster, each": wire.CLUSTER_MESSAGE_MOST,
+    "messages, and events, of the cluster that are kept": wire.CLUSTER_STREAM_MOST,
+    "wait for messages or events of the cluster": wire.CLUSTER_WAIT_MOST,
+    "heartbeats in one page of the history": wire.CLUSTER_HISTORY_MOST,
+    "heartbeats that one call forgets": cluster.FORGET_MOST,
     "name of a named lease": body.LEASE_NAME_MOST,
     "data of a named lease": named._DATA_MOST,
     "wrong tokens and join codes of one address in a minute": auth._GUESSES,

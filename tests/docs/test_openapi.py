@@ -44,7 +44,9 @@ def app(tmp_path: Path) -> Iterator[App]:
 
 def ask(app: App, route: Route, call: Call, role: str | None, query: str = "", body: str = "{}") -> tuple[int, Any]:
     """Make a call about things that do not exist; return its status and the refusal, if it is one."""
-    ids = dict.fromkeys(("job_id", "blob_id", "notice_id", "schedule_id", "message_id", "group_id"), "nosuch")
+    ids = dict.fromkeys(
+        ("job_id", "blob_id", "notice_id", "schedule_id", "message_id", "group_id", "node_id"), "nosuch"
+    )
     path = openapi.path_of(route, call).format(**ids, name="left-claw")
     headers = {"X-Worker-Id": "w1"}
     if role is not None:

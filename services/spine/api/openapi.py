@@ -46,6 +46,7 @@ _IN_PATH = {
     "schedule_id": _ID,
     "message_id": _ID,
     "group_id": _ID,
+    "node_id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
     "name": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9][a-z0-9._-]*$"},
 }
 _LEASE_NAME = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[ -~]+$"}

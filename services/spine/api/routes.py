@@ -24,6 +24,7 @@ from spine.api.calls import (
     settle,
     target_verb,
 )
+from spine.api.described_cluster import CLUSTER
 from spine.api.described_schedules import SCHEDULES
 
 _JSON = "application/json"
@@ -316,7 +317,7 @@ _NOTICES = (
     ),
 )
 
-ROUTES: tuple[Route, ...] = (*_SERVER, *_JOBS, *SCHEDULES, *_FLEET, *_NOTICES)
+ROUTES: tuple[Route, ...] = (*_SERVER, *_JOBS, *SCHEDULES, *_FLEET, *CLUSTER, *_NOTICES)
 
 # v0's routes, probes and documents: names in the query string that mean nothing are ignored there.
 _LOOSE = frozenset(

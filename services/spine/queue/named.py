@@ -7,14 +7,19 @@ What is refused for good is refused before that wait.
 
 from typing import NamedTuple
 
+import msgspec
+
 from contract import wire
 from contract.clock import iso_or_none
 from contract.errors import LeaseHeld, NotFound, StaleFence
 from spine.queue.access import Caller
 from spine.queue.view import raw
 from spine.store import named_leases
+from spine.store.cluster import EVENTS
 from spine.store.engine import Tx
 from spine.store.named_leases import NamedLeaseRow
+
+LEADER_ELECTED = "cluster.leader_elected"
 
 
 class Token(NamedTuple):
@@ -41,6 +46,11 @@ def is_held(tx: Tx, row: NamedLeaseRow) -> bool:
     return row.holder is not None and row.until is not None and row.until > tx.now
 
 
+def node_of(holder: str) -> str:
+    """Return the node id of a holder of the cluster's lease, who is named `<node id>:<instance>`."""
+    return holder.partition(":")[0]
+
+
 def read(tx: Tx, name: str) -> NamedLeaseRow:
     """Return a lease.
 
@@ -65,6 +75,9 @@ def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str 
     fence = known.fence if is_held(tx, known) else known.fence + 1
     row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, known.data if data is None else data)
     named_leases.put(tx, row)
+    if name == wire.CLUSTER_LEASE and fence != known.fence:
+        told = msgspec.json.encode({"node_id": node_of(holder), "token": fence}).decode()
+        EVENTS.append(tx, caller.name, LEADER_ELECTED, [told], wire.CLUSTER_STREAM_MOST)
     return row
 
 

@@ -2,6 +2,7 @@
 
 import peewee as pw
 
+from spine.store.models_cluster import ClusterBeat, ClusterEvent, ClusterMessage, ClusterNode
 from spine.store.models_groups import Group, GroupJob
 from spine.store.models_mail import Message, Receipt
 from spine.store.table import Table
@@ -379,4 +380,5 @@ TABLES = (
     *(Notice, NoticeAttempt),
     *(Schedule, Occurrence, ScheduleEnd),
     *(Message, Receipt, Group, GroupJob),
+    *(ClusterNode, ClusterBeat, ClusterEvent, ClusterMessage),
 )

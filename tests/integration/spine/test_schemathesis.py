@@ -80,6 +80,8 @@ class World:
         self.message_id = self.post("/messages", {"to": "left-claw", "text": "hello"})["id"]
         self.notice_id = self.post("/notices", {"alias": "ops", "text": "hello"})["id"]
         self.post("/leases/leader/take", {"holder": "h1", "ttlSeconds": 3600})
+        self.post("/leases/cluster-leader/take", {"holder": "n1:i1", "ttlSeconds": 3600}, TOKENS["claw"])
+        self.post("/cluster/nodes/n1/join", {"instance": "i1", "ttlSeconds": 3600}, TOKENS["claw"])
         self.schedule_id = self.post("/schedules", {"name": "nightly", "cron": "0 3 * * *", "job": {}})["id"]
 
     def post(self, path: str, body: Any = None, token: str = TOKENS["head"], expected: int = 2, **more: Any) -> Any:
@@ -114,6 +116,7 @@ class World:
     def place(self, case: Case[Any], state: str, fence: int, fitting: bool) -> None:
         """Let a made-up call name things that exist, and when `fitting` say what means something to this server."""
         names = {"blob_id": self.blob_id, "name": "right-claw", "schedule_id": self.schedule_id}
+        names["node_id"] = "n1"
         names |= {"message_id": self.message_id, "notice_id": self.notice_id, "group_id": self.group_id}
         if "/leases/" in case.operation.path:
             names["name"] = "leader"
@@ -126,6 +129,8 @@ class World:
             if isinstance(one, dict):
                 if fitting and state != "unknown":
                     self._fit(one, fence)
+                    if case.operation.path.endswith("/ack"):
+                        one["cursor"] = 0
                     if case.operation.path == "/groups":
                         one |= {"label": "a label", "jobIds": None, "parentId": None, "overdueAt": None, "notify": []}
                     if case.operation.path in ("/schedules", "/schedules/preview", "/schedules/{schedule_id}"):
@@ -152,12 +157,14 @@ class World:
             "expiresAt": None,
             "fence": fence,
             "holder": "h1",
+            "instance": "i1",
             "jobId": None,
             "label": "a label",
             "meta": {"a": 1},
             "notify": ["ops"],
             "parentId": None,
             "replyTo": None,
+            "sender": "n1",
             "specDigest": None,
             "status": ["queued", "waiting"],
             "target": "left-claw",
