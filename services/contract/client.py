@@ -19,14 +19,14 @@ import requests
 from contract import __version__, wire
 from contract.answers import fault_of, retry_after
 from contract.answers import read as _read
-from contract.errors import Unauthorized, Unavailable
+from contract.errors import Draining, Unauthorized, Unavailable
 from contract.multipart import FileForm
 from contract.retry import ONCE, PATIENT, RetryPolicy
+from contract.servers import Servers, cannot, nobody_there
 from contract.sse import ServerEvent, parse_events
 
 T = TypeVar("T")
 _REPEATABLE = frozenset({408, 425, 429, 500, 502, 503, 504, 507})
-_FAIL_OVER = frozenset({502, 503, 504})
 
 
 class SpineClient:
@@ -56,10 +56,7 @@ class SpineClient:
         renew: Callable[[str], str | None] = lambda used: None,
         lease: tuple[str, int] | None = None,
     ) -> None:
-        urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
-        self._urls = [url.rstrip("/") for url in urls if url.strip()]
-        if not self._urls:
-            raise ValueError("give at least one base URL")
+        self._servers = Servers([base_urls] if isinstance(base_urls, str) else base_urls)
         self._token, self._renew = token, renew
         self._headers = {"User-Agent": f"spinal-cord/{__version__}"}
         if worker_id:
@@ -70,12 +67,11 @@ class SpineClient:
         self._retry, self._sleep = retry, sleep
         self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried
         self._local = threading.local()
-        self._current = 0
 
     @property
     def base_url(self) -> str:
         """The base URL that answered last."""
-        return self._urls[self._current % len(self._urls)]
+        return self._servers.current
 
     # --- jobs ------------------------------------------------------------------------------------------------------
 
@@ -299,6 +295,9 @@ class SpineClient:
     ) -> requests.Response:
         """Make one call with fail-over and retries; every call here is safe to repeat (see the class).
 
+        Each server is asked once before a wait. A call that is made once goes on to another server only when the one
+        before has certainly not carried it out.
+
         Raises:
             SpineError: what the server answered, as the class of its code.
             Unavailable: no server answered in time.
@@ -314,16 +313,17 @@ class SpineClient:
         deadline = time.monotonic() + policy.total_seconds + extra_seconds
         waits = policy.waits()
         renewed = False
+        asked: set[str] = set()  # in this round
         while True:
             after: float | None = None
-            used = self._token
+            used, url = self._token, self._servers.current
             if form is not None:
                 data = form()
                 sent["Content-Type"] = data.content_type
             try:
                 answer = self._session().request(
                     method,
-                    self.base_url + path,
+                    url + path,
                     data=data,
                     params=params,
                     headers=sent | _bearer(used),
@@ -339,13 +339,18 @@ class SpineClient:
                 if answer.status_code not in _REPEATABLE:
                     raise fault
                 after = retry_after(answer)
-                lost = answer.status_code in _FAIL_OVER
+                lost, untouched = cannot(answer), isinstance(fault, Draining)
             except requests.RequestException as e:
-                fault = Unavailable(f"{method} {self.base_url}: no answer ({e.__class__.__name__})")
+                fault = Unavailable(f"{method} {url}: no answer ({e.__class__.__name__})")
                 fault.__cause__ = e
-                lost = True
+                lost, untouched = True, nobody_there(e)
             if lost:
-                self._current += 1
+                asked.add(url)
+                self._servers.leave(url)
+                repeats = policy.attempts > 1 or untouched
+                if repeats and self._servers.current not in asked and time.monotonic() < deadline:
+                    continue
+                asked.clear()
             wait = next(waits, None)
             if wait is None:
                 raise fault
@@ -358,10 +363,11 @@ class SpineClient:
         self, path: str, params: dict[str, Any], cursor: str | None, heard: Callable[[], None] | None = None
     ) -> Generator[ServerEvent, None, None]:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": cursor} if cursor else {}) | _bearer(self._token)
+        url = self._servers.current
         try:
             # A ping comes every 15 s, so twice that without a byte means a dead connection.
             with self._session().get(
-                self.base_url + path,
+                url + path,
                 params=params,
                 headers=headers,
                 stream=True,
@@ -369,11 +375,13 @@ class SpineClient:
                 allow_redirects=False,
             ) as answer:
                 if answer.status_code >= 300:
+                    if cannot(answer):
+                        self._servers.leave(url)
                     raise fault_of(answer)
                 yield from parse_events(_told(answer.iter_content(chunk_size=None), heard))
         except requests.RequestException as e:
-            self._current += 1
-            raise Unavailable(f"GET {self.base_url}{path}: the stream ended ({e.__class__.__name__})") from e
+            self._servers.leave(url)
+            raise Unavailable(f"GET {url}{path}: the stream ended ({e.__class__.__name__})") from e
 
 
 def _told(chunks: Iterator[bytes], heard: Callable[[], None] | None) -> Iterator[bytes]:

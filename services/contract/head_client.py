@@ -160,13 +160,14 @@ class HeadClient(MailClient):
         Raises:
             Unavailable
         """
-        headers = {"If-None-Match": etag} if etag else {}
+        headers, url = {"If-None-Match": etag} if etag else {}, self._servers.current
         try:
             answer = self._session().get(
-                self.base_url + "/skill.md", headers=headers, timeout=self._timeouts, allow_redirects=False
+                url + "/skill.md", headers=headers, timeout=self._timeouts, allow_redirects=False
             )
         except requests.RequestException as e:
-            raise Unavailable(f"GET {self.base_url}/skill.md: no answer ({e.__class__.__name__})") from e
+            self._servers.leave(url)
+            raise Unavailable(f"GET {url}/skill.md: no answer ({e.__class__.__name__})") from e
         if answer.status_code == requests.codes.not_modified and etag:
             return None
         if answer.status_code != requests.codes.ok or not answer.content.strip():

@@ -28,6 +28,7 @@ from contract.errors import (
     Unavailable,
 )
 from contract.retry import ONCE, RetryPolicy
+from contract.servers import Servers
 from contract.sse import ServerEvent
 
 TOKEN = "spn_left-claw_abcdefgh_" + "z" * 40
@@ -306,6 +307,57 @@ def test_the_next_server_is_tried_when_one_cannot(fake: FakeSpine, another: Fake
     assert fake.seen[0].headers["Idempotency-Key"] == another.seen[0].headers["Idempotency-Key"]
 
 
+def test_each_server_is_asked_once_before_a_wait(fake: FakeSpine, another: FakeSpine, closed_url: str) -> None:
+    client = Client(fake.url, closed_url, another.url)
+    fake.say(problem(503, "draining", {"Retry-After": "1"}))
+    another.say(problem(503, "draining"), ok())
+    assert client.speaks.submit({}).id == "j1"
+    assert (len(fake.seen), len(another.seen), len(client.waits)) == (2, 2, 1)
+    assert len({seen.headers["Idempotency-Key"] for seen in (*fake.seen, *another.seen)}) == 1
+    client.waits.clear()
+    client.speaks.submit({})
+    assert (len(another.seen), client.waits) == (3, [])  # it stays with the one that answered
+
+
+@pytest.mark.parametrize("retry", [ONCE, THRICE])
+def test_nobody_waits_for_a_server_that_is_not_there_while_another_is(
+    fake: FakeSpine, closed_url: str, retry: RetryPolicy
+) -> None:
+    client = Client(closed_url, fake.url, retry=retry)
+    fake.say(ok())
+    client.speaks.submit({})
+    assert (len(fake.seen), client.waits) == (1, [])
+
+
+def test_what_is_said_once_goes_to_another_server_when_the_first_is_stopping(
+    fake: FakeSpine, another: FakeSpine
+) -> None:
+    fake.say(problem(503, "draining"))
+    another.say(ok())
+    assert Client(fake.url, another.url, retry=ONCE).speaks.submit({}).id == "j1"
+
+
+@pytest.mark.parametrize("answer", [problem(503, "outcome_unknown"), problem(504, "unavailable"), Reply(hang=True)])
+def test_what_is_said_once_and_may_have_been_done_is_not_said_again(
+    fake: FakeSpine, another: FakeSpine, answer: Reply
+) -> None:
+    client = Client(fake.url, another.url, retry=ONCE, read_seconds=0.2)
+    fake.say(answer)
+    with pytest.raises(SpineError):
+        client.speaks.submit({})
+    assert (len(fake.seen), len(another.seen)) == (1, 0)
+    assert client.speaks.base_url == another.url  # for the next call
+
+
+def test_threads_that_lose_a_server_at_once_do_not_come_back_to_it() -> None:
+    servers = Servers(["http://a/", "http://b"])
+    servers.leave("http://a")
+    servers.leave("http://a")
+    assert servers.current == "http://b"
+    servers.leave("http://b")
+    assert servers.current == "http://a"
+
+
 @pytest.mark.parametrize(("status", "code"), [(500, "internal"), (507, "storage_full"), (429, "rate_limited")])
 def test_the_same_server_is_asked_again_when_another_could_not_help(
     fake: FakeSpine, another: FakeSpine, status: int, code: str
@@ -482,6 +534,14 @@ def test_a_stream_of_a_server_that_is_not_there(closed_url: str, fake: FakeSpine
     with pytest.raises(Unavailable):
         next(client.follow_events())
     assert client.base_url == fake.url
+
+
+def test_a_stream_of_a_server_that_is_stopping(fake: FakeSpine, another: FakeSpine) -> None:
+    client = Client(fake.url, another.url).speaks
+    fake.say(problem(503, "draining"))
+    with pytest.raises(Draining):
+        next(client.follow_events())
+    assert client.base_url == another.url
 
 
 def test_an_abandoned_stream_is_closed(fake: FakeSpine) -> None:
