@@ -268,21 +268,26 @@ class Keeper:
             while at < row.size:
                 piece = self._store.read(_piece(row, at)).result(timeout=WAIT_SECONDS)
                 if not piece:
-                    _log.error("keeper.log_short", job_id=row.job_id, fence=row.fence, size=row.size, at=at)
+                    now = self._store.read(lambda tx: logs.find(tx, row.job_id, row.fence)).result(timeout=WAIT_SECONDS)
+                    if now is not None and now.blob_id is None:  # else another server of this store was quicker
+                        _log.error("keeper.log_short", job_id=row.job_id, fence=row.fence, size=row.size, at=at)
                     return
                 upload.write(piece)
                 at += len(piece)
             blob_id = new_blob_id()
             upload.keep(blob_id)
 
-            def record(tx: Tx) -> None:
-                if logs.seal(tx, row.job_id, row.fence, blob_id):
-                    name = f"{row.job_id}-{row.fence}.log"
-                    kind = "text/plain; charset=utf-8"
-                    blobs.add(tx, BlobRow(blob_id, name, upload.size, upload.sha256, kind, tx.now, "spine"))
-                    blobs.mention(tx, blob_id, row.job_id)
+            def record(tx: Tx) -> bool:
+                if not logs.seal(tx, row.job_id, row.fence, blob_id):
+                    return False
+                name = f"{row.job_id}-{row.fence}.log"
+                kind = "text/plain; charset=utf-8"
+                blobs.add(tx, BlobRow(blob_id, name, upload.size, upload.sha256, kind, tx.now, "spine"))
+                blobs.mention(tx, blob_id, row.job_id)
+                return True
 
-            self._store.write(record).result(timeout=WAIT_SECONDS)
+            if not self._store.write(record).result(timeout=WAIT_SECONDS):
+                self._files.remove(blob_id)  # another server of this store was quicker
         finally:
             upload.discard()
 

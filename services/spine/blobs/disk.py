@@ -1,5 +1,9 @@
-"""Files on the local disk: written beside, fsynced, renamed, the folder fsynced; only then does a row name them."""
+"""Files on the local disk: written beside, fsynced, renamed, the folder fsynced; only then does a row name them.
 
+Several servers of one machine may share a folder: a name is made once, and each file on its way in is locked.
+"""
+
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -16,9 +20,8 @@ class Upload:
 
     def __init__(self, root: Path, most: int) -> None:
         self._root, self._most = root, most
-        handle, name = tempfile.mkstemp(prefix="upload-", dir=root / "tmp")
+        handle, self._path = _begun(root / "tmp")
         self._file = os.fdopen(handle, "wb")
-        self._path = Path(name)
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -78,7 +81,7 @@ class DiskBlobs:
         for folder in (root, root / "tmp"):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in (root / "tmp").glob("upload-*"):
-            left.unlink(missing_ok=True)  # of a process that died; we hold the directory's lock
+            _clear(left)
 
     def upload(self) -> Upload:
         """Begin a file of at most the settings' size.
@@ -127,6 +130,32 @@ class DiskBlobs:
         for folder in self._root.iterdir():
             if folder.name != "tmp" and folder.is_dir():
                 yield from (file.name for file in folder.iterdir())
+
+
+def _begun(folder: Path) -> tuple[int, Path]:
+    """Make a file on its way in, locked as long as it is open; return it and its path."""
+    while True:
+        handle, name = tempfile.mkstemp(prefix="upload-", dir=folder)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # another server that starts took it for a left-over, before it was locked
+
+
+def _clear(left: Path) -> None:
+    """Remove a file on its way in, unless a server that lives still writes it."""
+    try:
+        handle = os.open(left, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        left.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def path_of(root: Path, blob_id: str) -> Path:

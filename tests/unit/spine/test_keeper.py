@@ -10,7 +10,7 @@ from tests.suites.harness import LEFT, Store
 from tests.suites.manual_clock import START_MS, ManualClock
 
 from contract.clock import SystemClock
-from spine.blobs.disk import DiskBlobs
+from spine.blobs.disk import DiskBlobs, Upload
 from spine.keeper import Keeper, Reaper
 from spine.queue import reap
 from spine.queue.once import Answer, key_of, once
@@ -274,6 +274,50 @@ def test_a_log_that_is_larger_than_a_blob_may_be_is_sealed_all_the_same(watched:
     store.fail(job, 1, requeue=False)
     kept.keeper.seal()
     assert len(list(kept.files.names())) == 1
+
+
+@pytest.mark.parametrize("when", ["before it was read", "while it was written"])
+def test_a_log_that_another_server_sealed_meanwhile_leaves_no_file(
+    watched: Watched, kept: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], when: str
+) -> None:
+    store, job = watched.store, watched.running()
+    store.append(job, 1, 0, b"x")
+    store.complete(job, 1)
+    begin = kept.files.sealing
+
+    def late() -> Upload:
+        if when == "before it was read":
+            store.write(lambda tx: logs.seal(tx, job, 1, "blob_theirs"))
+        upload = begin()
+        keep = upload.keep
+
+        def kept_late(blob_id: str) -> None:
+            keep(blob_id)
+            store.write(lambda tx: logs.seal(tx, job, 1, "blob_theirs"))
+
+        monkeypatch.setattr(upload, "keep", kept_late)
+        return upload
+
+    monkeypatch.setattr(kept.files, "sealing", late)
+    kept.keeper.seal()
+    assert list(kept.files.names()) == []
+    log = store.read(lambda tx: logs.find(tx, job, 1))
+    assert log is not None
+    assert log.blob_id == "blob_theirs"
+    assert "keeper.log_short" not in capsys.readouterr().out
+
+
+def test_a_server_that_starts_leaves_alone_what_another_is_writing(tmp_path: Path) -> None:
+    ours = DiskBlobs(tmp_path, 1000)
+    upload = ours.upload()
+    upload.write(b"half")
+    (tmp_path / "tmp" / "upload-left").write_bytes(b"of a process that died")
+    theirs = DiskBlobs(tmp_path, 1000)
+    assert len(list((tmp_path / "tmp").iterdir())) == 1
+    upload.write(b", and the rest")
+    upload.keep("blob_abc")
+    assert theirs.read("blob_abc", 0, 100) == b"half, and the rest"
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_sealing_on_a_store_that_is_closed_raises_nothing(watched: Watched, kept: Kept) -> None:
