@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 WANTED = {
-    "spine": ["spine"],
+    "spine": ["spine", "postgres", "s3"],
     "claw": ["claw", "dispatch"],
     "dispatch": ["dispatch"],
     "cluster": ["cluster"],
