@@ -10,13 +10,13 @@ _CHUNK = 64 << 10
 
 
 class Proxy:
-    """Passes bytes on to a port of the loopback until told otherwise.
+    """Passes bytes on to a port, of the loopback or of another host, until told otherwise.
 
     An answer is lost only after the other side has begun to send it, so what was asked for has been carried out.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self._target = ("127.0.0.1", target_port)
+    def __init__(self, target_port: int, target_host: str = "127.0.0.1") -> None:
+        self._target = (target_host, target_port)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

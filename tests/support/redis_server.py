@@ -1,6 +1,7 @@
 """A Redis server in a container, on a network of its own; what it took is there again after a restart."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import docker
@@ -11,6 +12,10 @@ from docker.types import IPAMConfig, IPAMPool
 from tests.support.engine import free_net, image, labels
 from tests.support.eventually import eventually
 
+from cluster.redis_backend import RedisBackend
+
+Connect = Callable[..., RedisBackend]
+"""What the fixture `connect` gives."""
 CONTEXT = Path(__file__).parent / "redis"
 SERVE = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]
 LASTING = ["--appendonly", "yes", "--appendfsync", "always"]
