@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
 
@@ -378,17 +378,10 @@ class SpineClient:
                     if cannot(answer):
                         self._servers.leave(url)
                     raise fault_of(answer)
-                yield from parse_events(_told(answer.iter_content(chunk_size=None), heard))
+                yield from parse_events(answer.iter_content(chunk_size=None), heard)
         except requests.RequestException as e:
             self._servers.leave(url)
             raise Unavailable(f"GET {url}{path}: the stream ended ({e.__class__.__name__})") from e
-
-
-def _told(chunks: Iterator[bytes], heard: Callable[[], None] | None) -> Iterator[bytes]:
-    for chunk in chunks:
-        if heard is not None:
-            heard()
-        yield chunk
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Reading a stream of server-sent events (the WHATWG event stream format), as far as the spine uses it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -12,12 +12,12 @@ class ServerEvent(NamedTuple):
     id: str | None
 
 
-def parse_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
-    """Turn the bytes of a stream into events; comments and `retry` are passed over."""
+def parse_events(chunks: Iterable[bytes], heard: Callable[[], None] | None = None) -> Iterator[ServerEvent]:
+    """Turn the bytes of a stream into events; comments and `retry` are passed over. `heard` is told of any bytes."""
     kind: str = ""
     data: list[str] = []
     last_id: str | None = None
-    for line in _lines(chunks):
+    for line in _lines(chunks, heard or _nobody):
         if not line:
             if data:
                 yield ServerEvent(kind or "message", "\n".join(data), last_id)
@@ -33,9 +33,14 @@ def parse_events(chunks: Iterable[bytes]) -> Iterator[ServerEvent]:
             last_id = value
 
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+def _nobody() -> None:
+    """Nobody wants to hear."""
+
+
+def _lines(chunks: Iterable[bytes], heard: Callable[[], None]) -> Iterator[str]:
     held = b""
     for chunk in chunks:
+        heard()
         held += chunk
         *whole, held = held.split(b"\n")
         for line in whole:
