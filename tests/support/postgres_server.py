@@ -28,34 +28,18 @@ _EMPTY = (
 )
 
 
-class PostgresServer:
-    """A server that is started at once; `stop` removes it with all that was in it."""
+class PostgresAt:
+    """A server at an address, and what its owner may do there."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
-        net = free_net(client)
-        name = f"spine-test-postgres-{os.getpid()}"
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
-        self._network: Network = client.networks.create(name, driver="bridge", ipam=pool, labels=labels())
-        self.address = f"{net}.2"
-        self.spare: list[str] = []  # empty databases
-        self.container: Container = client.containers.run(
-            image(client, CONTEXT),
-            detach=True,
-            name=name,
-            network=name,
-            labels=labels(),
-            tmpfs={"/data": "size=2g,mode=1777"},
-        )
-        eventually(self._answers, 30, every=0.05, what="the database server")
-        # Each test's database is a copy of one that has the tables already: making them takes ten times as long.
-        self.create("template_store", None)
-        PostgresEngine(self.url("template_store")).close()
+    def __init__(self, address: str) -> None:
+        self.address = address
 
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database."""
         return f"postgresql://postgres@{self.address}:5432/{database}"
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Tell whether it lets us in."""
         try:
             psycopg.connect(self.url(), connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -68,31 +52,12 @@ class PostgresServer:
             cursor = connection.execute(sql)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
-    def create(self, name: str | None = None, template: str | None = "template_store") -> str:
-        """Make a database; return its name."""
-        name = name or f"t_{uuid.uuid4().hex[:16]}"
-        self.run(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
-        return name
-
-    def drop(self, name: str) -> None:
-        """Remove a database, with whoever is connected to it."""
-        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-
-    @contextmanager
-    def without_standby(self) -> Iterator[None]:
-        """Let every commit wait for a standby that never comes."""
-        self._await_standbys("ghost")
-        try:
-            eventually(self._commits_wait, what="a commit that waits for the standby")
-            yield
-        finally:
-            self._await_standbys("")
-
-    def _await_standbys(self, names: str) -> None:
+    def await_standbys(self, names: str) -> None:
+        """Let commits wait for these standbys from now on, or a moment later."""
         self.run(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.run("SELECT pg_reload_conf()")
 
-    def _commits_wait(self) -> bool:
+    def commits_wait(self) -> bool:
         """Try a commit: another of the server's processes lets them wait, and nothing shows whether it does yet."""
         with ThreadPoolExecutor(1) as pool:
             probe = pool.submit(self.run, "COMMENT ON DATABASE postgres IS 'a change'")
@@ -110,6 +75,50 @@ class PostgresServer:
         pid = eventually(lambda: self._in_commit(database), what="a commit that waits")[0][0]
         assert isinstance(pid, int)
         return pid
+
+
+class PostgresServer(PostgresAt):
+    """A server that is started at once; `stop` removes it with all that was in it."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        net = free_net(client)
+        name = f"spine-test-postgres-{os.getpid()}"
+        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
+        self._network: Network = client.networks.create(name, driver="bridge", ipam=pool, labels=labels())
+        super().__init__(f"{net}.2")
+        self.spare: list[str] = []  # empty databases
+        self.container: Container = client.containers.run(
+            image(client, CONTEXT),
+            detach=True,
+            name=name,
+            network=name,
+            labels=labels(),
+            tmpfs={"/data": "size=2g,mode=1777"},
+        )
+        eventually(self.answers, 30, every=0.05, what="the database server")
+        # Each test's database is a copy of one that has the tables already: making them takes ten times as long.
+        self.create("template_store", None)
+        PostgresEngine(self.url("template_store")).close()
+
+    def create(self, name: str | None = None, template: str | None = "template_store") -> str:
+        """Make a database; return its name."""
+        name = name or f"t_{uuid.uuid4().hex[:16]}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database, with whoever is connected to it."""
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    @contextmanager
+    def without_standby(self) -> Iterator[None]:
+        """Let every commit wait for a standby that never comes."""
+        self.await_standbys("ghost")
+        try:
+            eventually(self.commits_wait, what="a commit that waits for the standby")
+            yield
+        finally:
+            self.await_standbys("")
 
     def stop(self) -> None:
         """Remove the server."""

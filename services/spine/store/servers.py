@@ -42,10 +42,12 @@ _WHO = """
 """
 _STANDBY = "it is a standby"
 _LOOK_SECONDS = 6.0  # a little more than a session takes at most
-_FRESH_SECONDS = 1.0
-"""How long what a look has found, or has not, holds for others: a whole pool may ask at one moment."""
+_FRESH_SECONDS, _VAIN_SECONDS = 1.0, 0.2
+"""How long what a look has found holds for others, or that it has found nothing: a whole pool may ask at one moment."""
 _GRACE_SECONDS = 1.0
 """How long the others are waited for when one primary has answered: there may be a newer one among them."""
+_AGAIN_SECONDS = 0.25
+"""When a standby is asked again while others are waited for: it may be promoted meanwhile, and a dead host is slow."""
 _WATCH_SECONDS = 3.0
 
 
@@ -69,7 +71,7 @@ class Servers:
         self.newest = Newest(memory)
         self.deadline = Deadline(deadline)
         self._looking = threading.Lock()
-        self._chosen, self._fault, self._looked = self._hosts[0], "", float("-inf")
+        self._chosen, self._fault, self._holds_until = self._hosts[0], "", 0.0
         self._over = threading.Event()
         if len(self._hosts) > 1:
             threading.Thread(target=self._watch, name="store-watch", daemon=True).start()
@@ -94,7 +96,7 @@ class Servers:
         except NotBelieved as e:
             raise psycopg.OperationalError(f"{name(host)}: {e}") from None
         except psycopg.Error:
-            self._looked = float("-inf")  # what was found is not so any more
+            self._holds_until = 0.0  # what was found is not so any more
             raise
         return session, lineage
 
@@ -119,7 +121,7 @@ class Servers:
         if len(self._hosts) == 1:
             return self._hosts[0]
         with self._looking:
-            if time.monotonic() - self._looked > _FRESH_SECONDS:
+            if time.monotonic() >= self._holds_until:
                 self._look()
             if self._fault:
                 raise psycopg.OperationalError(self._fault)
@@ -141,39 +143,48 @@ class Servers:
         if len(clusters) > 1:  # and none was seen before, which would tell them apart
             said = {name(host): f"it is the primary of cluster {found.system}" for found, host in primaries}
             said["several clusters"] = "leave the hosts of one in the address"
-        self._looked, self._fault = time.monotonic(), ""
         if len(clusters) != 1:
             self._fault = "; ".join(f"{host}: {text}" for host, text in said.items())
+            self._holds_until = time.monotonic() + _VAIN_SECONDS
             return
+        self._fault, self._holds_until = "", time.monotonic() + _FRESH_SECONDS
         best, self._chosen = max(primaries, key=lambda primary: primary[0].timeline)
         with contextlib.suppress(NotBelieved):  # a newer one was seen meanwhile; who goes to this one is told so
             self._admit(best)
 
     def _answers(self) -> list[tuple[Host, Lineage | str]]:
         """Return what the hosts say, as far as they are worth waiting for: a primary, or why it is none."""
-        coming: queue.SimpleQueue[tuple[Host, Lineage | str]] = queue.SimpleQueue()
-        for host in self._hosts:
-            threading.Thread(target=self._tell, args=(host, coming), name="store-look", daemon=True).start()
-        answers: list[tuple[Host, Lineage | str]] = []
+        coming: queue.SimpleQueue[tuple[int, Lineage | str]] = queue.SimpleQueue()
+        enough = threading.Event()
+        for n in range(len(self._hosts)):
+            threading.Thread(target=self._tell, args=(n, coming, enough), name="store-look", daemon=True).start()
+        answers: dict[int, Lineage | str] = {}
         until = time.monotonic() + _LOOK_SECONDS
         while len(answers) < len(self._hosts):
             try:
-                answers.append(coming.get(timeout=max(0.0, until - time.monotonic())))
+                n, found = coming.get(timeout=max(0.0, until - time.monotonic()))
             except queue.Empty:
                 break
-            found = answers[-1][1]
+            answers[n] = found
             if isinstance(found, Lineage):
                 if self.newest.trails(found):
                     break
                 until = min(until, time.monotonic() + _GRACE_SECONDS)
-        return answers
+        enough.set()
+        return [(self._hosts[n], found) for n, found in answers.items()]
 
-    def _tell(self, host: Host, coming: "queue.SimpleQueue[tuple[Host, Lineage | str]]") -> None:
-        try:
-            with psycopg.connect(make_conninfo(**host | {"target_session_attrs": "any"}), autocommit=True) as session:
-                coming.put((host, self._who(session) or _STANDBY))
-        except psycopg.Error as e:
-            coming.put((host, " ".join(str(e).split())))
+    def _tell(self, n: int, coming: "queue.SimpleQueue[tuple[int, Lineage | str]]", enough: threading.Event) -> None:
+        host = make_conninfo(**self._hosts[n] | {"target_session_attrs": "any"})
+        while True:
+            try:
+                with psycopg.connect(host, autocommit=True) as session:
+                    found = self._who(session) or _STANDBY
+            except psycopg.Error as e:
+                coming.put((n, " ".join(str(e).split())))
+                return
+            coming.put((n, found))
+            if found != _STANDBY or enough.wait(_AGAIN_SECONDS):
+                return
 
     def _watch(self) -> None:
         while not self._over.wait(_WATCH_SECONDS):
