@@ -9,7 +9,7 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
 from spine.store.models import Job
-from spine.store.statement import Statement, bind, number, place, text
+from spine.store.statement import Statement, behind, bind, number, place, text
 
 
 class Filter(NamedTuple):
@@ -38,48 +38,66 @@ _SKYCLAW_ENDED = Statement(
 )
 
 
-@lru_cache(maxsize=512)
-def _where(
-    statuses: tuple[str, ...], target: bool, targets: bool, machine: bool, label: bool, q: bool, since: bool
-) -> Any:
-    where = Job.seq > bind("after")
-    if len(statuses) == 1:
-        where &= Job.status == text(statuses[0])  # inlined, so that a partial index can match it
-    elif statuses:
-        where &= Job.status.in_([text(status) for status in statuses])
-    if target:
-        where &= Job.target == bind("target")
-    if targets:
+class _Shape(NamedTuple):
+    """What a list is narrowed by."""
+
+    statuses: tuple[str, ...]
+    target: bool
+    targets: bool
+    machine: bool
+    label: bool
+    q: bool
+    since: bool
+
+    def single(self) -> list[tuple[Any, Any]]:
+        """Return the columns that have one value, and that value; first the one whose index is to give a list."""
+        given = (("label", self.label), ("machine", self.machine), ("target", self.target))
+        found = [(getattr(Job, name), bind(name)) for name, narrowed in given if narrowed]
+        if len(self.statuses) == 1:
+            found.append((Job.status, text(self.statuses[0])))  # inlined, so that a partial index can match it
+        return found
+
+
+def _where(shape: _Shape, place_in_list: Any, others: list[tuple[Any, Any]]) -> Any:
+    where = place_in_list
+    for column, value in others:
+        where &= column == value
+    if len(shape.statuses) > 1:
+        where &= Job.status.in_([text(status) for status in shape.statuses])
+    if shape.targets:
         where &= Job.target.in_([bind("target0"), bind("target1")])
-    if machine:
-        where &= Job.machine == bind("machine")
-    if label:
-        where &= Job.label == bind("label")
-    if q:
+    if shape.q:
         # Both sides by the engine: SQLite folds ASCII alone, so that Python's word for "Ä" would find no "Ä".
         found = place(pw.fn.LOWER(_TEXTS[0]), pw.fn.LOWER(bind("q"))) > number(0)
         for column in _TEXTS[1:]:
             found |= place(pw.fn.LOWER(column), pw.fn.LOWER(bind("q"))) > number(0)
         where &= found
-    if since:
+    if shape.since:
         where &= Job.created_at >= bind("since")
     return where
 
 
 @lru_cache(maxsize=512)
-def _select(*shape: Any) -> Statement:
-    return Statement(Job.select(*COLUMNS).where(_where(*shape)).order_by(Job.seq).limit(bind("limit")))
+def _select(shape: _Shape) -> Statement:
+    first, others = shape.single()[:1], shape.single()[1:]
+    after: Any = Job.seq > bind("after")
+    for column, value in first:
+        after = behind(column, value, Job.seq, bind("after"))
+    order = [column for column, _ in first] + [Job.seq]
+    query = Job.select(*COLUMNS).where(_where(shape, after, others))
+    return Statement(query.order_by(*order).limit(bind("limit")))
 
 
 @lru_cache(maxsize=512)
-def _count(*shape: Any) -> Statement:
-    return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(_where(*shape)))
+def _count(shape: _Shape) -> Statement:
+    where = _where(shape, Job.seq > bind("after"), shape.single())
+    return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(where))
 
 
-def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> tuple[Any, ...]:
+def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> _Shape:
     n = narrowed
     given = (n.target, targets, n.machine, n.label, n.q, n.since)
-    return (tuple(sorted(set(n.statuses))), *(value is not None for value in given))
+    return _Shape(tuple(sorted(set(n.statuses))), *(value is not None for value in given))
 
 
 def _values(narrowed: Filter, targets: tuple[str, str] | None, after: int) -> dict[str, Any]:
@@ -92,7 +110,7 @@ def _values(narrowed: Filter, targets: tuple[str, str] | None, after: int) -> di
 
 def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: int, limit: int) -> Iterator[JobRow]:
     """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
-    statement = _select(*_shape(narrowed, targets))
+    statement = _select(_shape(narrowed, targets))
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
 
 
@@ -108,7 +126,7 @@ def ended_of_skyclaw(tx: Tx) -> Iterator[JobRow]:
 
 def count(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None = None) -> int:
     """Return how many jobs match."""
-    row = tx.one(_count(*_shape(narrowed, targets)), **_values(narrowed, targets, 0))
+    row = tx.one(_count(_shape(narrowed, targets)), **_values(narrowed, targets, 0))
     return 0 if row is None else int(row[0])
 
 

@@ -95,3 +95,23 @@ class _Place(pw.Function):
 def place(within: Any, wanted: Any) -> Any:
     """Stand for where a text begins in another (from 1; 0: nowhere), NULL when that one is NULL."""
     return _Place("place", (within, wanted))
+
+
+class _Either(pw.Node):
+    """One of two expressions, by the dialect."""
+
+    def __init__(self, sqlite: Any, postgres: Any) -> None:
+        self._sqlite, self._postgres = sqlite, postgres
+
+    def __sql__(self, ctx: Any) -> Any:
+        return ctx.sql(self._sqlite if ctx.state.param == pw.SqliteDatabase.param else self._postgres)
+
+
+def behind(column: Any, value: Any, key: Any, after: Any) -> Any:
+    """Stand for: the column has this value, and the key is behind a place. Order by the column, then by the key.
+
+    PostgreSQL would take an equality for a reason to order by the key alone, and go through the whole table by it for
+    as long as the first fitting rows are far from its begin: it is not told that there is only one value.
+    """
+    rows = (pw.Tuple(column, key) > pw.Tuple(value, after)) & (column <= value)
+    return _Either((column == value) & (key > after), rows)

@@ -211,8 +211,8 @@ PLANS = {
     "an attempt": (attempts._FIND, "PRIMARY KEY"),
     "old keys": (idempotency._PRUNE, "idempotency_age"),
     "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
-    "a list": (listing._select((), *[False] * 6), "PRIMARY KEY"),
-    "a list of what is queued": (listing._select(QUEUED, *[False] * 6), "jobs_status"),
+    "a list": (listing._select(listing._Shape((), *[False] * 6)), "PRIMARY KEY"),
+    "a list of what is queued": (listing._select(listing._Shape(QUEUED, *[False] * 6)), "jobs_status"),
     "what a Skyclaw host holds": (leases._HELD_BY, "jobs_held"),
     "how many that is": (leases._COUNT_HELD, "jobs_held"),
     "a machine's newest claim of a job": (attempts._NEWEST_OF, "PRIMARY KEY"),
@@ -234,7 +234,7 @@ PLANS = {
     "those that are": (notices._DUE, "notices_open"),
     "those of nobody": (notices._STALE, "notices_open"),
     "what a machine has not read": (messages._ABANDON, "receipts_unread"),
-    "what a v0 claw asks for": (listing._select(QUEUED, True, True, *[False] * 4), "jobs_queued"),
+    "what a v0 claw asks for": (listing._select(listing._Shape(QUEUED, True, True, *[False] * 4)), "jobs_queued"),
 }
 
 
