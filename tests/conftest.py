@@ -69,6 +69,16 @@ def redis_server():
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3():
+    """A server that speaks S3, for the whole session; each test takes a bucket of its own."""
+    from tests.support.s3_server import S3Server
+
+    server = S3Server().start()
+    yield server
+    server.stop()
+
+
 @functools.cache
 def engine_answers() -> bool:
     """Return whether a Docker Engine answers; asked once, and only when a selected test needs one."""

@@ -31,12 +31,15 @@ from spine.api.notices import Notices
 from spine.api.ops import Ops
 from spine.api.reviews import Reviews
 from spine.api.schedules import Schedules
-from spine.blobs.disk import DiskBlobs
+from spine.blobs.base import Blobs as BlobPlace
+from spine.blobs.base import BlobsUnusable
+from spine.blobs.disk import DiskBlobs, listed
 from spine.facades import broker, skyclaw
 from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
 from spine.notices.book import ALIASES_SECONDS, Book
 from spine.notices.sender import PRUNE_SECONDS, Sender, Sending
+from spine.operations.manifest import BLOBS
 from spine.operations.regular import Backups
 from spine.queue.notices import Patience
 from spine.queue.rules import Rules
@@ -69,7 +72,11 @@ class Server:
         )
         self.store.on_rollback = rules.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
-        files = DiskBlobs(settings.data_dir / "blobs", settings.blob_max_bytes)
+        try:
+            files = self._open_blobs()
+        except BlobsUnusable:
+            self.store.close()
+            raise
         metrics = Metrics(self.store, self.clock, self.hub)
         self.core = Core(
             settings=settings,
@@ -107,6 +114,26 @@ class Server:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         take_lock(folder)  # until the process ends
         return PostgresEngine(url, memory=folder / lineage.FILE)
+
+    def _open_blobs(self) -> BlobPlace:
+        """Open where blobs are kept: the folder, or an object store, which several servers may share.
+
+        Raises:
+            BlobsUnusable
+        """
+        s = self.settings
+        root = s.data_dir / BLOBS
+        if s.blob_place is None:
+            if s.database_url is not None:
+                _log.warning("blobs.on_disk", hint="for one spine alone; SPINE_BLOB_URL lets several share them")
+            return DiskBlobs(root, s.blob_max_bytes)
+        from spine.blobs.objects import ObjectBlobs  # an extra brings what it needs
+
+        found = ObjectBlobs(s.blob_place, root, s.blob_max_bytes)
+        found.check()
+        if next(listed(root), None) is not None:
+            _log.warning("blobs.left_on_disk", folder=str(root), hint="not served; `spine blobs copy`, then delete it")
+        return found
 
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
@@ -150,7 +177,9 @@ class Server:
         self.sender.start()
         if self.backups is not None:
             self.backups.start()
-        _log.info("spine.serving", data_dir=str(self.settings.data_dir))
+        place = self.settings.blob_place
+        where = {} if place is None else {"blobs": place.url}
+        _log.info("spine.serving", data_dir=str(self.settings.data_dir), **where)
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """End: no ticks, then the store. The sender first, lest its deletion of old notices is waited for."""

@@ -13,7 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from contract.clock import Clock, JumpDetector
 from contract.errors import SpineError
 from contract.ids import new_blob_id
-from spine.blobs.disk import DiskBlobs
+from spine.blobs.base import Blobs
 from spine.digests import read_digests
 from spine.queue import groups, messages, reap
 from spine.queue.access import Principal
@@ -81,7 +81,7 @@ class Retention:
     """Deletes what is so many days old: jobs that ended, blobs that no job names, messages that all have read, notices
     that were given up, groups that are done or closed. Groups that no job came to for as long are closed."""
 
-    def __init__(self, store: Engine, files: DiskBlobs, data_dir: Path, days: int) -> None:
+    def __init__(self, store: Engine, files: Blobs, data_dir: Path, days: int) -> None:
         self._store, self._files, self._data_dir = store, files, data_dir
         self.days = days
         self._stopping = threading.Event()
@@ -189,7 +189,7 @@ class Keeper:
     def __init__(
         self,
         store: Engine,
-        files: DiskBlobs,
+        files: Blobs,
         reaper: Reaper,
         old: Retention | None = None,
         digests: DigestsFile | None = None,

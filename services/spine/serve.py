@@ -15,6 +15,7 @@ from gunicorn.app.base import BaseApplication
 from contract.killpoints import arm
 from contract.sdnotify import Notifier
 from spine.app import App, Server, create_app
+from spine.blobs.base import BlobsAway, BlobsUnusable
 from spine.settings import Settings
 from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.lock import DataDirBusy, HalfRestored
@@ -66,9 +67,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
             server = Server(self._settings)
-        except (DataDirBusy, StoreAway) as e:
+        except (DataDirBusy, StoreAway, BlobsAway) as e:
             self._give_up(EXIT_BUSY, str(e))
-        except (HalfRestored, NewerStore, StoreUnusable) as e:
+        except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable) as e:
             self._give_up(EXIT_CONFIG, str(e))
         except OSError as e:
             where = self._settings.data_dir

@@ -12,13 +12,13 @@ from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from contract.outcall import check_url
-from spine import backup_settings
+from spine import backup_settings, bucket_settings
+from spine.blobs.bucket import Bucket
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
 from spine.queue.access import RESERVED, Principal
 
 MIB = 1024 * 1024
-
 
 SETTINGS = (
     Setting("HEAD_TOKEN", "required", "token of heads; also `HEAD_TOKENS` (comma-separated); both merge"),
@@ -46,6 +46,7 @@ SETTINGS = (
     Setting(
         "SPINE_RETENTION_DAYS", "0", "days after which ended jobs and blobs that none names are deleted; 0 keeps all"
     ),
+    *bucket_settings.SETTINGS,
     *backup_settings.SETTINGS,
     Setting("LEASE_SECONDS", "300", "how long a claim holds without a heartbeat"),
     Setting("SPINE_ACCEPT_LEASE_SECONDS", "15", "how long a waiting claim holds before its first heartbeat or log"),
@@ -131,6 +132,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     database_url: Secret | None = None
     retention_days: int = 0
+    blob_place: Bucket | None = None
     backups: backup_settings.Plan | None = None
     lease_seconds: int = 300
     accept_lease_seconds: int = 15
@@ -191,7 +193,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         data_dir=store_folder(environ),
         database_url=_database(env),
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
-        backups=backup_settings.read(env, store_folder(environ)),
+        blob_place=(blobs := bucket_settings.of_blobs(env)),
+        backups=backup_settings.read(env, store_folder(environ), blobs),
         lease_seconds=env.integer("LEASE_SECONDS", 300, 1, 86_400),
         accept_lease_seconds=env.integer("SPINE_ACCEPT_LEASE_SECONDS", 15, 1, 3600),
         reaper_interval_ms=env.integer("REAPER_INTERVAL_MS", 30_000, 50, 3_600_000),

@@ -35,6 +35,7 @@ TOKENS = {
     "BOT_TOKEN",
     "WORKER_TOKEN",
     "SPINE_BACKUP_SECRET_ACCESS_KEY",
+    "SPINE_BLOB_SECRET_ACCESS_KEY",
     "SPINE_DATABASE_URL",  # and the images do not bring the extra that it needs
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
@@ -140,6 +141,18 @@ ADDED: dict[str, tuple[str, dict[str, Any]]] = {
                 "environment": {
                     "SPINE_BACKUP_URL": "${SPINE_BACKUP_URL:?say in .env where backups go, such as s3://bucket/prefix}",
                     "SPINE_BACKUP_SECRET_ACCESS_KEY_FILE": "/run/secrets/backup.secret",
+                },
+            }
+        },
+    ),
+    "blobs": (
+        "blobs.secret",
+        {
+            "spine": {
+                "secrets": ["blobs.secret"],
+                "environment": {
+                    "SPINE_BLOB_URL": "${SPINE_BLOB_URL:?say in .env where blobs are kept, such as s3://bucket/prefix}",
+                    "SPINE_BLOB_SECRET_ACCESS_KEY_FILE": "/run/secrets/blobs.secret",
                 },
             }
         },

@@ -116,7 +116,9 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
     tokens = {name for name, *_ in settings if name.endswith(("_TOKEN", "_TOKENS"))}
     # A secret comes as a file, like a token: what is in an environment, an inspection of the container shows.
-    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY", "DISPATCH_WEBHOOK_SECRET"} & {name for name, *_ in settings}
+    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY", "SPINE_BLOB_SECRET_ACCESS_KEY", "DISPATCH_WEBHOOK_SECRET"} & {
+        name for name, *_ in settings
+    }
     assert passed >= {f"{name}_FILE" for name in secrets}
     passed -= {f"{name}_FILE" for name in secrets}
     tokens |= secrets

@@ -4,10 +4,14 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+import uuid
 from typing import Any
 
 from tests.support.eventually import eventually
 from tests.support.spine_process import free_port
+
+from contract.env import Secret
+from spine.blobs.bucket import Bucket
 
 KEY_ID, SECRET = "a-key-id", "a-secret-key-0001"
 
@@ -60,14 +64,30 @@ class S3Server:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return sorted(one["Key"] for page in pages for one in page.get("Contents", []))
 
-    def settings(self, url: str) -> dict[str, str]:
-        """Return the settings of a spine that keeps its backups here."""
+    def settings(self, url: str, of: str = "BACKUP", endpoint: str | None = None) -> dict[str, str]:
+        """Return the settings of a spine that keeps its backups here, or its blobs."""
         return {
-            "SPINE_BACKUP_URL": url,
-            "SPINE_BACKUP_ENDPOINT": self.url,
-            "SPINE_BACKUP_ACCESS_KEY_ID": KEY_ID,
-            "SPINE_BACKUP_SECRET_ACCESS_KEY": SECRET,
+            f"SPINE_{of}_URL": url,
+            f"SPINE_{of}_ENDPOINT": endpoint or self.url,
+            f"SPINE_{of}_ACCESS_KEY_ID": KEY_ID,
+            f"SPINE_{of}_SECRET_ACCESS_KEY": SECRET,
         }
+
+    def place(self, endpoint: str | None = None) -> Bucket:
+        """Return a place in a bucket of its own."""
+        bucket = f"b-{uuid.uuid4().hex[:12]}"
+        self.client().create_bucket(Bucket=bucket)
+        return Bucket(bucket, "fleet/one", endpoint or self.url, "us-east-1", Secret(KEY_ID), Secret(SECRET))
+
+    def unfinished(self, bucket: str) -> int:
+        """Return how many uploads in parts were begun and neither completed nor taken back."""
+        return len(self.client().list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+
+    def demand_keys(self, demanded: bool = True) -> None:
+        """Refuse keys that nobody made here, or take all again; nobody has made one."""
+        count = b"0" if demanded else b"inf"
+        said = urllib.request.Request(f"{self.url}/moto-api/reset-auth", count, {"Content-Type": "text/plain"})
+        urllib.request.urlopen(said, timeout=10).close()
 
     def stop(self) -> None:
         """End it, with all that it keeps."""

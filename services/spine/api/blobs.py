@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import BinaryIO
 from urllib.parse import quote
 
 import falcon
@@ -14,8 +13,9 @@ from contract import wire
 from contract.clock import iso
 from contract.errors import BadRange, Forbidden, InvalidField, MissingFile, NotFound
 from contract.ids import new_blob_id
+from contract.killpoints import reach
 from spine.api.core import Core
-from spine.blobs.disk import Upload
+from spine.blobs.base import Source, Upload
 from spine.queue.access import Principal
 from spine.store import blobs
 from spine.store.blobs import BlobRow
@@ -41,7 +41,7 @@ class Blobs:
         try:
             filename, content_type = await self._receive(req, upload)
             blob_id = new_blob_id()
-            await asyncio.to_thread(upload.keep, blob_id)
+            await core.with_blobs(lambda: _keep(upload, blob_id))
         except BaseException:
             await asyncio.shield(asyncio.to_thread(upload.discard))
             raise
@@ -95,10 +95,10 @@ class Blobs:
         if req.method == "HEAD":
             resp.content_length = length
             return
-        file = await asyncio.to_thread(core.blobs.open, row.id)
-        if file is None:
-            raise NotFound(f"the bytes of {row.id} are not on this server's disk")
-        resp.set_stream(_pieces(file, start, length), length)
+        source = await core.with_blobs(lambda: core.blobs.open(row.id, start, length))
+        if source is None:
+            raise NotFound(f"the bytes of {row.id} are not {core.blobs.where}")
+        resp.set_stream(_pieces(core, source), length)
 
     async def on_head_one(self, req: Request, resp: Response, blob_id: str) -> None:
         """HEAD /blobs/:id."""
@@ -137,15 +137,17 @@ def _range(req: Request, size: int) -> tuple[int, int]:
     return start, end - start
 
 
-async def _pieces(file: BinaryIO, start: int, length: int) -> AsyncIterator[bytes]:
+def _keep(upload: Upload, blob_id: str) -> None:
+    upload.keep(blob_id)
+    reach("spine.blob-kept")
+
+
+async def _pieces(core: Core, source: Source) -> AsyncIterator[bytes]:
     try:
-        await asyncio.to_thread(file.seek, start)
-        left = length
-        while left and (piece := await asyncio.to_thread(file.read, min(_PIECE, left))):
-            left -= len(piece)
+        while piece := await core.with_blobs(source.read):
             yield piece
     finally:
-        file.close()
+        source.close()
 
 
 def _filename(name: str | None) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import falcon.asgi
@@ -12,7 +13,7 @@ from contract.wire import Request
 from spine.api import body, problems
 from spine.api.auth import Auth
 from spine.api.metrics import Metrics
-from spine.blobs.disk import DiskBlobs
+from spine.blobs.base import Blobs
 from spine.queue import named
 from spine.queue.access import Caller, Principal
 from spine.queue.once import Answer, Key, key_of, once
@@ -35,10 +36,16 @@ class Core:
     rules: Rules
     store: Engine
     hub: Hub
-    blobs: DiskBlobs
+    blobs: Blobs
     auth: Auth
     metrics: Metrics
     store_id: str
+    # Of their own: where an object store hangs, nothing else waits for a thread. Each may hold some parts of a file.
+    _blob_threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "blobs"))
+
+    async def with_blobs(self, call: Callable[[], T]) -> T:
+        """Make a call of the blobs' place on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._blob_threads, call)
 
     async def write(self, operation: Operation[T]) -> T:
         """Run an operation; return after its commit."""

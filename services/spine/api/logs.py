@@ -8,11 +8,12 @@ import msgspec
 from falcon.asgi import Request, Response, SSEvent
 
 from contract import wire
-from contract.errors import InvalidField
+from contract.errors import InvalidField, NotFound
 from spine.api import body
 from spine.api.body import fence_of, known_query, query_number
 from spine.api.core import Core
 from spine.api.streams import follow, open_stream
+from spine.blobs.base import read
 from spine.queue import joblog
 from spine.queue.access import Principal, is_revoked
 from spine.store import logs
@@ -83,7 +84,11 @@ class Logs:
             if sealed is None or sealed.blob_id is None:
                 return b""
             log = sealed  # it was sealed between the two reads
-        return await asyncio.to_thread(core.blobs.read, log.blob_id or "", offset, limit)
+        blob_id = log.blob_id or ""
+        kept = await core.with_blobs(lambda: read(core.blobs, blob_id, offset, min(limit, log.size - offset)))
+        if kept is None:
+            raise NotFound(f"the bytes of this log are not {core.blobs.where}")
+        return kept
 
     async def _follow(
         self, principal: Principal, job_id: str, fence: int | None, offset: int

@@ -3,47 +3,23 @@
 Several servers of one machine may share a folder: a name is made once, and each file on its way in is locked.
 """
 
-import fcntl
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from contract.durable import sync_folder
-from contract.errors import StorageFull, TooLarge
+from spine.blobs.base import UNLIMITED, Listed, Upload, make_tmp, refused
+
+_PIECE = 256 * 1024
 
 
-class Upload:
-    """A file on its way in. `keep` makes it durable under a blob id; otherwise `discard` removes it."""
+class DiskUpload(Upload):
+    """A file on its way to a folder of the same disk."""
 
-    def __init__(self, root: Path, most: int) -> None:
-        self._root, self._most = root, most
-        handle, self._path = _begun(root / "tmp")
-        self._file = os.fdopen(handle, "wb")
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        """Digest of what was written so far, in hex."""
-        return self._digest.hexdigest()
-
-    def write(self, data: bytes) -> None:
-        """Add bytes.
-
-        Raises:
-            TooLarge, StorageFull
-        """
-        self.size += len(data)
-        if self.size > self._most:
-            raise TooLarge(f"a blob may have {self._most} bytes", limit=self._most)
-        self._digest.update(data)
-        try:
-            self._file.write(data)
-        except OSError as e:
-            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
+    def __init__(self, root: Path, tmp: Path, most: int) -> None:
+        super().__init__(tmp, most)
+        self._root = root
 
     def keep(self, blob_id: str) -> None:
         """Put the file in its place, durably.
@@ -55,107 +31,78 @@ class Upload:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
             if not place.parent.is_dir():
                 place.parent.mkdir(exist_ok=True, mode=0o700)
                 sync_folder(self._root)
-            self._path.replace(place)
+            self._path.replace(place)  # while it is locked: another server would take it for a left-over
             sync_folder(place.parent)
-        except OSError as e:
-            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
-
-    def discard(self) -> None:
-        """Remove what was written, when it was not kept."""
-        try:
             self._file.close()
-        except OSError:
-            pass  # closing flushes, which a full disk refuses; the file goes anyway
-        self._path.unlink(missing_ok=True)
+        except OSError as e:
+            raise refused(e) from e
 
 
 class DiskBlobs:
-    """Blobs under a folder: `<root>/<two characters>/<id>`, uploads under `<root>/tmp`."""
+    """Blobs under a folder (see `Blobs`): `<root>/<two characters>/<id>`, uploads under `<root>/tmp`."""
+
+    where = "on this server's disk"
 
     def __init__(self, root: Path, most: int) -> None:
         self._root, self._most = root, most
-        for folder in (root, root / "tmp"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in (root / "tmp").glob("upload-*"):
-            _clear(left)
+        self._tmp = make_tmp(root)
 
     def upload(self) -> Upload:
-        """Begin a file of at most the settings' size.
-
-        Raises:
-            StorageFull
-        """
-        return self._begin(self._most)
+        """Begin a file of at most the settings' size."""
+        return DiskUpload(self._root, self._tmp, self._most)
 
     def sealing(self) -> Upload:
-        """Begin a file of the server's own, without a limit.
+        """Begin a file of the server's own."""
+        return DiskUpload(self._root, self._tmp, UNLIMITED)
 
-        Raises:
-            StorageFull
-        """
-        return self._begin(2**63)
-
-    def _begin(self, most: int) -> Upload:
+    def open(self, blob_id: str, start: int, length: int) -> "DiskSource | None":
+        """Open a range of a blob for reading."""
         try:
-            return Upload(self._root, most)
-        except OSError as e:
-            raise StorageFull(f"the disk refuses to write ({e.strerror})") from e
-
-    def open(self, blob_id: str) -> BinaryIO | None:
-        """Open a blob for reading; None when its bytes are not here."""
-        try:
-            return path_of(self._root, blob_id).open("rb")
+            file = path_of(self._root, blob_id).open("rb")
         except FileNotFoundError:
             return None
-
-    def read(self, blob_id: str, start: int, length: int) -> bytes:
-        """Return a range of a blob; empty beyond its end or when it is not here."""
-        file = self.open(blob_id)
-        if file is None:
-            return b""
-        with file:
-            file.seek(start)
-            return file.read(length)
+        file.seek(start)
+        return DiskSource(file, length)
 
     def remove(self, blob_id: str) -> None:
-        """Delete a blob's bytes; one that is not here is none to delete."""
+        """Delete a blob's bytes."""
         path_of(self._root, blob_id).unlink(missing_ok=True)
 
-    def names(self) -> Iterator[str]:
-        """Iterate over the ids of all files."""
-        for folder in self._root.iterdir():
-            if folder.name != "tmp" and folder.is_dir():
-                yield from (file.name for file in folder.iterdir())
+    def listed(self) -> Iterator[Listed]:
+        """Iterate over all files."""
+        return listed(self._root)
 
 
-def _begun(folder: Path) -> tuple[int, Path]:
-    """Make a file on its way in, locked as long as it is open; return it and its path."""
-    while True:
-        handle, name = tempfile.mkstemp(prefix="upload-", dir=folder)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if os.fstat(handle).st_nlink:
-            return handle, Path(name)
-        os.close(handle)  # another server that starts took it for a left-over, before it was locked
+class DiskSource:
+    """A range of a file."""
+
+    def __init__(self, file: BinaryIO, length: int) -> None:
+        self._file, self._left = file, length
+
+    def read(self) -> bytes:
+        """Return the next piece."""
+        piece = self._file.read(min(_PIECE, self._left))
+        self._left -= len(piece)
+        return piece
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
-def _clear(left: Path) -> None:
-    """Remove a file on its way in, unless a server that lives still writes it."""
-    try:
-        handle = os.open(left, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    else:
-        left.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
+def listed(root: Path) -> Iterator[Listed]:
+    """Iterate over the files in a folder of blobs, whether or not it is there and is served."""
+    for folder in root.iterdir() if root.is_dir() else ():
+        if folder.is_dir() and folder.name != "tmp":
+            for file in folder.iterdir():
+                try:
+                    stat = file.stat()
+                except FileNotFoundError:
+                    continue  # retention was quicker
+                yield Listed(file.name, stat.st_size, stat.st_mtime_ns // 1_000_000)
 
 
 def path_of(root: Path, blob_id: str) -> Path:

@@ -1,4 +1,4 @@
-"""Backups kept in an object store that speaks S3, through obstore, which is imported here alone and only when needed.
+"""Backups kept in an object store that speaks S3, through obstore, which is imported only when it is needed.
 
 A backup there is the same tree as on a disk, under its name. The manifest is written last and deleted first: what has
 none is no backup. Only the database is copied to the disk on the way; blobs go from where the server keeps them.
@@ -11,13 +11,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from contract.clock import Clock
-from spine.backup_settings import Bucket
+from spine.blobs.bucket import AT_ONCE, PIECE, Bucket, Patience, reached, said
 from spine.blobs.disk import path_of
 from spine.operations import files, manifest
 from spine.operations.backup import fill
@@ -28,45 +27,19 @@ from spine.operations.refusal import BrokenBackup, Refused
 from spine.store import lock
 from spine.store.offline import Bytes, NotAStore
 
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
-
 T = TypeVar("T")
 STAGED = ".backup-"
 FETCHED = ".fetched-"
-_PIECE = 8 << 20
-# One call moves a piece at most; obstore repeats one that failed, with backoff and jitter, so often and so long.
-_CALL_SECONDS = 120
-_CONNECT_SECONDS = 10
-_RETRIES = 4
-_RETRY_SECONDS = 180
-_SHOWN = 300
+# Nobody waits for a backup.
+_PATIENCE = Patience(call_seconds=120, retry_seconds=180)
 
 
 class BucketPlace:
     """A prefix in a bucket (see `Place`); it belongs to one spine alone."""
 
     def __init__(self, place: Bucket) -> None:
-        from obstore.store import S3Store
-
-        client: ClientConfig = {
-            "timeout": f"{_CALL_SECONDS}s",
-            "connect_timeout": f"{_CONNECT_SECONDS}s",
-            "allow_http": (place.endpoint or "").startswith("http://"),
-        }
-        config: S3Config = {"region": place.region, "checksum_algorithm": "SHA256"}
-        if place.endpoint is not None:
-            config["endpoint"] = place.endpoint
-        if place.key_id is not None and place.secret is not None:
-            config["access_key_id"], config["secret_access_key"] = str(place.key_id), str(place.secret)
         self.title = place.url
-        self._store = S3Store(
-            place.bucket,
-            prefix=place.prefix or None,
-            config=config,
-            client_options=client,
-            retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
-        )
+        self._store = reached(place, _PATIENCE)
 
     def backups(self) -> list[Kept]:
         """Return every whole backup, newest first."""
@@ -102,7 +75,7 @@ class BucketPlace:
     def _put(self, key: str, source: Path, sha256: str) -> None:
         import obstore
 
-        self._call(lambda: obstore.put(self._store, key, source, chunk_size=_PIECE, max_concurrency=2))
+        self._call(lambda: obstore.put(self._store, key, source, chunk_size=PIECE, max_concurrency=AT_ONCE))
         size = source.stat().st_size
         taken = hashlib.sha256()
         for piece in self._pieces(key, size):
@@ -113,8 +86,8 @@ class BucketPlace:
     def _pieces(self, key: str, size: int) -> Iterator[bytes]:
         import obstore
 
-        for start in range(0, size, _PIECE):
-            end = min(start + _PIECE, size)
+        for start in range(0, size, PIECE):
+            end = min(start + PIECE, size)
             yield bytes(self._call(partial(obstore.get_range, self._store, key, start=start, end=end)))
 
     def remove(self, name: str) -> None:
@@ -210,7 +183,7 @@ class BucketPlace:
         except (BaseError, OSError) as e:
             if key and isinstance(e, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "no such object", key) from e
-            raise OSError(errno.EIO, " ".join(str(e).partition("\n\nDebug")[0].split())[:_SHOWN], self.title) from e
+            raise OSError(errno.EIO, said(e), self.title) from e
 
 
 def _drop_unless_used(folder: Path) -> None:

@@ -1,15 +1,31 @@
-"""Blobs: streamed in and out, whole or in ranges, as attachments, to those who may read them."""
+"""Blobs: streamed in and out, whole or in ranges, as attachments, to those who may read them. On a disk and on S3."""
 
 import hashlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.support.raw_http import Answer, Api, multipart
-from tests.support.server import Server, StartSpine
+from tests.support.s3_server import S3Server
+from tests.support.server import Server, StartSpine, claw_tokens
+from tests.support.spine_process import SpineProcess
 
 FORM = "multipart/form-data; boundary=limit"
 PART = b'--limit\r\nContent-Disposition: form-data; name="file"\r\n\r\n'
+
+
+@pytest.fixture(scope="module", params=["disk", "s3"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the whole module, with its blobs in its folder, and one with them in a bucket."""
+    env = {"CLAW_TOKENS": claw_tokens(400)}
+    if request.param == "s3":
+        s3: S3Server = request.getfixturevalue("s3")
+        env |= s3.settings(s3.place().url, "BLOB")
+    process = SpineProcess(tmp_path_factory.mktemp("spine"), env).start()
+    yield Server(process)
+    assert process.stop() == 0, process.log_tail()
+    assert process.faults() == [], process.log_tail()
 
 
 def upload(api: Api, content: bytes, filename: str = "a.bin", kind: str = "application/octet-stream") -> dict[str, Any]:

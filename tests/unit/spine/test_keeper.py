@@ -10,7 +10,8 @@ from tests.suites.harness import LEFT, Store
 from tests.suites.manual_clock import START_MS, ManualClock
 
 from contract.clock import SystemClock
-from spine.blobs.disk import DiskBlobs, Upload
+from spine.blobs.base import Upload, read
+from spine.blobs.disk import DiskBlobs
 from spine.keeper import Keeper, Reaper
 from spine.queue import reap
 from spine.queue.once import Answer, key_of, once
@@ -244,7 +245,7 @@ def test_an_ended_log_becomes_a_blob(watched: Watched, kept: Kept) -> None:
     data = bytes(range(256)) * 600
     store.append(job, 1, 0, data)
     kept.keeper.seal()
-    assert list(kept.files.names()) == []
+    assert list(kept.files.listed()) == []
     store.complete(job, 1)
     kept.keeper.seal()
     kept.keeper.seal()
@@ -252,8 +253,8 @@ def test_an_ended_log_becomes_a_blob(watched: Watched, kept: Kept) -> None:
     assert log is not None
     assert log.size == len(data)
     assert log.blob_id is not None
-    assert kept.files.read(log.blob_id, 0, 10**6) == data
-    assert list(kept.files.names()) == [log.blob_id]
+    assert read(kept.files, log.blob_id, 0, len(data)) == data
+    assert [one.blob_id for one in kept.files.listed()] == [log.blob_id]
     row = store.read(lambda tx: blobs.find(tx, log.blob_id or ""))
     assert row == (
         log.blob_id,
@@ -273,7 +274,7 @@ def test_a_log_that_is_larger_than_a_blob_may_be_is_sealed_all_the_same(watched:
     store.append(job, 1, 0, b"x" * 1001)
     store.fail(job, 1, requeue=False)
     kept.keeper.seal()
-    assert len(list(kept.files.names())) == 1
+    assert len(list(kept.files.listed())) == 1
 
 
 @pytest.mark.parametrize("when", ["before it was read", "while it was written"])
@@ -300,24 +301,11 @@ def test_a_log_that_another_server_sealed_meanwhile_leaves_no_file(
 
     monkeypatch.setattr(kept.files, "sealing", late)
     kept.keeper.seal()
-    assert list(kept.files.names()) == []
+    assert list(kept.files.listed()) == []
     log = store.read(lambda tx: logs.find(tx, job, 1))
     assert log is not None
     assert log.blob_id == "blob_theirs"
     assert "keeper.log_short" not in capsys.readouterr().out
-
-
-def test_a_server_that_starts_leaves_alone_what_another_is_writing(tmp_path: Path) -> None:
-    ours = DiskBlobs(tmp_path, 1000)
-    upload = ours.upload()
-    upload.write(b"half")
-    (tmp_path / "tmp" / "upload-left").write_bytes(b"of a process that died")
-    theirs = DiskBlobs(tmp_path, 1000)
-    assert len(list((tmp_path / "tmp").iterdir())) == 1
-    upload.write(b", and the rest")
-    upload.keep("blob_abc")
-    assert theirs.read("blob_abc", 0, 100) == b"half, and the rest"
-    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_sealing_on_a_store_that_is_closed_raises_nothing(watched: Watched, kept: Kept) -> None:

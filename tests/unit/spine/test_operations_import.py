@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.support.queue_store import DAY_MS, QueueStore, SetClock
 
+from spine.blobs.base import read
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import Retention
 from spine.operations.importing import bring_in
@@ -287,7 +288,7 @@ def test_blobs_keep_their_ids_and_are_readable_by_who_sees_a_job_that_names_them
     assert row is not None
     assert (row.filename, row.size, row.content_type) == ("pic-12345.png", 5, "image/png")
     assert row.sha256 == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
-    assert DiskBlobs(store.folder / "blobs", 1).read("pic-12345", 0, 10) == b"hello"
+    assert read(DiskBlobs(store.folder / "blobs", 1), "pic-12345", 0, 10) == b"hello"
     named = store.read(lambda tx: [blobs.named_for(tx, b, "left-claw") for b in ("pic-12345", "alone-1.tar")])
     assert named == [True, False]
 

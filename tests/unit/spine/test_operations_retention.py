@@ -182,7 +182,7 @@ def test_a_blob_goes_when_it_is_old_and_no_job_names_it(store: QueueStore) -> No
     store.clock.ms += 31 * DAY_MS
     store.blob(young, b"hello", SHA)
     assert retention(store).turn() == (1, 1)
-    assert sorted(disk.names()) == sorted([other, young])
+    assert sorted(one.blob_id for one in disk.listed()) == sorted([other, young])
     assert rows(store, "blobs") == 2
     assert (store.job(ended), store.job(alive) is None) == (None, False)
 
