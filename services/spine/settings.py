@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -12,7 +11,7 @@ from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from contract.outcall import check_url
-from spine import backup_settings, bucket_settings
+from spine import backup_settings, bucket_settings, database_settings
 from spine.blobs.bucket import Bucket
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
@@ -191,7 +190,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=port,
         data_dir=store_folder(environ),
-        database_url=_database(env),
+        database_url=database_settings.read(env),
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
         blob_place=(blobs := bucket_settings.of_blobs(env)),
         backups=backup_settings.read(env, store_folder(environ), blobs),
@@ -230,16 +229,6 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         )
     env.finish()
     return settings
-
-
-def _database(env: EnvReader) -> Secret | None:
-    """Return the address of the store's database; what cannot be used is noted as a fault, without a word of it."""
-    url = env.secret("SPINE_DATABASE_URL")
-    if url is not None and not url.startswith(("postgresql://", "postgres://")):
-        env.faults.append("SPINE_DATABASE_URL: no address; write postgresql://user:password@host:port/name")
-    if url is not None and find_spec("psycopg") is None:
-        env.faults.append("SPINE_DATABASE_URL: psycopg is not installed; pip install 'spinal-cord[postgres]'")
-    return url
 
 
 def _aliases(path: str) -> Path:

@@ -13,7 +13,7 @@ from spine.operations.refusal import BrokenBackup, Refused
 FAILED = 1  # refused, or the disk refuses; `doctor`: a check failed
 WITH_FAULTS = 3  # done, and something of what was there could not be taken along
 BROKEN = 65  # EX_DATAERR: this backup, or this store, cannot be used
-BUSY = 75  # EX_TEMPFAIL: a server holds the directory
+BUSY = 75  # EX_TEMPFAIL: a server holds the directory, or a database is away
 CONFIG = 78  # EX_CONFIG
 
 T = TypeVar("T")
@@ -21,17 +21,19 @@ T = TypeVar("T")
 
 def carried_out(work: Callable[[], T]) -> T:
     """Do a command's work; turn what refuses it into a line and an exit code."""
+    from spine.store.engine import StoreAway, StoreUnusable
     from spine.store.lock import DataDirBusy, HalfRestored
+    from spine.store.marks import NotEmpty
     from spine.store.migrations import NewerStore
     from spine.store.offline import NotAStore
 
     try:
         return work()
-    except DataDirBusy as e:
+    except (DataDirBusy, StoreAway) as e:
         fault, code = str(e), BUSY
-    except (BrokenBackup, NotAStore, NewerStore) as e:
+    except (BrokenBackup, NotAStore, NewerStore, StoreUnusable) as e:
         fault, code = str(e), BROKEN
-    except (Refused, HalfRestored) as e:
+    except (Refused, HalfRestored, NotEmpty) as e:
         fault, code = str(e), FAILED
     except SettingsError as e:
         for fault in e.faults:
@@ -41,7 +43,7 @@ def carried_out(work: Callable[[], T]) -> T:
         fault, code = e.detail, FAILED
     except OSError as e:
         fault, code = f"{e.filename or 'the disk'}: {e.strerror}", FAILED
-    _clear()
+    clear()
     click.echo(f"spine: {fault}", err=True)
     sys.exit(code)
 
@@ -55,13 +57,14 @@ def shown(verb: str) -> Callable[[str, int, int], None]:
         percent = 100 if total == 0 else done * 100 // total
         sys.stderr.write(f"\r{verb}: {what} {percent:3d} % ")
         if done >= total:
-            _clear()
+            clear()
         sys.stderr.flush()
 
     return show
 
 
-def _clear() -> None:
+def clear() -> None:
+    """Take the line of progress away."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
 

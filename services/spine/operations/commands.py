@@ -1,4 +1,4 @@
-"""The operator's commands: `spine backup | backups | restore | import | import-schedules | doctor`."""
+"""The operator's commands: `spine backup | backups | restore | import | doctor`; others have a module of their own."""
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
@@ -11,6 +11,7 @@ import msgspec
 from contract.clock import SystemClock, iso
 from spine import backup_settings
 from spine.operations.carrying import CONFIG, FAILED, WITH_FAULTS, carried_out, jobs, shown, size_of
+from spine.operations.move_commands import migrate_store
 from spine.operations.refusal import Refused
 from spine.operations.schedule_commands import import_schedules
 from spine.settings import store_folder
@@ -208,4 +209,4 @@ def doctor(as_json: bool) -> None:
     sys.exit(FAILED if any(check.state == "failed" for check in checks) else 0)
 
 
-COMMANDS = (backup, backups, restore, import_, import_schedules, doctor)
+COMMANDS = (backup, backups, restore, import_, import_schedules, migrate_store, doctor)

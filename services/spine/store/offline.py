@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from spine.store import migrations
+from spine.store import marks, meta, migrations
 from spine.store.engine import Tx
 
 DIALECT = "sqlite"
@@ -112,6 +112,51 @@ def examine(db: Path, still: bool, check: bool = True) -> Facts:
             blob_bytes=blobs[1],
             faults=faults,
         )
+
+
+def refuse_moved(db: Path) -> None:
+    """Refuse a store that was moved to a database.
+
+    Raises:
+        Moved: its message names the database. NotAStore
+    """
+    with _connected(db, still=False) as connection:
+        marks.refuse_moved(connection)
+
+
+def moved_to(db: Path) -> str | None:
+    """Return where a store was moved, None when it was not.
+
+    Raises:
+        NotAStore
+    """
+    with _connected(db, still=False) as connection:
+        return meta.get(Tx(connection, DIALECT, 0), marks.MOVED_TO)
+
+
+def mark_moved(db: Path, address: str) -> None:
+    """Have no server start on a store any more, durably. The caller holds its directory.
+
+    Raises:
+        NotAStore: it cannot be written.
+    """
+    try:
+        with closing(sqlite3.connect(f"{db.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            meta.put(Tx(connection, DIALECT, 0), marks.MOVED_TO, address)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as e:
+        raise NotAStore(f"{db} cannot be marked as moved: {e}") from e
+
+
+def counted(db: Path) -> dict[str, int]:
+    """Return how far the store has counted in each table that it numbers by itself.
+
+    Raises:
+        NotAStore
+    """
+    with _connected(db, still=False) as connection:
+        return dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
 
 
 def version_of(db: Path, still: bool) -> int:

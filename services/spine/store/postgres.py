@@ -21,6 +21,7 @@ from spine.store.deadline import DEADLINE_SECONDS
 from spine.store.engine import Operation, Signals, StoreAway, StoreUnusable, Tx
 from spine.store.handover import Failed
 from spine.store.link import Link
+from spine.store.marks import refuse_half_arrived
 from spine.store.migrations import NewerStore, files, split
 from spine.store.servers import Servers
 from spine.store.statement import Statement
@@ -107,6 +108,7 @@ class PostgresEngine(Writer):
         try:
             self._link = Link(self._servers)
             migrate(self._link)
+            refuse_half_arrived(self._link)
         except BaseException as e:
             self._let_go()
             self._servers.close()

@@ -16,6 +16,7 @@ from spine.store import checkpoint
 from spine.store.checkpoint import Checkpoint
 from spine.store.engine import Operation, Signals, StoreUnusable, Tx
 from spine.store.lock import refuse_half_restored, take_lock
+from spine.store.marks import refuse_moved
 from spine.store.migrations import migrate
 from spine.store.writer import Writer, WroteAndFailed
 
@@ -48,7 +49,8 @@ class SqliteEngine(Writer):
         DataDirBusy: another process holds the lock; the message names its pid.
         HalfRestored: a restore into the directory was interrupted.
         NewerStore: a newer version wrote this store.
-        StoreUnusable: the file in it cannot be opened. OSError: the directory cannot be used.
+        StoreUnusable: the file in it cannot be opened, or was moved to a database.
+        OSError: the directory cannot be used.
     """
 
     dialect = "sqlite"
@@ -81,6 +83,7 @@ class SqliteEngine(Writer):
         try:
             os.chmod(self._path, 0o600)
             migrate(connection, self.dialect, self._clock.now())
+            refuse_moved(connection)
         except BaseException:
             connection.close()
             raise
