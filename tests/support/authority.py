@@ -12,10 +12,10 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """`file`: what a client must trust; `server()`: the context of a server at 127.0.0.1."""
+    """`file`: what a client must trust; `pem`: certificate and key of one at 127.0.0.1; `server()`: the context."""
 
     def __init__(self, folder: Path) -> None:
-        self.file, self._server = folder / "authority.pem", folder / "server.pem"
+        self.file, self.pem = folder / "authority.pem", folder / "server.pem"
         now = datetime.datetime.now(datetime.UTC)
         own, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
@@ -34,9 +34,9 @@ class Authority:
         pem = serialization.Encoding.PEM
         self.file.write_bytes(root.sign(own, hashes.SHA256()).public_bytes(pem))
         secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        self._server.write_bytes(leaf.sign(own, hashes.SHA256()).public_bytes(pem) + secret)
+        self.pem.write_bytes(leaf.sign(own, hashes.SHA256()).public_bytes(pem) + secret)
 
     def server(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._server)
+        context.load_cert_chain(self.pem)
         return context

@@ -1,7 +1,9 @@
 """A Redis server in a container, on a network of its own; what it took is there again after a restart."""
 
+import io
 import os
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import docker
@@ -32,8 +34,8 @@ class RedisNet:
         self._image = image(client, CONTEXT)
         self.containers: list[Container] = []
 
-    def start(self, command: list[str]) -> tuple[Container, str]:
-        """Run a command in a container of its own; return it with its address, which it keeps."""
+    def start(self, command: list[str], files: Mapping[str, bytes] | None = None) -> tuple[Container, str]:
+        """Run a command in a container of its own, with files in /data; return it with its address, which it keeps."""
         address = f"{self.net}.{len(self.containers) + 2}"
         container: Container = self._client.containers.create(
             self._image, command, name=f"{self._name}-{len(self.containers)}", labels=labels(),
@@ -41,6 +43,8 @@ class RedisNet:
             networking_config={self._name: self._client.api.create_endpoint_config(ipv4_address=address)},
         )  # fmt: skip
         self.containers.append(container)
+        if files:
+            container.put_archive("/data", _archive(files))
         container.start()
         return container, address
 
@@ -49,6 +53,16 @@ class RedisNet:
         for container in self.containers:
             container.remove(force=True, v=True)
         self._network.remove()
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
 
 
 class RedisServer:

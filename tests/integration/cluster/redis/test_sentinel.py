@@ -1,0 +1,34 @@
+"""A primary that dies, and the replica that its Sentinels put in its place."""
+
+import pytest
+from tests.support.engine import opened
+from tests.support.eventually import eventually
+from tests.support.redis_fleet import RedisFleet
+from tests.support.redis_server import Connect
+from tests.support.redis_watch import Watch
+
+from cluster.backend import Away
+from contract.clock import since_boot
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240, func_only=True)]
+
+
+def test_a_cluster_goes_on_at_the_replica_when_the_primary_is_killed(connect: Connect) -> None:
+    with opened() as client:
+        fleet = RedisFleet(client)
+        try:
+            watch = Watch(lambda: connect(fleet.url))
+            eventually(lambda: watch.grants() and min(map(len, watch.got.values())) > 50, 20)
+            begin = since_boot()
+            fleet.kill()
+            back = eventually(lambda: watch.leader_after(begin + 1), 30, what="a lease at the replica")
+            goal = watch.sent[-1] + 50
+            eventually(lambda: watch.reached(goal), 20)
+            watch.stop()
+            assert back - begin < 15
+            assert watch.faults == []
+            assert (watch.disorder(), watch.backwards()) == ([], 0)
+            with pytest.raises(Away, match="No master found for 'other'"):
+                connect(fleet.url.replace("mymaster", "other")).leader()
+        finally:
+            fleet.stop()
