@@ -16,14 +16,15 @@ from typing import Any
 
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
-from tests.support.postgres_pair import PostgresPair
+from tests.support.postgres_pair import DATABASE, PostgresPair
 from tests.support.raw_http import Answer, Api
 from tests.support.reckoning import Count
 from tests.support.spine_process import TOKENS, SpineProcess
 
 SUBMITTERS, WORKERS, READERS = 2, 2, 1
-KILLED, FROZEN = "primary killed", "primary frozen, then awake"
-BLOWS = (KILLED, FROZEN)
+KILLED, FROZEN = "primary killed, then started", "primary frozen, then awake"
+CUT_OFF, LEFT_ALIVE = "primary off the network, then back", "primary left as it is"
+BLOWS = (KILLED, FROZEN, CUT_OFF, LEFT_ALIVE)
 # Nothing lapses on its own: who does a job once more has no excuse.
 SETTINGS = {
     "LEASE_SECONDS": "600",
@@ -34,6 +35,9 @@ SETTINGS = {
 # What may be said of a change while the database is away; each invites another try.
 AWAY = {"unavailable", "outcome_unknown"}
 GAP_SECONDS = 60.0
+# Each spine asks all hosts of the address every few seconds.
+LEFT_SECONDS = 15.0
+_SHOWN = "SELECT count(*), sum(fence) FROM jobs"
 
 
 @dataclass
@@ -176,13 +180,12 @@ class Load:
     # --- the count -------------------------------------------------------------------------------------------------
 
     def examine(self, count: Count) -> None:
-        """Hold what the spine says of all jobs against what was acknowledged, and against the ledger."""
+        """Hold what the spine says of all jobs, which have ended, against what was acknowledged, and the ledger."""
         jobs = list(self._all_jobs())
         found = {job["id"]: job for job in jobs}
         runs: dict[str, list[int]] = defaultdict(list)
         for entry in self.ledger.entries():
             runs[entry.job_id].append(entry.fence)
-        count.jobs = len(self.submitted)
         for job_id, key in self.submitted.items():
             if job_id not in found or found[job_id]["label"] != key or found[job_id]["status"] != "done":
                 count.lost.append(f"{job_id} ({key}) is {found.get(job_id)}")
@@ -222,28 +225,36 @@ class Failovers:
 
     def round(self, blow: str) -> Count:
         """Strike the primary, promote the standby, let the old one come back, put a new standby in its place."""
-        count, begun = Count(blow), time.monotonic()
+        count, begun, submitted = Count(blow), time.monotonic(), len(self.load.submitted)
         self.load.await_more(40)
         struck = time.monotonic()
-        if blow == KILLED:
-            self.pair.primary.container.kill()
-        else:
-            self.pair.primary.container.pause()
+        strike = {
+            KILLED: self.pair.primary.container.kill,
+            FROZEN: self.pair.primary.container.pause,
+            CUT_OFF: self.pair.cut_off,
+            LEFT_ALIVE: lambda: None,
+        }
+        strike[blow]()
         old = self.pair.promote()
         self.load.await_more(20)
-        if blow == KILLED:
-            self.pair.wake()
-        else:
-            old.container.unpause()
-        before = old.run("SELECT count(*), sum(fence) FROM jobs", "spine")
+        come_back = {
+            KILLED: self.pair.wake,
+            FROZEN: old.container.unpause,
+            CUT_OFF: self.pair.join_again,
+            LEFT_ALIVE: lambda: None,
+        }
+        come_back[blow]()
+        self.pair.await_left(LEFT_SECONDS)
+        before = old.run(_SHOWN, DATABASE)
         self.load.await_more(40)
-        after = old.run("SELECT count(*), sum(fence) FROM jobs", "spine")
+        after = old.run(_SHOWN, DATABASE)
         if before != after:
             count.lost.append(f"the old primary was written to: {before}, then {after}")
         self.gaps.append(self.load.gap(blow, struck))
         self.pair.renew()
         count.reached = True
         count.stuck += self.load.faults
+        count.jobs = len(self.load.submitted) - submitted
         count.seconds = time.monotonic() - begun
         return count
 

@@ -92,6 +92,34 @@ class PostgresPair:
         self.old, self.primary = self.primary, self.standby
         return self.old
 
+    def cut_off(self) -> None:
+        """Take the primary off the network: nothing comes back from there, not even a refusal."""
+        self._network.disconnect(self.primary.container)
+
+    def join_again(self) -> None:
+        """Bring the old primary back to the network, at its address."""
+        assert self.old is not None
+        self._network.connect(self.old.container, ipv4_address=self.old.address)
+        eventually(self.old.answers, 30, every=0.05, what="the old primary")
+
+    def await_left(self, seconds: float) -> None:
+        """Wait until no spine has a session with the old primary; to ask who it is takes them a moment now and then.
+
+        One that waited for its standby inside a COMMIT never learns that nobody waits for it any more.
+        """
+        assert self.old is not None
+        stays = (
+            "SELECT pid, state, query FROM pg_stat_activity WHERE application_name = 'spine' "
+            "AND backend_start < clock_timestamp() - interval '2 s' AND wait_event IS DISTINCT FROM 'SyncRep'"
+        )
+        old = self.old
+
+        def left() -> bool:
+            assert old.run(stays) == []
+            return True
+
+        eventually(left, seconds, every=0.1, what="the end of all sessions with the old primary")
+
     def wake(self) -> None:
         """Start the old primary that was killed: it takes sessions and writes, and knows nothing of the new one."""
         assert self.old is not None

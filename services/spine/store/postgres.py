@@ -40,7 +40,7 @@ _BEGIN_WRITING = (
     f"SELECT {_NOW}, writer FROM last_writer"
 )
 _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 # Another transaction was in the way, and this one was taken back: it may do better alone.
 _COLLIDED = (pg.SerializationFailure, pg.DeadlockDetected)
 _COLLISIONS_MOST = 3
