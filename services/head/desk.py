@@ -8,10 +8,12 @@ import click
 from contract.env import SettingsError
 from contract.errors import SpineError, Unavailable
 from contract.head_client import HeadClient
+from contract.lease_client import LeaseClient
 from contract.notice_client import NoticeClient
 from contract.retry import ONCE, PATIENT
 from contract.schedule_client import ScheduleClient
 from head import clean, exits, settings
+from head.lead import Lead, call_seconds
 from head.screen import Screen
 
 
@@ -21,14 +23,25 @@ class Desk:
     def __init__(self) -> None:
         self.screen = Screen()
 
-    def client(self, patient: bool = True) -> HeadClient:
-        """Return a client; one that is not patient leaves retrying to its caller.
+    def client(self, patient: bool = True, lease: tuple[str, int] | None = None) -> HeadClient:
+        """Return a client; one that is not patient leaves retrying to its caller. `lease`: under which it acts.
 
         Raises:
             SettingsError
         """
         used = settings.from_env()
-        return HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE)
+        return HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE, lease=lease)
+
+    def lead(self, name: str) -> Lead:
+        """Return what competes for a lease, not started yet.
+
+        Raises:
+            SettingsError
+        """
+        used = settings.from_env()
+        connect, read = call_seconds(used.lease_seconds)
+        client = LeaseClient(used.base_urls, used.token, retry=ONCE, connect_seconds=connect, read_seconds=read)
+        return Lead(client, name, used.lease_seconds)
 
     def notices(self) -> NoticeClient:
         """Return a client that looks after notices.

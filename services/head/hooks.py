@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from head.policy import TEXT_MOST
 
 _FINISH_SECONDS = 5.0
+_SLICE_SECONDS = 0.5
 
 
 class Ran(NamedTuple):
@@ -20,8 +22,17 @@ class Ran(NamedTuple):
     fault: str = ""
 
 
-def run(command: list[str], stdin: bytes, env: Mapping[str, str], timeout_seconds: float) -> Ran:
-    """Run a command to its end, or until its time is over; then all that it has started in its group is killed."""
+def run(
+    command: list[str],
+    stdin: bytes,
+    env: Mapping[str, str],
+    timeout_seconds: float,
+    check: Callable[[], None] = lambda: None,
+) -> Ran:
+    """Run a command to its end, or until its time is over; then all that it has started in its group is killed.
+
+    `check` is called again and again meanwhile: what it raises ends the command too.
+    """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as told:
         given.write(stdin)
         given.seek(0)  # a file, not a pipe: a command that reads nothing cannot block us
@@ -30,7 +41,7 @@ def run(command: list[str], stdin: bytes, env: Mapping[str, str], timeout_second
         except (OSError, ValueError) as e:
             return Ran(None, fault=f"{command[0]} cannot be started: {e}")
         try:
-            code = child.wait(timeout_seconds)
+            code = _wait(child, timeout_seconds, check)
         except subprocess.TimeoutExpired:
             return Ran(None, fault=f"{command[0]} took longer than {timeout_seconds:g} s and was ended")
         finally:
@@ -38,6 +49,18 @@ def run(command: list[str], stdin: bytes, env: Mapping[str, str], timeout_second
                 _end(child)
         told.seek(0)
         return Ran(code, told.read(TEXT_MOST).decode("utf-8", "replace"))
+
+
+def _wait(child: "subprocess.Popen[bytes]", seconds: float, check: Callable[[], None]) -> int:
+    end = time.monotonic() + seconds
+    while True:
+        left = end - time.monotonic()
+        try:
+            return child.wait(max(0.0, min(left, _SLICE_SECONDS)))
+        except subprocess.TimeoutExpired:
+            if left <= _SLICE_SECONDS:
+                raise
+        check()
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

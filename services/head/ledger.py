@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,18 @@ class Place(msgspec.Struct, rename="camel", kw_only=True):
     at: str = ""
     listing: bool = True
     decided: Decision | None = None
+
+
+class Shared(msgspec.Struct, rename="camel", kw_only=True):
+    """What of a place is kept with the lease of several heads, for the one that leads next: see `Place`.
+
+    A decision is not: until the spine knows of it, whoever leads next decides.
+    """
+
+    version: int = 1
+    cursor: str | None
+    at: str
+    listing: bool
 
 
 class Taken(Exception):
@@ -84,6 +97,15 @@ class Ledger:
         self.path.rename(aside)
         sync_folder(self.path.parent)
         return Place(), f"{self.path} could not be read ({fault}); it was set aside as {aside.name}"
+
+    def resume(self, place: Place, kept: Any) -> None:
+        """Go on where the head stood that led before, if there was one: its place is the newer one."""
+        try:
+            shared = msgspec.convert(kept, Shared)
+        except msgspec.ValidationError:
+            return  # nothing, or what somebody else keeps with a lease of this name
+        if shared.version == 1:
+            place.cursor, place.at, place.listing = shared.cursor, shared.at, shared.listing
 
     def save(self, place: Place) -> None:
         """Write the place durably, readable by its owner alone."""

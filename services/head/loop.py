@@ -4,25 +4,29 @@ A decision is written down before it is told, with its idempotency key; a loop t
 same one again. What the spine says of the job then (round, fence, pending) decides whether there is anything to do.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from contract import killpoints
-from contract.errors import Forbidden, Gone, NotFound, SpineError, Unauthorized
+from contract.errors import Forbidden, Gone, NotFound, SpineError, StaleFence, Unauthorized
 from contract.head_client import HeadClient
+from contract.sse import ServerEvent
 from contract.wire import Event, Job
 from head import hooks, words
 from head import policy as policies
-from head.ledger import Decision, Ledger, Place
+from head.lead import Deposed, Term
+from head.ledger import Decision, Ledger, Place, Shared
+from head.listen import Listener
 from head.policy import Policy
 
 T = TypeVar("T")
 _PAGE = 500
 _SAVE_AFTER = 500  # events that asked for nothing: reading them again costs little
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0
+_SLICE_SECONDS = 0.25  # between two looks whether the term goes on
 _REWORK_EXIT = 10
 _REVIEWABLE = ("job.completed", "job.adopted")
 _ENDS = (*_REVIEWABLE, "job.failed", "job.dead", "job.cancelled", "job.rejected")
@@ -44,6 +48,7 @@ class Loop:
         env: what commands see of the environment.
         pause: waits that many seconds.
         beat: told that the loop goes on, and how many seconds the next word may take longer.
+        term: while which it may act, where several heads share a spine; the client carries its lease.
     """
 
     def __init__(
@@ -55,8 +60,9 @@ class Loop:
         env: Mapping[str, str],
         pause: Callable[[float], Any],
         beat: Callable[[float], None],
+        term: Term | None = None,
     ) -> None:
-        self._client, self._policy, self._ledger = client, policy, ledger
+        self._client, self._policy, self._ledger, self._term = client, policy, ledger, term
         self._tell, self._env, self._pause, self._beat = tell, env, pause, beat
         self._place = Place()
         self._behind, self._away, self._once = 0, False, False
@@ -66,9 +72,12 @@ class Loop:
 
         Raises:
             SpineError: one that a repeat does not mend.
+            Deposed: the term is over; what was not done yet is for the next one.
         """
         self._once = once
         self._place, note = self._ledger.load()
+        if self._term is not None:
+            self._ledger.resume(self._place, self._term.data)
         if note is not None:
             self._tell(News("note", said=note))
         self._deliver()
@@ -148,15 +157,34 @@ class Loop:
         wait = _FIRST_WAIT
         while True:
             try:
-                with closing(self._client.follow_events(self._place.cursor, heard=lambda: self._beat(0))) as stream:
-                    for _ in stream:
-                        return
+                if self._follow():
+                    return
             except SpineError as e:
                 if not e.retryable:
                     raise
                 self._lost(e)
             self._rest(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _follow(self) -> bool:
+        """Wait until the stream tells of something; False when it ended without. Or until the term is over."""
+
+        def follow(heard: Callable[[], None]) -> Generator[ServerEvent, None, None]:
+            return self._client.follow_events(self._place.cursor, heard=heard)
+
+        def beat() -> None:
+            self._beat(0)
+
+        if self._term is None:
+            with closing(follow(beat)) as stream:
+                return any(True for _ in stream)
+        listener = Listener(follow, beat)
+        try:
+            while (told := listener.wait(_SLICE_SECONDS)) is None:
+                self._term.require()
+            return told
+        finally:
+            listener.leave()
 
     # --- reviews ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +214,7 @@ class Loop:
             self._notify(job, event, "review")
             return True
         self._place.decided = decided
-        self._save()
+        self._ledger.save(self._place)  # here alone: the place is where it was, and whoever leads next decides anew
         killpoints.reach("loop.decided")
         self._deliver()
         return True
@@ -201,8 +229,7 @@ class Loop:
             return _decision(job, "accept", None)
         if rule.command is None:
             return self._rework(job, policies.fill(rule.rework or "", job))
-        self._beat(rule.timeout_seconds)
-        ran = hooks.run(rule.command, msgspec.json.encode(job), self._env_of(job, None, "review"), rule.timeout_seconds)
+        ran = self._run(rule.command, job, self._env_of(job, None, "review"), rule.timeout_seconds)
         if ran.code == 0:
             return _decision(job, "accept", None)
         if ran.code == _REWORK_EXIT:
@@ -249,16 +276,26 @@ class Loop:
         if command is None:
             return False
         seconds = self._policy.notify_timeout_seconds
-        self._beat(seconds)
-        ran = hooks.run(command, msgspec.json.encode(job), self._env_of(job, event, reason), seconds)
+        ran = self._run(command, job, self._env_of(job, event, reason), seconds)
         if ran.code == 0:
             self._tell(News("notified", job, reason))
         else:
             self._tell(News("note", job, ran.fault or f"{command[0]} ended with {ran.code}"))
         return True
 
+    def _run(self, command: list[str], job: Job, env: dict[str, str], seconds: float) -> hooks.Ran:
+        self._require()
+        self._beat(seconds)
+        return hooks.run(command, msgspec.json.encode(job), env, seconds, self._require)
+
+    def _require(self) -> None:
+        if self._term is not None:
+            self._term.require()
+
     def _env_of(self, job: Job, event: Event | None, reason: str) -> dict[str, str]:
         own = {"SPINE_JOB_ID": job.id, "SPINE_JOB_STATUS": job.status, "SPINE_LOOP_REASON": reason}
+        if self._term is not None:
+            own["SPINE_LEASE"] = f"{self._term.name};{self._term.fence}"
         if event is not None:
             own |= {"SPINE_EVENT": event.type, "SPINE_EVENT_CURSOR": event.cursor}
         return dict(self._env) | own
@@ -270,16 +307,28 @@ class Loop:
             return None
 
     def _save(self) -> None:
+        if self._term is not None:
+            place, keep = self._place, self._term.keep
+            shared = Shared(cursor=place.cursor, at=place.at, listing=place.listing)
+            self._ask(lambda: keep(msgspec.to_builtins(shared)))
         self._ledger.save(self._place)
         self._behind = 0
 
     def _ask(self, call: Callable[[], T]) -> T:
-        """Make a call, again and again while the spine is away; one pass gives up."""
+        """Make a call, again and again while the spine is away; one pass gives up.
+
+        Raises:
+            Deposed: before the call, or because the spine knows already that the term is over.
+        """
         wait = _FIRST_WAIT
         while True:
+            self._require()
             try:
                 answer = call()
             except SpineError as e:
+                if self._term is not None and isinstance(e, StaleFence) and "lease" in e.members:
+                    self._term.end()
+                    raise Deposed from e
                 if not e.retryable or self._once:
                     raise
                 self._lost(e)

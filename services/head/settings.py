@@ -18,6 +18,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_TOKEN", "required", "a head's token"),
     Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which other programs may show"),
     Setting("HEAD_STATE_DIR", "~/.spine", "folder of head-loop.json, where a loop stands"),
+    Setting("HEAD_LEASE_NAME", "", "name of the lease whose holder's loop acts, where several heads share a spine"),
+    Setting("HEAD_LEASE_SECONDS", "15", "how long that lease lasts without a renewal"),
     Setting("HEAD_SKILLS_DIR", "~/.openclaw/skills", "folder of an agent's skills"),
     Setting("SKYCLAW_COORDINATOR_URLS", "", "for enqueue-…: coordinators, tried in order; wins over the next"),
     Setting("SKYCLAW_COORDINATOR_URL", "", "for enqueue-…: the one coordinator"),
@@ -36,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token: Secret
     state_dir: Path
     skills_dir: Path
+    lease_name: str | None
+    lease_seconds: int
     kill_point: str | None
     kill_point_file: str | None
 
@@ -61,6 +65,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     urls = env.custom("SPINE_BASE_URL", base_urls, default)
     state, skills = (env.absolute(name, default) for name, default in _FOLDERS)
     _coordinators(env)
+    lease = env.custom("HEAD_LEASE_NAME", lease_name, None)
+    seconds = env.integer("HEAD_LEASE_SECONDS", 15, 1, 3600)
     point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
     return Settings(
@@ -68,9 +74,22 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         token=token or Secret(""),
         state_dir=state,
         skills_dir=skills,
+        lease_name=lease,
+        lease_seconds=seconds,
         kill_point=point,
         kill_point_file=file,
     )
+
+
+def lease_name(text: str) -> str:
+    """Return the name of a lease.
+
+    Raises:
+        ValueError: the spine would not take it.
+    """
+    if not (0 < len(text) <= 128 and text.isascii() and text.isprintable() and text == text.strip()):
+        raise ValueError(f"{text[:40]!r} is no name of a lease; give 1 to 128 printable ASCII characters")
+    return text
 
 
 def notifier() -> sdnotify.Notifier:

@@ -23,6 +23,7 @@ class Proxy:
         self.lost: list[str] = []
         self._lock = threading.Lock()
         self._to_lose: list[str] = []
+        self._to_hold: list[str] = []
         self._cut = False
         self._flowing = threading.Event()
         self._flowing.set()
@@ -44,6 +45,16 @@ class Proxy:
     def stall(self) -> None:
         """Hold every byte back, in both directions; connections stay open."""
         self._flowing.clear()
+
+    def stall_at(self, request: str) -> None:
+        """Hold everything back from the next request on whose first line begins with this; `stalled` tells."""
+        with self._lock:
+            self._to_hold.append(request)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether everything is held back."""
+        return not self._flowing.is_set()
 
     def cut(self) -> None:
         """Reset all connections and refuse to carry new ones."""
@@ -110,11 +121,15 @@ class Proxy:
 
     def _doomed(self, chunk: bytes) -> str | None:
         """Return the first line of a request whose answer is to be lost."""
+        return self._met(chunk, self._to_lose)
+
+    def _met(self, chunk: bytes, awaited: list[str]) -> str | None:
+        """Return the first line of a request that was waited for, and wait for it no more."""
         line = chunk.split(b"\r\n", 1)[0].decode("ascii", "replace")
         with self._lock:
-            for begin in self._to_lose:
+            for begin in awaited:
                 if line.startswith(begin):
-                    self._to_lose.remove(begin)
+                    awaited.remove(begin)
                     return line
         return None
 
@@ -132,6 +147,8 @@ class _Pair:
             while chunk := self._client.recv(_CHUNK):
                 # A client sends a request's head in one piece, and waits for the answer before the next.
                 self._doom = self._proxy._doomed(chunk) or self._doom
+                if self._proxy._met(chunk, self._proxy._to_hold):
+                    self._proxy.stall()
                 self._proxy._flowing.wait()
                 self._server.sendall(chunk)
         self.end()
