@@ -11,6 +11,7 @@ export SPINAL_CORD_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproj
 # While an image fetches packages it trusts what this machine does: that includes a proxy that opens TLS.
 CA := $(or $(CA),$(PIP_CERT),$(SSL_CERT_FILE),$(wildcard /etc/ssl/certs/ca-certificates.crt))
 COMPOSE := docker compose --project-directory compose
+COMPOSE_HA := $(COMPOSE) --file compose/compose.ha.yaml
 # Processes that tests run in, also on two cores: most wait for something. 0 is none but pytest's own.
 WORKERS ?= 4
 TEST := $(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -62,6 +63,22 @@ backup: ## Write a backup of the running spine to TO (backups/spine-<time>.tar)
 .PHONY: restore
 restore: ## Put the backup FROM in the place of the spine's store, which is set aside
 	@compose/backup.sh load $(or $(FROM),$(error say which: make restore FROM=backups/spine-….tar))
+
+.PHONY: up-ha
+up-ha: images ## Start two of each: databases, spines, heads, claws, and a proxy; also after one of them was lost
+	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION) ha
+	@$(COMPOSE_HA) build --quiet postgres-a proxy
+	@$(COMPOSE_HA) up --detach --no-build --wait || { $(COMPOSE_HA) logs --tail=20; exit 1; }
+	@compose/ha.sh guard
+	@$(COMPOSE_HA) ps
+
+.PHONY: down-ha
+down-ha: ## Stop those; what they keep stays in its volumes
+	@$(COMPOSE_HA) down
+
+.PHONY: promote
+promote: ## Make DB (postgres-a or postgres-b) the primary of `up-ha`, in the place of the other
+	@compose/ha.sh promote $(or $(DB),$(error say which: make promote DB=postgres-b))
 
 ##@ A fleet of machines (Ansible)
 INVENTORY ?= ansible/inventory/hosts.yml

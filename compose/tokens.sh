@@ -1,18 +1,33 @@
 #!/usr/bin/env bash
-# tokens.sh IMAGE: makes a token for each role in secrets/, one file each; what is there already stays as it is.
+# tokens.sh IMAGE [ha]: makes a token for each role in secrets/, one file each; with `ha` also the passwords of the databases
+# of compose.ha.yaml, and their address. What is there already stays as it is.
 # The folder is its owner's alone. The files in it are 0444, because the numeric users of the containers must read them.
 set -euo pipefail
 cd "$(dirname "$0")"
-image=${1:?the image of the spine}
+image=${1:?the image of the spine} more=${2:-}
 umask 077
 mkdir -p secrets && chmod 700 secrets
-for role in head left-claw right-claw; do
-  file=secrets/$role.token
-  [ -s "$file" ] && continue
+
+make() { # make FILE COMMAND…: what the command prints becomes the file, unless it is there
+  local file=secrets/$1
+  [ -s "$file" ] && return
   rm -f "$file.new"
-  docker run --rm --network none --read-only "$image" spine token "$role" >"$file.new"
-  [ -s "$file.new" ] || { echo "tokens: $image made no token for $role" >&2; exit 1; }
+  "${@:2}" >"$file.new"
+  [ -s "$file.new" ] || { echo "tokens: $image made no token for $1" >&2; exit 1; }
   chmod 444 "$file.new"
   mv "$file.new" "$file"
   echo "tokens: made compose/$file"
-done
+}
+token() { docker run --rm --network none --read-only "$image" spine token "$1"; }
+# Whichever of the two takes writes is the one to speak to.
+address() { printf 'postgresql://spine:%s@postgres-a,postgres-b/spine?target_session_attrs=read-write\n' "$(cat secrets/database.password)"; }
+
+for role in head left-claw right-claw; do make "$role.token" token "$role"; done
+case $more in
+'') ;;
+ha)
+  for user in database replication; do make "$user.password" token "$user"; done
+  make database.url address
+  ;;
+*) echo "tokens.sh: ha or nothing, not $more" >&2; exit 2 ;;
+esac
