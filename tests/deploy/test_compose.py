@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "compose" / "compose.yaml").read_text()
+DOUBLED = (ROOT / "compose" / "compose.ha.yaml").read_text()
 PROJECT = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / "compose" / "env.example").read_text(), re.MULTILINE))
@@ -36,7 +37,7 @@ TOKENS = {
     "WORKER_TOKEN",
     "SPINE_BACKUP_SECRET_ACCESS_KEY",
     "SPINE_BLOB_SECRET_ACCESS_KEY",
-    "SPINE_DATABASE_URL",  # and the images do not bring the extra that it needs
+    "SPINE_DATABASE_URL",  # of compose.ha.yaml alone
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
     "OPENCLAW_GATEWAY_PASSWORD",
@@ -71,6 +72,7 @@ OF_THE_PROJECT = {
     "CLAW_PIDS": "1024",
     "CLAW_TMP": "1g",
     "HEAD_POLICY": "policy.toml",
+    "DATABASE_MEMORY": "1g",
 }
 OWN_TOKENS = {
     "spine": [("head.token", None), ("left-claw.token", None), ("right-claw.token", None)],
@@ -111,7 +113,7 @@ def test_the_example_has_nothing_else() -> None:
 
 
 def test_the_example_and_the_project_name_the_same_variables_with_the_same_defaults() -> None:
-    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE))
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE + DOUBLED))
     assert used.pop("SPINAL_CORD_VERSION") == VERSION
     assert set(used) == set(EXAMPLE)
     # An empty value is the program's own default.

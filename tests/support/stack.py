@@ -60,7 +60,7 @@ class Compose(DockerCompose):
 
     def _run_command(self, cmd: str | list[str], context: str | None = None) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(
-            cmd, cwd=context or str(self.context), env=_environ(), capture_output=True, timeout=COMMAND_SECONDS
+            cmd, cwd=context or str(self.context), env=clean_environ(), capture_output=True, timeout=COMMAND_SECONDS
         )
         if done.returncode:
             said = (done.stdout + done.stderr).decode(errors="replace")
@@ -136,7 +136,11 @@ class Stack:
     def script(self, name: str, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a script of compose/, without the environment of the tests."""
         return subprocess.run(
-            [str(self.folder / name), *words], env=_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
+            [str(self.folder / name), *words],
+            env=clean_environ(),
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
         )
 
     def make(self, target: str) -> "subprocess.CompletedProcess[str]":
@@ -145,7 +149,7 @@ class Stack:
         command = ["make", "--silent", "--old-file=tokens", target]
         command += [f"COMPOSE={compose}", f"SPINAL_CORD_VERSION={self.image_tag}"]
         return subprocess.run(
-            command, cwd=REPO, env=_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
+            command, cwd=REPO, env=clean_environ(), capture_output=True, text=True, timeout=COMMAND_SECONDS
         )
 
     def run(self, *words: str) -> str:
@@ -307,7 +311,7 @@ class Stack:
         return output.splitlines()
 
 
-def _environ() -> dict[str, str]:
+def clean_environ() -> dict[str, str]:
     """Return what commands need to find the engine, and nothing that would win over the project's .env."""
     return {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or name.startswith("DOCKER_")}
 

@@ -40,15 +40,16 @@ async def _counted(hub: Hub, events: AsyncIterator[SSEvent]) -> AsyncIterator[SS
 async def follow(
     hub: Hub, news: Callable[[], asyncio.Event], read: Callable[[], Awaitable[tuple[list[SSEvent], bool]]]
 ) -> AsyncIterator[SSEvent]:
-    """Yield what `read` finds, again after each news, with a ping in silence, until it says that it is the end."""
+    """Yield what `read` finds, again after each news, with a ping in silence, until it says that it is the end.
+
+    A stream that ends without a word has been cut short: whoever reads it goes on by cursor.
+    """
     while True:
         changed = news()
         try:
             found, over = await read()
         except Unavailable:
-            if hub.draining:
-                return  # its client had gone, so that nobody waited for it, and the store is closed by now
-            raise
+            return  # the store is away, or closed by now: a client that is still there asks again, from where it was
         for event in found:
             yield event
         if over or hub.draining:
