@@ -92,7 +92,9 @@ def engine_answers() -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         # What needs an engine counts from when it runs: the first one may have to build an image.
-        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+        # A soak takes its time: `make soak` sets no time-out.
+        bounded = item.get_closest_marker("timeout") or item.get_closest_marker("soak")
+        if item.get_closest_marker("docker") and not bounded:
             item.add_marker(pytest.mark.timeout(120, func_only=True))
     ranks = {lane: rank for rank, lane in enumerate(LONG_LANES)}
     # The storm comes last: it takes what is left of a soak's time.

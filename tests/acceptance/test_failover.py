@@ -1,5 +1,6 @@
 """The primary database dies or freezes under load, and wakes when another has its place: nothing is lost or twice."""
 
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.suites.harness import Raw
 from tests.support.engine import opened
@@ -20,6 +22,7 @@ from tests.support.spine_process import TOKENS, SpineProcess
 from contract.errors import OutcomeUnknown, Unavailable
 from spine.store.engine import StoreAway, Tx
 from spine.store.postgres import PostgresEngine
+from spine.store.servers import Servers
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.docker]
 
@@ -224,6 +227,8 @@ def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
     pair: PostgresPair, engine_on: Callable[..., PostgresEngine]
 ) -> None:
     engine = engine_on(pair.url())  # whose deadline is 20 s
+    servers = Servers(pair.url())
+    idle, _ = servers.open()
     assert engine.read(where).result(20) == engine.write(where).result(20) == pair.primary.address
     begun = time.monotonic()
 
@@ -237,6 +242,10 @@ def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
     assert pair.old is not None
     pair.old.container.unpause()
     eventually(lambda: engine.write(put("e")).exception(20) is None)
-    # Every session that began on the old one has been left, also those on which nothing hung.
+    # Every session that began on the old one has been left, also those on which nothing hung: one that listens, too.
+    assert select.select([idle.fileno()], [], [], SOON)[0]
+    with pytest.raises(psycopg.OperationalError):
+        idle.execute("SELECT 1")
+    servers.close()
     seen = {engine.read(where).result(20) for _ in range(40)} | {engine.write(where).result(20)}
     assert seen == {pair.primary.address}

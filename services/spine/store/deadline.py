@@ -41,13 +41,6 @@ class Deadline:
             with self._changed:  # the descriptor may be another's afterwards
                 self._running.pop(number, None)
 
-    def cut(self) -> None:
-        """Shut all that run now."""
-        with self._changed:
-            for _, descriptor in self._running.values():
-                _shut(descriptor)
-            self._running.clear()
-
     def close(self) -> None:
         """Watch no more."""
         with self._changed:
@@ -68,9 +61,10 @@ class Deadline:
                     continue
                 del self._running[number]
                 _log.error("store.deadline", seconds=self._seconds)
-                _shut(descriptor)
+                shut(descriptor)
 
 
-def _shut(descriptor: int) -> None:
+def shut(descriptor: int) -> None:
+    """End a connection under whoever waits for it."""
     with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as found:
         found.shutdown(socket.SHUT_RDWR)

@@ -4,9 +4,11 @@ libpq would take the first one that lets it write, and after a failover that may
 """
 
 import contextlib
+import os
 import queue
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from spine.store.deadline import DEADLINE_SECONDS, Deadline
+from spine.store.deadline import DEADLINE_SECONDS, Deadline, shut
 from spine.store.engine import StoreUnusable
 from spine.store.lineage import Lineage, Newest, NotBelieved
 
@@ -54,8 +56,8 @@ _WATCH_SECONDS = 3.0
 class Servers:
     """Opens sessions on the newest primary.
 
-    When the address names several hosts all are asked now and then, so that sessions with a primary that hangs, or was
-    cut off and knows nothing of its successor, end soon after a standby was promoted.
+    When the address names several hosts all are asked now and then. Once there is a newer primary, all sessions with
+    the one before are shut, whatever they wait for: it may hang, or know nothing of its successor.
 
     Args:
         url: as libpq takes it, several hosts allowed; what it says of time-outs goes before ours.
@@ -72,6 +74,8 @@ class Servers:
         self.deadline = Deadline(deadline)
         self._looking = threading.Lock()
         self._chosen, self._fault, self._holds_until = self._hosts[0], "", 0.0
+        self._open: weakref.WeakKeyDictionary[Session, tuple[Lineage, int]] = weakref.WeakKeyDictionary()
+        self._opening = threading.Lock()
         self._over = threading.Event()
         if len(self._hosts) > 1:
             threading.Thread(target=self._watch, name="store-watch", daemon=True).start()
@@ -89,6 +93,7 @@ class Servers:
                 lineage = self._who(session)
                 if lineage is None:
                     raise NotBelieved(_STANDBY)
+                self._note(session, lineage)
                 self._admit(lineage)
             except BaseException:
                 session.close()
@@ -111,9 +116,19 @@ class Servers:
             row: Any = session.execute(_WHO).fetchone()
         return None if row[1] is None else Lineage(row[0], int(row[1], 16))
 
+    def _note(self, session: Session, lineage: Lineage) -> None:
+        # A descriptor of our own: whoever uses the session may close its descriptor at any moment, and it be another's.
+        own = os.dup(session.fileno())
+        weakref.finalize(session, os.close, own)
+        with self._opening:
+            self._open[session] = lineage, own
+
     def _admit(self, lineage: Lineage) -> None:
         if self.newest.admit(lineage):
-            self.deadline.cut()  # who waits now waits for a server that is to be left
+            with self._opening:
+                for _, (begun, own) in list(self._open.items()):  # the list keeps the sessions, and so what is ours
+                    if self.newest.outruns(begun):
+                        shut(own)
 
     # --- one among several -----------------------------------------------------------------------------------------
 
