@@ -1,0 +1,41 @@
+"""What tests of the cluster begin with: a store of each kind, a backend to it, and nodes that are ended for sure."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.cluster_world import NodeProcess, SpineWorld, World
+
+from cluster.backend import Backend
+
+StartNode = Callable[..., NodeProcess]
+
+
+@pytest.fixture(params=["spine"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A store of the cluster, without a node."""
+    found = SpineWorld(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def backend(world: World) -> Iterator[Backend]:
+    """A backend of the test's own."""
+    found = world.open()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def start_node(world: World) -> Iterator[StartNode]:
+    """Start nodes by their ids; they are killed in the end."""
+    made: list[NodeProcess] = []
+
+    def start(node_id: str, **more: object) -> NodeProcess:
+        made.append(NodeProcess(world, node_id, **more))  # type: ignore[arg-type]
+        return made[-1].start()
+
+    yield start
+    for node in made:
+        node.kill9()
