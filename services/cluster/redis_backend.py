@@ -57,11 +57,14 @@ class RedisBackend:
         token, *held = self._link.run("take", holder.node_id, holder.instance, _ms(ttl_seconds))
         if token:
             return Grant(holder, int(token), ttl_seconds, started)
-        lock, remaining = held
+        self._warn(*held)
+        return None
+
+    def _warn(self, lock: str, remaining: int) -> None:
+        """Tell once of a lock that has no end."""
         if remaining < 0 and lock != self._endless:
             _log.warning("cluster.lock_without_end", key=_NAME["LOCK"], holder=_holder(lock), fix=_FREE)
         self._endless = lock if remaining < 0 else None
-        return None
 
     def renew(self, grant: Grant) -> Grant | None:
         started = since_boot()
@@ -78,8 +81,10 @@ class RedisBackend:
         if not found:
             return None
         who, token, remaining = found
-        seconds = FOR_EVER_SECONDS if remaining < 0 else remaining / 1000
-        return Leader(who, int(token), seconds) if token else Leader(_holder(who), 0, seconds)
+        if token:
+            return Leader(who, int(token), remaining / 1000)
+        self._warn(who, remaining)
+        return Leader(_holder(who), 0, FOR_EVER_SECONDS if remaining < 0 else remaining / 1000)
 
     # --- membership ------------------------------------------------------------------------------------------------
 

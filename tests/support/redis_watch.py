@@ -128,8 +128,8 @@ class Watch:
         return [name for name, got in self.got.items() if got != sorted(set(got))]
 
     def lost(self) -> int:
-        """Return how many messages were acknowledged to their sender, and some member never got them."""
-        return len({n for got in self.got.values() for n in set(self.sent) - set(got)})
+        """Return how many messages were acknowledged to their sender, and some member got a later one in their place."""
+        return len({n for got in self.got.values() if got for n in set(self.sent) - set(got) if n < got[-1]})
 
     def stop(self) -> None:
         """End all threads."""

@@ -1,5 +1,7 @@
 """A Redis that drops connections, is cut off, frozen, restarted or emptied; one that asks who comes."""
 
+import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.redis_server import Connect, RedisServer
+from tests.support.spine_process import REPO
 
 from cluster.backend import Away, Beat, ClusterError, Holder, Node, Received, Refused
 
@@ -218,6 +221,17 @@ def test_a_server_that_is_full_is_away_and_nothing_changed(server: RedisServer, 
     assert backend.leader() is None
 
 
+def test_a_primary_that_may_not_write_without_a_replica_is_away(server: RedisServer, connect: Connect) -> None:
+    backend = connect()
+    server.client.config_set("min-replicas-to-write", "1")
+    try:
+        with pytest.raises(Away, match="takes nothing now: NOREPLICAS"):
+            backend.take(US, 30)
+        assert backend.leader() is None
+    finally:
+        server.client.config_set("min-replicas-to-write", "0")
+
+
 def test_a_replica_is_told_from_the_primary(server: RedisServer, connect: Connect) -> None:
     backend = connect()
     server.client.replicaof("127.0.0.1", "1")
@@ -230,9 +244,10 @@ def test_a_replica_is_told_from_the_primary(server: RedisServer, connect: Connec
 
 
 def test_a_user_needs_no_more_than_what_the_documents_say(server: RedisServer, connect: Connect) -> None:
-    """The rule of docs/howto/migrate-from-clawster.md."""
-    rule = "on >p@ss resetkeys ~openclaw:* ~hb:* +@read +@write +@scripting +@connection +time -@dangerous"
-    server.client.execute_command("ACL", "SETUSER", "node", *rule.split())
+    page = (REPO / "docs" / "howto" / "migrate-from-clawster.md").read_text(encoding="utf-8")
+    said = re.search("redis-cli (ACL SETUSER node .*)", page)
+    assert said
+    server.client.execute_command(*shlex.split(said[1].replace("the-password", "p@ss")))
     try:
         backend = connect(f"redis://node:p%40ss@{server.address}:6379/0")
         grant = backend.take(US, 30)
