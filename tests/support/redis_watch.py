@@ -113,7 +113,7 @@ class Watch:
     def overlap(self) -> float:
         """Return the longest time (s) in which two could believe that they lead."""
         reigns = [held.reign for held in self.grants()]
-        return max((a.end - b.begin for a, b in pairwise(reigns) if a.who != b.who), default=0.0)
+        return max((a.end - b.begin for a, b in pairwise(reigns) if a.who != b.who and a.end > b.begin), default=0.0)
 
     def backwards(self) -> int:
         """Return how many grants had a token that was not above that of the grant before."""
@@ -128,7 +128,7 @@ class Watch:
         return [name for name, got in self.got.items() if got != sorted(set(got))]
 
     def lost(self) -> int:
-        """Return how many messages were acknowledged to their sender, and some member got a later one in their place."""
+        """Return how many messages were acknowledged to their sender, and a member got a later one instead."""
         return len({n for got in self.got.values() if got for n in set(self.sent) - set(got) if n < got[-1]})
 
     def stop(self) -> None:
