@@ -145,10 +145,8 @@ def _store(env: EnvReader, login: dict[str, str | int]) -> SpineStore | RedisAdd
     token = env.secret("SPINE_TOKEN")
     if backend == "spine":
         if token is None and not env.faults:
-            told = (
-                "a head's or a claw's token, or the name of its file in SPINE_TOKEN_FILE; or name a Redis: REDIS_HOST"
-            )
-            env.faults.append(f"SPINE_TOKEN: missing; give {told}")
+            told = "a head's or a claw's token in it, or the name of its file in SPINE_TOKEN_FILE"
+            env.faults.append(f"SPINE_TOKEN: missing; give {told}; or name a Redis by REDIS_HOST")
         return SpineStore(urls=urls, token=token or Secret(""))
     if address is not None:
         return address

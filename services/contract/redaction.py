@@ -15,11 +15,11 @@ _PATTERNS = (
     rb"sk-[A-Za-z0-9_-]{20,255}",
     rb"AKIA[0-9A-Z]{16}",
     rb"(?i:authorization:[ \t]{0,64}(?:bearer|basic)[ \t]{1,64})[^\s\"']{8,512}",
-    rb"(?i:://[^\s:/@]{1,64}:)[^\s:/@]{1,256}(?=@)",
+    rb"(?i:://[^\s:/@]{0,64}:)[^\s:/@]{1,256}(?=@)",
     rb"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----",
 )
 _PATTERN = re.compile(b"|".join(_PATTERNS))
-_KEEP = re.compile(rb"(?i)^(authorization:[ \t]{0,64}(?:bearer|basic)[ \t]{1,64}|://[^\s:/@]{1,64}:)")
+_KEEP = re.compile(rb"(?i)^(authorization:[ \t]{0,64}(?:bearer|basic)[ \t]{1,64}|://[^\s:/@]{0,64}:)")
 # What follows the first line of a private key: its lines, or one line with \n in it. None is longer than 16 KiB.
 _KEY_BODY = re.compile(rb"[A-Za-z0-9+/=\s\\]*")
 _KEY_MOST = 16 * 1024

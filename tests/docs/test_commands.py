@@ -1,4 +1,4 @@
-"""docs/reference/commands.md has every command, argument and option of the three programs, and every exit code."""
+"""docs/reference/commands.md has every command, argument and option of the programs, and every exit code."""
 
 import importlib
 import re
@@ -18,7 +18,7 @@ from dispatch import faults
 from dispatch.table import VERBS
 
 PAGE = reference("commands.md")
-PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli"}
+PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli", "spine-cluster": "cluster.cli"}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -38,7 +38,7 @@ COMMANDS = dict(commands())
 
 
 def test_every_command_is_there_and_no_other() -> None:
-    said = [title for title in headings(PAGE) if re.match(r"(spine|claw|spine-head) [a-z]", title)]
+    said = [title for title in headings(PAGE) if re.match(r"(spine|claw|spine-head|spine-cluster) [a-z]", title)]
     assert sorted(said) == sorted(COMMANDS)
 
 
@@ -74,6 +74,12 @@ def test_exit_codes_of_the_head() -> None:
     from head import exits
 
     assert codes("spine-head") == dict(exits.EXITS)
+
+
+def test_exit_codes_of_the_cluster() -> None:
+    from cluster import exits
+
+    assert codes("spine-cluster") == dict(exits.EXITS)
 
 
 def test_exit_codes_of_the_claw() -> None:

@@ -12,7 +12,13 @@ from tests.docs.pages import REPO, reference, table
 from contract.env import EnvReader, SettingsError
 
 PAGE = reference("settings.md")
-ROLES = {"spine": "The spine", "claw": "A claw", "head": "A head", "dispatch": "Dispatch"}
+ROLES = {
+    "spine": "The spine",
+    "claw": "A claw",
+    "head": "A head",
+    "dispatch": "Dispatch",
+    "cluster": "A node of a cluster",
+}
 
 
 def source(role: str) -> ast.Module:

@@ -1,0 +1,70 @@
+"""Logs of a node: standard error, a file that is rotated, the system's log under its tag."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from cluster import log
+from cluster.settings import Logging
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def wanted(path: Path | None = None, level: str = "INFO", max_bytes: int = 10_000) -> Logging:
+    return Logging(level=level, path=path, max_bytes=max_bytes, backup_count=2)
+
+
+def test_a_line_goes_to_standard_error_and_to_the_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    path = tmp_path / "logs" / "heartbeat.log"
+    assert log.configure(wanted(path), dev_log="/nonexistent") == []
+    structlog.get_logger().warning("heartbeat.try_failed", attempt=1, nothing=None)
+    structlog.get_logger().debug("unheard")
+    line = path.read_text().strip()
+    assert line.endswith(" WARNING heartbeat.try_failed attempt=1")
+    assert capsys.readouterr().err.strip() == line
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_the_file_is_rotated(tmp_path: Path) -> None:
+    log.configure(wanted(tmp_path / "a.log", max_bytes=1024), dev_log="/nonexistent")
+    for n in range(200):
+        structlog.get_logger().info("line", n=n)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1", "a.log.2"]
+
+
+def test_the_systems_log_gets_the_tag(tmp_path: Path) -> None:
+    place = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as system:
+        system.bind(place)
+        system.settimeout(5)
+        assert log.configure(wanted(), dev_log=place) == []
+        structlog.get_logger().error("heartbeat.failed", attempt=3)
+        assert system.recv(1000) == b"<11>clawster: ERROR heartbeat.failed attempt=3"
+
+
+def test_a_place_that_cannot_be_logged_to_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert log.configure(wanted(tmp_path / "file" / "a.log"), dev_log="/nonexistent") == [
+        f"{tmp_path}/file/a.log: not logged to: File exists"
+    ]
+
+
+def test_secrets_are_masked(capsys: pytest.CaptureFixture) -> None:
+    log.configure(wanted(), dev_log="/nonexistent")
+    structlog.get_logger().info("told", url="redis://:sesame-open-0001@h:6379/0")
+    assert "sesame" not in capsys.readouterr().err
