@@ -10,6 +10,7 @@ from tests.support.claw_process import Machine
 from tests.support.ledger import Ledger
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.stores import Settings, opened
 
 from contract.client import SpineClient
 from contract.retry import ONCE
@@ -37,9 +38,19 @@ def spine_settings(**more: str | None) -> dict[str, str | None]:
 
 
 @pytest.fixture
-def spine(tmp_path: Path) -> Iterator[SpineProcess]:
+def store(request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Where the server keeps its store: the embedded one, and a PostgreSQL database in tests that are ON_BOTH_ENGINES.
+
+    Those are about what a spine must keep. The others run on one engine: they kill a claw or a head, which cannot tell
+    the engines apart, or are about the embedded store alone, as backups and `make run` are.
+    """
+    yield from opened(request)
+
+
+@pytest.fixture
+def spine(tmp_path: Path, store: Settings) -> Iterator[SpineProcess]:
     """A server that the test may kill and start again."""
-    server = SpineProcess(tmp_path / "spine", spine_settings())
+    server = SpineProcess(tmp_path / "spine", spine_settings(**store))
     try:
         yield server.start()
     finally:

@@ -9,6 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.raw_http import Api
 from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.stores import ON_BOTH_ENGINES
 
 from contract.client import SpineClient
 from contract.wire import Job
@@ -76,6 +77,7 @@ def test_a_tick_in_phases_mode_gives_its_job_back_on_sigterm(
     assert processes_of_job(job_id) == []
 
 
+@ON_BOTH_ENGINES
 def test_a_spine_that_stops_answers_waiting_claims_and_loses_nothing(
     spine: SpineProcess,
     head: SpineClient,
@@ -113,6 +115,7 @@ def waiting_claims(spine: SpineProcess) -> int:
     return int(float(lines[0].split()[-1]))
 
 
+@ON_BOTH_ENGINES
 def test_a_spine_that_stops_under_a_running_job_finds_it_running_again(
     spine: SpineProcess, head: SpineClient, machine: Machine, ledger: Ledger, until_status: Callable[..., Job]
 ) -> None:

@@ -9,6 +9,7 @@ from tests.support.ledger import Ledger
 from tests.support.proxy import Proxy
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.stores import ON_BOTH_ENGINES
 
 from contract.client import SpineClient
 from contract.errors import Unavailable
@@ -32,6 +33,7 @@ def far_head(network: Proxy) -> SpineClient:
     return SpineClient(network.url, TOKENS["HEAD_TOKEN"], retry=QUICK)
 
 
+@ON_BOTH_ENGINES
 def test_a_submit_whose_answer_is_lost_makes_one_job(head: SpineClient, far_head: SpineClient, network: Proxy) -> None:
     network.lose_answer("POST /jobs ")
     network.lose_answer("POST /jobs ")
@@ -41,6 +43,7 @@ def test_a_submit_whose_answer_is_lost_makes_one_job(head: SpineClient, far_head
     assert [event.type for event in head.events(job_id=job.id).events] == ["job.created"]
 
 
+@ON_BOTH_ENGINES
 def test_a_comment_whose_answer_is_lost_stands_once(head: SpineClient, far_head: SpineClient, network: Proxy) -> None:
     job_id = head.submit({"spec": {"run": "true"}}).id
     network.lose_answer(f"POST /jobs/{job_id}/comment ")
@@ -49,6 +52,7 @@ def test_a_comment_whose_answer_is_lost_stands_once(head: SpineClient, far_head:
     assert [comment.text for comment in head.job(job_id).comments] == ["once"]
 
 
+@ON_BOTH_ENGINES
 @pytest.mark.parametrize("verb", ["complete", "fail", "release"])
 def test_an_end_whose_answer_is_lost_happens_once(
     spine: SpineProcess, head: SpineClient, network: Proxy, verb: str

@@ -14,11 +14,12 @@ from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.raw_http import Answer, Api
 from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.stores import ON_BOTH_ENGINES
 
 from contract.client import SpineClient
 from contract.wire import Job
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, ON_BOTH_ENGINES]
 
 SUBMITS = 32
 

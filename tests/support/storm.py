@@ -20,6 +20,7 @@ from tests.support.ledger import Ledger
 from tests.support.reckoning import REACH_SECONDS, Count, await_ends, examine, let_begin, passed_on, submit
 from tests.support.repository import Remote
 from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.stores import Settings
 
 from contract.client import SpineClient
 from contract.retry import ONCE, RetryPolicy
@@ -51,7 +52,7 @@ STUBBORN = RetryPolicy(attempts=40, base_seconds=0.1, cap_seconds=1.0, total_sec
 class Storm:
     """One fleet, kept over many rounds."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, store: Settings | None = None) -> None:
         self.random = random.Random(seed)
         tokens = {name: f"token-of-{name}-0001" for name in NAMES}
         self.spine = SpineProcess(
@@ -61,6 +62,7 @@ class Storm:
                 "REAPER_INTERVAL_MS": "100",
                 "CLAW_TOKENS": ",".join(f"{name}={token}" for name, token in tokens.items()),
                 "SPINE_LOG_LEVEL": "warning",
+                **(store or {}),
             },
         ).start()
         self.ledger, self.remote = Ledger(folder / "ledger"), Remote(folder / "remote")
