@@ -68,13 +68,12 @@ class RedisBackend:
 
     def renew(self, grant: Grant) -> Grant | None:
         started = since_boot()
-        node_id, instance = grant.holder
-        if not self._link.run("renew", node_id, instance, grant.token, _ms(grant.ttl_seconds)):
+        if not self._link.run("renew", grant.holder.node_id, grant.token, _ms(grant.ttl_seconds)):
             return None
         return grant._replace(started=started)
 
     def release(self, grant: Grant) -> None:
-        self._link.run("release", *grant.holder, grant.token)
+        self._link.run("release", grant.holder.node_id, grant.token)
 
     def leader(self) -> Leader | None:
         found = self._link.run("leader")
@@ -105,15 +104,15 @@ class RedisBackend:
         return sorted(_node_state(now, *each) for each in found)
 
     def sweep(self, grant: Grant) -> list[str]:
-        return list(self._link.run("sweep", grant.holder.instance, grant.token, _call_name()))
+        return list(self._link.run("sweep", grant.token, _call_name()))
 
     # --- events ----------------------------------------------------------------------------------------------------
 
     def emit(self, kind: str, payload: dict[str, Any], grant: Grant | None) -> str:
         if not kind.startswith("cluster."):
             raise Refused(f"type: {kind!r} does not begin with cluster.")
-        held = (grant.holder.instance, grant.token) if grant else ("", "")
-        return str(self._link.run("emit", kind, _json("payload", payload), _call_name(), *held))
+        token = grant.token if grant else ""
+        return str(self._link.run("emit", kind, _json("payload", payload), _call_name(), token))
 
     def events(self, cursor: str | None, limit: int, wait_seconds: float) -> Events:
         after = _cursor(cursor) if cursor is not None else ""
@@ -165,7 +164,7 @@ class RedisBackend:
         return found[:limit]
 
     def forget_history(self, grant: Grant, older_than_seconds: float) -> int:
-        return int(self._link.run("forget", grant.holder.instance, grant.token, _ms(older_than_seconds)))
+        return int(self._link.run("forget", grant.token, _ms(older_than_seconds)))
 
     def close(self) -> None:
         self._link.close()

@@ -11,9 +11,12 @@ from typing import Any, Protocol
 
 from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
+from tests.support.redis_server import RedisServer
 from tests.support.spine_process import REPO, TOKENS, SpineProcess
 
 from cluster.backend import Backend, Leader
+from cluster.redis_address import read_url
+from cluster.redis_backend import RedisBackend
 from cluster.spine_backend import SpineBackend
 
 LEASE_SECONDS = 2.0
@@ -67,6 +70,29 @@ class SpineWorld:
     def close(self) -> None:
         self.spine.stop()
         assert self.spine.faults() == []
+
+
+class RedisWorld:
+    """The store is a Redis, which the session's tests share: it is emptied."""
+
+    def __init__(self, folder: Path, server: RedisServer) -> None:
+        self.folder, self._server = folder, server
+        server.empty()
+
+    def env(self, proxy: Proxy | None = None) -> dict[str, str]:
+        return {"REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0" if proxy else self._server.url}
+
+    def proxy(self) -> Proxy:
+        return Proxy(6379, self._server.address)
+
+    def open(self) -> Backend:
+        return RedisBackend(read_url(self._server.url))
+
+    def restart(self) -> None:
+        self._server.restart()
+
+    def close(self) -> None:
+        pass
 
 
 class NodeProcess:

@@ -23,10 +23,10 @@ end
 local text = cjson.encode
 
 -- The lock may have been written over by an old node: it is ours only while it has the value that we wrote.
-local function holds(instance, token)
+local function holds(token)
   local lock = redis.call('GET', LOCK)
-  local lease = redis.call('HMGET', LEASE, 'value', 'instance', 'token')
-  return lock and lock == lease[1] and instance == lease[2] and token == lease[3]
+  local lease = redis.call('HMGET', LEASE, 'value', 'token')
+  return lock and lock == lease[1] and token == lease[2]
 end
 
 local function stale()

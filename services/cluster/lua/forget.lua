@@ -1,6 +1,6 @@
--- ARGV: instance, token, ms. Returns how many heartbeats went.
-if not holds(ARGV[1], ARGV[2]) then return stale() end
-local until_ms = now - tonumber(ARGV[3])
+-- ARGV: token, ms. Returns how many heartbeats went.
+if not holds(ARGV[1]) then return stale() end
+local until_ms = now - tonumber(ARGV[2])
 local members = redis.call('HGETALL', MEMBERS)
 for i = 1, #members, 2 do
   local node, record = members[i], cjson.decode(members[i + 1])

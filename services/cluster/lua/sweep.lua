@@ -1,7 +1,7 @@
--- ARGV: instance, token, a name for this call. Returns the ids of the nodes that went offline.
-local done = redis.call('GET', DONE .. ARGV[3])
+-- ARGV: token, a name for this call. Returns the ids of the nodes that went offline.
+local done = redis.call('GET', DONE .. ARGV[2])
 if done then return cjson.decode(done) end
-if not holds(ARGV[1], ARGV[2]) then return stale() end
+if not holds(ARGV[1]) then return stale() end
 local gone = {}
 local members = redis.call('HGETALL', MEMBERS)
 local known = {}
@@ -37,5 +37,5 @@ for _, node in ipairs(redis.call('HKEYS', NODES)) do
     joined(node, about, false)
   end
 end
-redis.call('SET', DONE .. ARGV[3], #gone > 0 and text(gone) or '[]', 'PX', DONE_MS)
+redis.call('SET', DONE .. ARGV[2], #gone > 0 and text(gone) or '[]', 'PX', DONE_MS)
 return gone

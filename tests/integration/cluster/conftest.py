@@ -4,17 +4,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.cluster_world import NodeProcess, SpineWorld, World
+from tests.support.cluster_world import NodeProcess, RedisWorld, SpineWorld, World
 
 from cluster.backend import Backend
 
 StartNode = Callable[..., NodeProcess]
 
 
-@pytest.fixture(params=["spine"])
+@pytest.fixture(params=["spine", pytest.param("redis", marks=pytest.mark.docker)])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A store of the cluster, without a node."""
-    found = SpineWorld(tmp_path)
+    redis = request.param == "redis"
+    found = RedisWorld(tmp_path, request.getfixturevalue("redis_server")) if redis else SpineWorld(tmp_path)
     yield found
     found.close()
 
