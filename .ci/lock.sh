@@ -16,11 +16,12 @@ compile dev pyproject.toml - --extra spine --extra postgres --extra s3 --extra c
 # dev holds everything; the others take its versions, so that tests run what is shipped.
 compile run pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"
-for role in head dispatch cluster deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+for role in dispatch cluster deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
 # A spine that was deployed can have its store on a PostgreSQL server, and its backups in an object store.
 compile spine pyproject.toml --extra spine --extra postgres --extra s3 --constraint requirements/dev.txt
-# A claw runs spine-dispatch for jobs that are an agent's.
-compile claw pyproject.toml --extra claw --extra dispatch --constraint requirements/dev.txt
+# A claw runs spine-dispatch for jobs that are an agent's. Both may be a cluster's nodes.
+compile claw pyproject.toml --extra claw --extra dispatch --extra cluster --constraint requirements/dev.txt
+compile head pyproject.toml --extra head --extra cluster --constraint requirements/dev.txt
 compile bench - --constraint requirements/dev.txt <<<'huey>=3.5,<4' # the other queue that `make bench` holds itself against
 compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
 wc -l requirements/*.txt

@@ -13,10 +13,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 WANTED = {
     "spine": ["spine", "postgres", "s3"],
-    "claw": ["claw", "dispatch"],
+    "claw": ["claw", "dispatch", "cluster"],
     "dispatch": ["dispatch"],
     "cluster": ["cluster"],
-    "head": ["head"],
+    "head": ["head", "cluster"],
     "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
     "dev": ["spine", "postgres", "claw", "head", "dispatch", "cluster", "deploy", "dev"],

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import docker
 import pytest
+from tests.support.eventually import eventually
 from tests.support.stack import CLAWS, REPO, Stack, clean_environ
+
+from contract.lease_client import LeaseClient
 
 pytestmark = pytest.mark.docker
 
@@ -128,6 +131,20 @@ def test_all_are_healthy_shut_in_and_do_a_job_that_came_by_the_proxy(
     assert doubled.until_status(job.id, "done").claimed_by in CLAWS
     blob = doubled.head.upload("a.txt", b"for both")
     assert [doubled.head.download(blob.id) for _ in range(4)] == [b"for both"] * 4  # the proxy asks one after the other
+
+
+def test_one_of_the_heads_acts_and_the_other_when_it_is_gone(doubled: Doubled) -> None:
+    leases = LeaseClient(doubled.url, doubled.token("head"))
+
+    def leader() -> str | None:
+        holder = leases.lease("heads").holder
+        return next((head for head in ("head-a", "head-b") if (holder or "").startswith(f"{head}")), None)
+
+    first = eventually(leader, 20, every=0.2, what="a head that leads")
+    doubled.container(first).stop()
+    other = {"head-a": "head-b", "head-b": "head-a"}[first]
+    eventually(lambda: leader() == other, 20, every=0.2, what="the other head in its place")
+    doubled.container(first).start()
 
 
 def test_a_spine_that_is_killed_is_not_missed(doubled: Doubled, record_property: Callable[[str, object], None]) -> None:
