@@ -75,8 +75,12 @@ class Grant(NamedTuple):
     started: float
 
 
+FOR_EVER_SECONDS = 1e9
+"""What remains of a lock without an end: an old node of clawster can hold one."""
+
+
 class Leader(NamedTuple):
-    """Who leads by the store's clock, and for how long unless the lease is renewed."""
+    """Who leads by the store's clock, and for how long unless the lease is renewed. An old node has the token 0."""
 
     node_id: str
     token: int

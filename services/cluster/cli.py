@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from cluster import exits, log, words
 from cluster.backend import BATCH_MOST, Away, Backend, ClusterError, Message, Node, Refused, Replaced
@@ -105,7 +106,7 @@ def status(as_json: bool) -> None:
             }
         )
         return
-    told = "nobody" if leader is None else f"{leader.node_id} (token {leader.token}, {leader.remaining_seconds:.1f} s)"
+    told = "nobody" if leader is None else f"{leader.node_id} (token {leader.token}, {words.remaining(leader)})"
     for name, value in (
         ("store", shown(settings)),
         ("leader", told),
@@ -279,6 +280,7 @@ def cron_entry(every: str, agent: str) -> None:
 
 def main() -> None:
     """Run the command line."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is printed is the answer alone
     with contextlib.suppress(BrokenPipeError):
         cli()
         return

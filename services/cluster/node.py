@@ -221,7 +221,7 @@ class ClusterNode:
                 _log.warning("messages.gap", told="messages were missed: they are kept no more")
             for message in page.messages:
                 self._received(message)
-            if page.messages:
+            if page.messages or page.gap:
                 self._settle(page.cursor)
 
     def _settle(self, cursor: str) -> None:
@@ -246,7 +246,7 @@ class ClusterNode:
                 page = self.backend.receive(self.node_id, BATCH_MOST, 0)
                 gap = gap or page.gap
                 received += page.messages
-                if page.messages:
+                if page.messages or page.gap:
                     cursor = page.cursor
                     self.backend.acknowledge(self.node_id, cursor)
                 if len(page.messages) < BATCH_MOST:

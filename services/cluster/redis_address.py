@@ -53,6 +53,8 @@ def read_url(url: str) -> RedisAddress:
     if not mark or scheme not in _SCHEMES:
         raise ValueError(f"a Redis URL begins with one of {', '.join(f'{s}://' for s in _SCHEMES)}")
     authority = rest.partition("?")[0].partition("/")[0]
+    if "@" in rest[len(authority) :]:
+        raise ValueError("what is special in a user, password or option is percent-encoded: / is %2F, ? %3F, @ %40")
     login, at, hosts = authority.rpartition("@")
     sentinels = scheme.endswith("+sentinel")
     # The hosts of Sentinels are a list, which urlsplit takes for one host with an odd port.

@@ -13,6 +13,7 @@ import structlog
 
 from cluster.backend import (
     BATCH_MOST,
+    FOR_EVER_SECONDS,
     MESSAGE_BYTES,
     WAIT_MOST_SECONDS,
     Beat,
@@ -35,8 +36,6 @@ from contract.clock import iso, since_boot
 
 _log = structlog.get_logger("cluster.redis")
 _NAME = {key.lua: key.name for key in KEYS}
-FOR_EVER_SECONDS = 1e9
-"""What remains of an old node's lock that has no end: clawster's documented command writes one."""
 _FREE = f"end that node, then `redis-cli DEL {_NAME['LOCK']}`: the key has no expiry, and outlives its holder"
 _CURSOR = re.compile(r"\d{1,15}-\d{1,15}")
 _PAGE = 1000

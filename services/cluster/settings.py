@@ -1,5 +1,6 @@
 """A node's settings: environment before files before defaults, as clawster has it. No other module reads either."""
 
+import dataclasses
 import os
 import re
 import socket
@@ -27,10 +28,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_BASE_URL", DEFAULT_URL, "where the spine is; several, separated by commas, fail over"),
     Setting("SPINE_TOKEN", "", "needed on a spine: a head's token, or a claw's for its own node"),
     Setting("SPINE_TOKEN_FILE", "", "a file with the token; better than the variable, which other programs may show"),
-    Setting("REDIS_URL", "", "where the Redis is, or its Sentinels; wins over the four below"),
+    Setting("REDIS_URL", "", "where the Redis is, or its Sentinels; wins over host, port and database"),
     Setting("REDIS_HOST", "", "host of the Redis"),
     Setting("REDIS_PORT", "6379", "its port"),
-    Setting("REDIS_PASSWORD", "", "its password"),
+    Setting("REDIS_PASSWORD", "", "its password, also where REDIS_URL names none"),
     Setting("REDIS_PASSWORD_FILE", "", "a file with the password"),
     Setting("REDIS_DB", "0", "its database"),
     Setting("OPENCLAW_NODE_ID", "", "the node's id; `node-` and the host's name where nothing names one"),
@@ -149,7 +150,7 @@ def _store(env: EnvReader, login: dict[str, str | int]) -> SpineStore | RedisAdd
             env.faults.append(f"SPINE_TOKEN: missing; give {told}; or name a Redis by REDIS_HOST")
         return SpineStore(urls=urls, token=token or Secret(""))
     if address is not None:
-        return address
+        return address if address.password else dataclasses.replace(address, password=password)
     if not host:
         env.faults.append("REDIS_HOST: missing; give it, REDIS_URL, or redis.host in secrets.json")
     secret = password or (Secret(str(login["password"])) if login.get("password") else None)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cluster.backend import Event, Leader, NodeState
+from cluster.backend import FOR_EVER_SECONDS, Event, Leader, NodeState
 
 
 def say_json(value: Any) -> None:
@@ -30,6 +30,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def leader(found: Leader | None) -> dict[str, Any] | None:
     """Return a leader for JSON."""
     return None if found is None else found._asdict()
+
+
+def remaining(found: Leader) -> str:
+    """Say how long a leader leads unless it renews."""
+    return "without an end" if found.remaining_seconds >= FOR_EVER_SECONDS else f"{found.remaining_seconds:.1f} s"
 
 
 def nodes(found: Iterable[NodeState], leader_id: str | None) -> None:

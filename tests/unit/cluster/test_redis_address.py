@@ -23,6 +23,9 @@ def test_a_url_says_where_redis_is(url: str, address: RedisAddress) -> None:
     assert read_url(url) == address
 
 
+ENCODE = "what is special in a user, password or option is percent-encoded: / is %2F, ? %3F, @ %40"
+
+
 def test_logins_are_read_and_never_shown() -> None:
     address = read_url("redis+sentinel://node:p%40ss%3Aw%C3%B6rd@a,b/m/2?sentinel_username=s&sentinel_password=other")
     assert (address.username, address.password) == ("node", "p@ss:wörd")
@@ -30,6 +33,7 @@ def test_logins_are_read_and_never_shown() -> None:
     assert address.shown == "redis+sentinel://a:26379,b:26379/m/2"
     assert "wörd" not in repr(address)
     assert "other" not in repr(address)
+    assert read_url("redis://node:a@b@box").password == "a@b"
     alone = read_url("redis://:secret@box")
     assert (alone.username, alone.password, alone.shown) == (None, "secret", "redis://box:6379/0")
 
@@ -41,6 +45,8 @@ def test_logins_are_read_and_never_shown() -> None:
         ("redis://", "'' is not host, host:port or [address]:port"),
         ("redis://u:pw@box:port", "'box:port' is not host, host:port or [address]:port"),
         ("redis://box:70000", "'box:70000' is not host, host:port or [address]:port"),
+        ("redis://:se/cret@box", ENCODE),
+        ("redis://:se?cret@box", ENCODE),
         ("redis://box/one", "the database 'one' is not a number"),
         ("redis://a,b/0", "several hosts are Sentinels': write redis+sentinel://host,host/name"),
         ("redis+sentinel://a,b", "a URL of Sentinels names the primary they watch: redis+sentinel://host/mymaster"),

@@ -64,6 +64,12 @@ def test_sentinels_are_named_by_a_url() -> None:
     assert (found.hosts, found.service) == ((("a", 26379), ("b", 26379)), "mymaster")
 
 
+def test_a_password_need_not_stand_in_the_url() -> None:
+    found = from_env({"REDIS_URL": "rediss://node@a", "REDIS_PASSWORD": "sesame"}).store
+    assert (found.username, found.password) == ("node", "sesame")
+    assert from_env({"REDIS_URL": "redis://:own@a", "REDIS_PASSWORD": "sesame"}).store.password == "own"
+
+
 def test_the_backend_can_be_said() -> None:
     environ = TOKEN | {"REDIS_HOST": "h", "CLUSTER_BACKEND": "spine"}
     assert isinstance(from_env(environ).store, SpineStore)

@@ -13,6 +13,7 @@ from tests.support.redis_server import Connect, RedisServer
 from tests.support.spine_process import REPO
 
 from cluster.backend import Away, Beat, ClusterError, Holder, Node, Received, Refused
+from cluster.node import ClusterNode
 
 pytestmark = pytest.mark.docker
 
@@ -177,6 +178,13 @@ def test_a_cursor_of_messages_that_the_server_lost_is_no_obstacle(server: RedisS
     # An acknowledgement of what this server never had moves nothing.
     backend.acknowledge("ours", "4000000000000-0")
     assert [message.cursor for message in backend.receive("ours", 10, 0).messages] == [first]
+
+
+def test_a_sync_passes_over_a_gap_once(server: RedisServer, connect: Connect) -> None:
+    node = ClusterNode(connect(), "ours")
+    node.member.join()
+    server.client.hset("openclaw:cluster:spine:cursors", "ours", "4000000000000-0")
+    assert [node.sync([]).gap, node.sync([]).gap] == [True, False]
 
 
 def test_a_reader_behind_the_bound_is_told(server: RedisServer, connect: Connect) -> None:

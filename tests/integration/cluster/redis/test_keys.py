@@ -1,10 +1,15 @@
 """What stands in Redis, for clawster's readers and from its writers, to the letter."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import structlog
 from tests.support.redis_server import Connect, RedisServer
+from tests.support.spine_process import REPO
 
 from cluster.backend import Beat, Grant, Holder, Node, NodeState, Refused, StaleToken
 from cluster.keys import KEYS
@@ -157,6 +162,17 @@ def test_a_lock_without_an_end_is_told_once_with_the_fix(server: RedisServer, co
     ]  # fmt: skip
     assert leader is not None
     assert (leader.node_id, leader.remaining_seconds) == ("old", 1e9)
+
+
+def test_what_is_printed_is_the_answer_alone(server: RedisServer, tmp_path: Path) -> None:
+    server.client.set(LOCK, "old:1700000000000")
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPO / "services"), "REDIS_URL": server.url}
+    command = [sys.executable, "-m", "cluster.cli", "status"]
+    done = subprocess.run([*command, "--json"], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["leader"] == {"node_id": "old", "token": 0, "remaining_seconds": 1e9}
+    assert "cluster.lock_without_end" in done.stderr
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
+    assert "leader     old (token 0, without an end)\n" in done.stdout
 
 
 def test_who_was_written_over_by_an_old_node_leads_no_more(server: RedisServer, connect: Connect) -> None:
