@@ -125,7 +125,9 @@ class Server:
         root = s.data_dir / BLOBS
         if s.blob_place is None:
             if s.database_url is not None:
-                _log.warning("blobs.on_disk", hint="for one spine alone; SPINE_BLOB_URL lets several share them")
+                _log.warning(
+                    "blobs.on_disk", hint="for one spine, or several that share the folder; SPINE_BLOB_URL for others"
+                )
             return DiskBlobs(root, s.blob_max_bytes)
         from spine.blobs.objects import ObjectBlobs  # an extra brings what it needs
 

@@ -36,12 +36,13 @@ class Disk(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """Backups that are made regularly: where to, how often, and which stay."""
+    """Backups that are made regularly: where to, how often, which stay. `blobs_at`: where the blobs stay."""
 
     place: Disk | Bucket
     every_ms: int
     keep: int
     keep_days: int
+    blobs_at: str | None = None
 
 
 def plan(data_dir: Path) -> Plan | None:
@@ -77,6 +78,7 @@ def read(env: EnvReader, data_dir: Path, blobs: Bucket | None = None) -> Plan | 
     keep = env.integer("SPINE_BACKUP_KEEP", 7, 1, 10_000)
     keep_days = env.integer("SPINE_BACKUP_KEEP_DAYS", 30, 0, 10_000)
     found = bucket_settings.read(env, BACKUPS, url, "SPINE_BACKUP_URL")
+    blobs_at = None if blobs is None else blobs.url
     if folder and url:
         env.faults.append("SPINE_BACKUP_DIR: set SPINE_BACKUP_DIR or SPINE_BACKUP_URL, not both")
         return None
@@ -86,7 +88,7 @@ def read(env: EnvReader, data_dir: Path, blobs: Bucket | None = None) -> Plan | 
             env.faults.append(
                 "SPINE_BACKUP_DIR: lies in SPINE_DATA_DIR, and would be lost with it; give a folder on another disk"
             )
-        return Plan(Disk(path), every, keep, keep_days)
+        return Plan(Disk(path), every, keep, keep_days, blobs_at)
     if found is not None and blobs is not None and found.overlaps(blobs):
         env.faults.append("SPINE_BACKUP_URL: one of it and SPINE_BLOB_URL lies in the other; give each its own prefix")
-    return None if found is None else Plan(found, every, keep, keep_days)
+    return None if found is None else Plan(found, every, keep, keep_days, blobs_at)

@@ -7,7 +7,7 @@ client's pace holds an upload open, and a piece that failed can be sent again.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +23,7 @@ from spine.blobs.bucket import AT_ONCE, PIECE, Bucket, Patience, reached, said
 from spine.blobs.disk import path_of
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 T = TypeVar("T")
@@ -70,12 +71,20 @@ class ObjectBlobs:
 
     Args:
         root: a local folder; files on their way in lie in `tmp` in it.
+        told: is told of each call that failed, in a line.
     """
 
     where = "in this server's object store"
 
-    def __init__(self, place: Bucket, root: Path, most: int, patience: Patience = PATIENCE) -> None:
-        self.place, self._most = place, most
+    def __init__(
+        self,
+        place: Bucket,
+        root: Path,
+        most: int,
+        patience: Patience = PATIENCE,
+        told: Callable[[str], None] = lambda what: _log.error("blobs.failed", error=what),
+    ) -> None:
+        self.place, self._most, self._told = place, most, told
         self._tmp = make_tmp(root)
         self._store, self._hasty = reached(place, patience), reached(place, _HASTY)
 
@@ -167,10 +176,7 @@ class ObjectBlobs:
         """Iterate over all objects that are blobs; what else lies under the prefix is passed over."""
         pages = self._call(lambda: obstore.list(self._store))
         while page := self._call(lambda: next(pages, None)):
-            for one in page:
-                blob_id = one["path"].rpartition("/")[2]
-                if one["path"] == _key(blob_id):
-                    yield Listed(blob_id, one["size"], int(one["last_modified"].timestamp() * 1000))
+            yield from _blobs_among(page)
 
     def _size(self, key: str) -> int | None:
         try:
@@ -195,7 +201,7 @@ class ObjectBlobs:
             # answer to HEAD has no body to tell the two apart by.
             if isinstance(e, FileNotFoundError) and (asked_head or what == "404 NoSuchKey"):
                 raise FileNotFoundError(2, "no such object") from e
-            _log.error("blobs.failed", place=self.place.url, error=what)
+            self._told(what)
             raise Unavailable("the object store that keeps the blobs does not answer as it should; try again") from e
 
 
@@ -225,6 +231,26 @@ class ObjectSource:
         piece = self._blobs.piece(self._key, self._at, min(READ_PIECE, self._end - self._at))
         self._at += len(piece or b"")
         return piece
+
+
+def listed(place: Bucket) -> Iterator[Listed]:
+    """Iterate over the blobs in a place, which is only read.
+
+    Raises:
+        BlobsUnusable, BlobsAway: naming the setting to look at.
+    """
+    try:
+        for page in obstore.list(reached(place, PATIENCE)):
+            yield from _blobs_among(page)
+    except (BaseError, OSError) as e:
+        raise fault_of(place, e) from e
+
+
+def _blobs_among(page: "Sequence[ObjectMeta]") -> Iterator[Listed]:
+    for one in page:
+        blob_id = one["path"].rpartition("/")[2]
+        if one["path"] == _key(blob_id):
+            yield Listed(blob_id, one["size"], int(one["last_modified"].timestamp() * 1000))
 
 
 def fault_of(place: Bucket, error: BaseException) -> BlobsUnusable:

@@ -2,6 +2,7 @@
 
 The database first, as it is at one moment, then the blobs that this copy names: their files never change once they are
 there, and none is deleted meanwhile. So every row of the copy has its bytes. The server's writer is not asked.
+Blobs in an object store stay there: the backup says where, and holds none of them.
 """
 
 import os
@@ -24,8 +25,10 @@ Put = Callable[[Bytes], tuple[int, str]]
 """Brings a blob's bytes to where the backup is made; returns how many there were and their SHA-256 in hex."""
 
 
-def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files.quiet) -> Manifest:
-    """Write a backup to a path that does not exist yet; return what it holds.
+def back_up(
+    data_dir: Path, path: Path, clock: Clock, progress: Progress = files.quiet, blobs_at: str | None = None
+) -> Manifest:
+    """Write a backup to a path that does not exist yet; return what it holds. `blobs_at`: see `fill`.
 
     Raises:
         Refused: the path exists, or there is no store, or it is damaged. Nothing is left behind.
@@ -50,6 +53,7 @@ def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files
             lambda row: files.copy(path_of(blobs, row.blob_id), path_of(partial / BLOBS, row.blob_id)),
             clock,
             progress,
+            blobs_at,
         )
         files.sync_folders(partial)
         partial.rename(path)
@@ -62,10 +66,13 @@ def back_up(data_dir: Path, path: Path, clock: Clock, progress: Progress = files
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def fill(partial: Path, source: Path, put: Put, clock: Clock, progress: Progress) -> Manifest:
+def fill(
+    partial: Path, source: Path, put: Put, clock: Clock, progress: Progress, blobs_at: str | None = None
+) -> Manifest:
     """Copy a store into a folder, check the copy, bring its blobs where `put` does, and write the manifest.
 
-    The caller keeps the blobs' files from being deleted meanwhile (`lock.keep_files`).
+    The caller keeps the blobs' files from being deleted meanwhile (`lock.keep_files`). `blobs_at`: the address of the
+    object store that has the blobs; they are not brought along then.
 
     Raises:
         Refused: the store is damaged. NotAStore: it cannot be read. OSError
@@ -83,7 +90,7 @@ def fill(partial: Path, source: Path, put: Put, clock: Clock, progress: Progress
     rows = offline.blobs_of(target, still=True)
     made = Manifest(
         format=FORMAT,
-        version=VERSION,
+        version=1 if blobs_at is None else VERSION,
         created_at=created_at,
         program=__version__,
         schema=facts.version,
@@ -94,7 +101,8 @@ def fill(partial: Path, source: Path, put: Put, clock: Clock, progress: Progress
         events=facts.events,
         blobs=facts.blobs,
         blob_bytes=facts.blob_bytes,
-        damaged=_put_blobs(rows, put, progress),
+        damaged=_put_blobs(rows, put, progress) if blobs_at is None else [],
+        blobs_at=blobs_at,
     )
     manifest.write(partial, made)
     return made

@@ -2,13 +2,16 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from contract.env import SettingsError
 from contract.errors import SpineError
 from spine.operations.refusal import BrokenBackup, Refused
+
+if TYPE_CHECKING:
+    from spine.operations.manifest import Manifest
 
 FAILED = 1  # refused, or the disk refuses; `doctor`: a check failed
 WITH_FAULTS = 3  # done, and something of what was there could not be taken along
@@ -21,6 +24,7 @@ T = TypeVar("T")
 
 def carried_out(work: Callable[[], T]) -> T:
     """Do a command's work; turn what refuses it into a line and an exit code."""
+    from spine.blobs.base import BlobsUnusable
     from spine.store.engine import StoreAway, StoreUnusable
     from spine.store.lock import DataDirBusy, HalfRestored
     from spine.store.marks import NotEmpty
@@ -33,7 +37,7 @@ def carried_out(work: Callable[[], T]) -> T:
         fault, code = str(e), BUSY
     except (BrokenBackup, NotAStore, NewerStore, StoreUnusable) as e:
         fault, code = str(e), BROKEN
-    except (Refused, HalfRestored, NotEmpty) as e:
+    except (Refused, HalfRestored, NotEmpty, BlobsUnusable) as e:
         fault, code = str(e), FAILED
     except SettingsError as e:
         for fault in e.faults:
@@ -74,6 +78,12 @@ def jobs(counts: dict[str, int]) -> str:
     total = sum(counts.values())
     each = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{total} jobs ({each})" if total else "no jobs"
+
+
+def blobs(made: "Manifest") -> str:
+    """Write how many blobs a backup names, and where they are when it has none of them."""
+    said = f"{made.blobs} blobs ({size_of(made.blob_bytes)})"
+    return said if made.blobs_at is None else f"{said} that stay in {made.blobs_at} and are not in it"
 
 
 def size_of(size: int) -> str:

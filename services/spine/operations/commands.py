@@ -10,7 +10,9 @@ import msgspec
 
 from contract.clock import SystemClock, iso
 from spine import backup_settings
-from spine.operations.carrying import CONFIG, FAILED, WITH_FAULTS, carried_out, jobs, shown, size_of
+from spine.bucket_settings import blobs_here
+from spine.operations import blob_commands
+from spine.operations.carrying import CONFIG, FAILED, WITH_FAULTS, blobs, carried_out, jobs, shown
 from spine.operations.move_commands import migrate_store
 from spine.operations.refusal import Refused
 from spine.operations.schedule_commands import import_schedules
@@ -19,6 +21,7 @@ from spine.settings import store_folder
 if TYPE_CHECKING:
     from spine.backup_settings import Plan
     from spine.operations.kept import Kept, Place
+    from spine.operations.manifest import Manifest
     from spine.operations.regular import Round
     from spine.operations.restore import Restored
     from spine.operations.taken import Report
@@ -30,8 +33,12 @@ def backup(path: Path) -> None:
     """Copy the store and its blobs into a new folder PATH, also while the server runs, and check the copy."""
     from spine.operations.backup import back_up
 
-    made = carried_out(lambda: back_up(store_folder(), path, SystemClock(), shown("backup")))
-    click.echo(f"{path}: {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})")
+    def work() -> "Manifest":
+        place = blobs_here()
+        return back_up(store_folder(), path, SystemClock(), shown("backup"), None if place is None else place.url)
+
+    made = carried_out(work)
+    click.echo(f"{path}: {jobs(made.jobs)}, {made.events} events, {blobs(made)}")
     if made.damaged:
         click.echo(f"spine: the store has lost the bytes of {len(made.damaged)} blob(s): {made.damaged}", err=True)
         sys.exit(WITH_FAULTS)
@@ -61,9 +68,7 @@ def backups_make() -> None:
     """Make one now, as the server does when one is due, also while it runs; then delete those that are not kept."""
     done = carried_out(_made)
     made = done.manifest
-    click.echo(
-        f"{done.kept.name}: {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})"
-    )
+    click.echo(f"{done.kept.name}: {jobs(made.jobs)}, {made.events} events, {blobs(made)}")
     for name in done.removed:
         click.echo(f"deleted {name}")
     if made.damaged:
@@ -110,27 +115,34 @@ def restore(path: str, replace: bool) -> None:
     done = carried_out(lambda: _restored(path, replace))
     made = done.manifest
     click.echo(f"restored {store_folder()} from {path}, made at {made.created_at}")
-    click.echo(f"  {jobs(made.jobs)}, {made.events} events, {made.blobs} blobs ({size_of(made.blob_bytes)})")
+    click.echo(f"  {jobs(made.jobs)}, {made.events} events, {blobs(made)}")
     click.echo(f"  {done.jobs} jobs and {done.leases} named leases: fences raised by {FENCE_STEP:,}")
     click.echo(f"  {len(done.requeued)} running jobs queued again: {', '.join(done.requeued) or 'none'}")
     click.echo(f"  store id {done.store_id}: event cursors of before are answered with a gap")
     if done.aside is not None:
         click.echo(f"  the store before lies in {done.aside}; delete it when it is not needed any more")
     click.echo("Tokens stand as they were then: revoke again what was revoked since. Then start the server.")
+    if made.blobs and made.blobs_at is None and blobs_here() is not None:
+        click.echo("The blobs are on the disk: run `spine blobs copy` before that, since SPINE_BLOB_URL is set.")
     if made.damaged:
         click.echo(
             f"spine: {len(made.damaged)} blob(s) had lost their bytes before the backup: {made.damaged}", err=True
         )
+    if done.lacking:
+        click.echo(f"spine: {len(done.lacking)} blob(s) are not in the object store: {done.lacking}", err=True)
+    if made.damaged or done.lacking:
         sys.exit(WITH_FAULTS)
 
 
 def _restored(path: str, replace: bool) -> "Restored":
+    from spine.operations.blob_places import listed
     from spine.operations.restore import ready, restore
 
-    found = _folder(path)
+    found, place = _folder(path), blobs_here()
+    kept = None if place is None else lambda: listed(place)
     ready(store_folder(), replace)  # before anything is downloaded
     with found as folder:
-        return restore(folder, store_folder(), replace, SystemClock(), shown("restore"))
+        return restore(folder, store_folder(), replace, SystemClock(), shown("restore"), kept)
 
 
 def _folder(path: str) -> AbstractContextManager[Path]:
@@ -191,7 +203,9 @@ def _imported(path: Path, origin: str, plans: Path | None, dry_run: bool) -> "tu
 
     told = shown("import")
     if origin == "v0":
-        return ("job", "events", "blob"), importing.bring_in(path, store_folder(), dry_run, SystemClock(), told)
+        return ("job", "events", "blob"), importing.bring_in(
+            path, store_folder(), dry_run, SystemClock(), told, blobs_here()
+        )
     kinds = ("host", "job") if origin == "skyclaw" else ("job", "plan") if plans is not None else ("job",)
     return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), told)
 
@@ -209,4 +223,4 @@ def doctor(as_json: bool) -> None:
     sys.exit(FAILED if any(check.state == "failed" for check in checks) else 0)
 
 
-COMMANDS = (backup, backups, restore, import_, import_schedules, migrate_store, doctor)
+COMMANDS = (backup, backups, restore, blob_commands.blobs, import_, import_schedules, migrate_store, doctor)

@@ -20,8 +20,8 @@ _GOING = ".removed"
 class DiskPlace:
     """A folder that holds backups as `spine backup` makes them (see `Place`)."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, blobs_at: str | None = None) -> None:
+        self._folder, self._blobs_at = folder, blobs_at
         self.title = str(folder)
 
     def backups(self) -> list[Kept]:
@@ -30,7 +30,7 @@ class DiskPlace:
 
     def make(self, name: str, data_dir: Path, clock: Clock, progress: Progress) -> Manifest:
         """Make one under a name for itself; it gets its own when every byte is on the disk and was checked."""
-        return back_up(data_dir, self._folder / name, clock, progress)
+        return back_up(data_dir, self._folder / name, clock, progress, self._blobs_at)
 
     def remove(self, name: str) -> None:
         """Take its name first, so that it never looks whole when it is not."""

@@ -5,35 +5,24 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from contract.clock import iso
 from contract.env import SettingsError
+from spine import database_settings
 from spine import settings as spine_settings
 from spine.backup_settings import Plan
-from spine.blobs.disk import path_of
-from spine.operations import regular
-from spine.operations.manifest import BLOBS, DATABASE
-from spine.store import blobs, events, lock, meta, offline
+from spine.bucket_settings import blobs_here
+from spine.operations import blob_checks, regular
+from spine.operations.blob_checks import Check
+from spine.operations.manifest import DATABASE
+from spine.store import events, lock, meta, offline
 from spine.store.engine import Tx
 from spine.store.offline import NotAStore
 
 DISK_LEAST_BYTES = 512 << 20
 WAL_MOST_BYTES = 256 << 20
-ORPHAN_AGE_SECONDS = 3600.0
 SKEW_MOST_MS = 5_000
 REAPER_GRACE_MS = 60_000
-_SHOWN = 3
-
-
-class Check(msgspec.Struct, frozen=True):
-    """One finding; `detail` says what was seen and, when it failed, the fix."""
-
-    name: str
-    state: Literal["ok", "failed", "hint"]
-    detail: str
 
 
 def examine() -> tuple[list[Check], bool]:
@@ -42,11 +31,19 @@ def examine() -> tuple[list[Check], bool]:
         used = spine_settings.from_env()
     except SettingsError as e:
         faults = [Check("settings", "failed", fault) for fault in e.faults]
-        return [*faults, *_store(spine_settings.store_folder(), None)], False
+        return [*faults, *_store(spine_settings.store_folder(), None), *_blobs_by_faulty_settings()], False
     kept = f"kept for {used.retention_days} days after their end" if used.retention_days else "kept for ever"
     told = f"{used.token_count} tokens, listens on {used.host}:{used.port}, jobs are {kept}"
     checks = [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms)]
+    checks += blob_checks.examine(used.data_dir, used.blob_place, used.database_url is not None)
     return [*checks, *_backups(used.backups)], True
+
+
+def _blobs_by_faulty_settings() -> list[Check]:
+    try:
+        return blob_checks.examine(spine_settings.store_folder(), blobs_here(), bool(database_settings.url()))
+    except SettingsError:
+        return []  # where they are is among what is faulty
 
 
 def table(checks: list[Check]) -> str:
@@ -83,7 +80,8 @@ def _store(data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
         yield version
         yield _integrity(db)
         if version.state == "ok":
-            yield from _inside(data_dir, db, interval_ms if pid else None)
+            with offline.reading(db) as tx:
+                yield from _clock_and_reaper(tx, interval_ms if pid else None)
     except NotAStore as e:
         yield Check("store", "failed", f"{e}; restore a backup")
 
@@ -142,26 +140,6 @@ def _integrity(db: Path) -> Check:
     return Check("integrity", "ok", f"whole: {shown}, {facts.events} events, {facts.blobs} blobs")
 
 
-def _inside(data_dir: Path, db: Path, interval_ms: int | None) -> Iterator[Check]:
-    # Files first: one whose row comes in a moment is too young to be an orphan.
-    files = list(_files(data_dir / BLOBS))
-    with offline.reading(db) as tx:
-        yield from _clock_and_reaper(tx, interval_ms)
-        rows = {row.blob_id: row for row in offline.blobs_of(db, still=False)}
-        orphans = [name for name, age in files if age > ORPHAN_AGE_SECONDS and blobs.find(tx, name) is None]
-    wrong = [row.blob_id for row in rows.values() if _size(data_dir, row.blob_id) != row.size]
-    with offline.reading(db) as tx:  # retention may have deleted one meanwhile
-        wrong = [blob_id for blob_id in wrong if blobs.find(tx, blob_id) is not None]
-    if wrong:
-        told = f"{len(wrong)} of {len(rows)} have no bytes, or not all: {_some(wrong)}; take them from a backup"
-        yield Check("blobs", "failed", told)
-    else:
-        yield Check("blobs", "ok", f"{len(rows)}, all with their bytes")
-    if orphans:
-        told = f"{len(orphans)} files under {data_dir / BLOBS} have no row and can be deleted: {_some(orphans)}"
-        yield Check("orphans", "hint", told)
-
-
 def _clock_and_reaper(tx: Tx, interval_ms: int | None) -> Iterator[Check]:
     noted = meta.get(tx, meta.LAST_PASS)
     passed = int(noted) if noted else None
@@ -187,25 +165,6 @@ def _ahead(moment: int) -> int:
     return moment - time.time_ns() // 1_000_000
 
 
-def _files(root: Path) -> Iterator[tuple[str, float]]:
-    """Iterate over the names of stored files and their ages in seconds."""
-    now = time.time()
-    for folder in root.iterdir() if root.is_dir() else ():
-        if folder.is_dir() and folder.name != "tmp":
-            for file in folder.iterdir():
-                try:
-                    yield file.name, now - file.stat().st_mtime
-                except FileNotFoundError:
-                    continue
-
-
-def _size(data_dir: Path, blob_id: str) -> int:
-    try:
-        return path_of(data_dir / BLOBS, blob_id).stat().st_size
-    except OSError:
-        return -1
-
-
 def _backups(plan: Plan | None) -> Iterator[Check]:
     if plan is None:
         return
@@ -222,7 +181,3 @@ def _backups(plan: Plan | None) -> Iterator[Check]:
             f"{place.title}: {said}, and one is due every {plan.every_ms // 1000} s; look for backup.failed in the log"
         )
         yield Check("backups", "failed", told)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")

@@ -11,10 +11,12 @@ from pathlib import Path
 from contract.clock import Clock
 from contract.ids import is_id
 from contract.states import Status
-from spine.blobs.disk import DiskBlobs
+from spine.blobs.base import Blobs
+from spine.blobs.bucket import Bucket
 from spine.operations import files, v0
+from spine.operations.blob_places import opened
 from spine.operations.files import Progress
-from spine.operations.manifest import BLOBS, DATABASE
+from spine.operations.manifest import DATABASE
 from spine.operations.refusal import Refused
 from spine.operations.taken import KNOWN, WAS_RUNNING, Broken, Found, Line, Report, add, is_known
 from spine.operations.v0 import Entry
@@ -28,12 +30,21 @@ _BATCH = 100
 _WORD = re.compile(r"[A-Za-z0-9_~-]{4,64}")
 
 
-def bring_in(source: Path, data_dir: Path, dry_run: bool, clock: Clock, progress: Progress = files.quiet) -> Report:
-    """Import a v0 data directory; with `dry_run` only say what would be done.
+def bring_in(
+    source: Path,
+    data_dir: Path,
+    dry_run: bool,
+    clock: Clock,
+    progress: Progress = files.quiet,
+    place: Bucket | None = None,
+) -> Report:
+    """Import a v0 data directory; with `dry_run` only say what would be done. `place`: of the blobs, None for the disk.
 
     Raises:
         Refused: it is none. DataDirBusy: the store is served. NotAStore: the store cannot be read.
-        OSError: a disk refuses; what was imported by then stays, and the same call goes on from there.
+        BlobsUnusable: the place of the blobs cannot be used.
+        OSError, Unavailable: a disk or that place refuses; what was imported by then stays, and the same call goes on
+            from there.
     """
     if not (source / "jobs").is_dir():
         raise Refused(f"{source} is no data directory of Spine v0: it has no folder `jobs`")
@@ -44,7 +55,7 @@ def bring_in(source: Path, data_dir: Path, dry_run: bool, clock: Clock, progress
         return report
     store = SqliteEngine(data_dir, clock, readers=1)
     try:
-        work = _Import(source, store, DiskBlobs(data_dir / BLOBS, 0), report)
+        work = _Import(source, store, opened(place, data_dir), report)
         work.blobs(progress)
         work.jobs(entries, progress)
     finally:
@@ -99,8 +110,8 @@ def _tell(report: Report, entry: Entry, found: Found) -> None:
 class _Import:
     """One run: blobs first, so that every id that a job names is known when the job comes."""
 
-    def __init__(self, source: Path, store: SqliteEngine, disk: DiskBlobs, report: Report) -> None:
-        self._source, self._store, self._disk, self._report = source, store, disk, report
+    def __init__(self, source: Path, store: SqliteEngine, place: Blobs, report: Report) -> None:
+        self._source, self._store, self._place, self._report = source, store, place, report
         self._lanes = Lanes()
         self._blob_ids: set[str] = set()
 
@@ -119,7 +130,7 @@ class _Import:
         self._blob_ids.add(entry.id)
         if self._store.read(lambda tx: blobs.find(tx, entry.id)).result() is not None:
             return Line("blob", name, "skipped", KNOWN)
-        upload = self._disk.sealing()
+        upload = self._place.sealing()
         try:
             with entry.path.open("rb") as file:
                 while piece := file.read(1024 * 1024):

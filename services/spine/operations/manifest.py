@@ -11,12 +11,16 @@ from spine.store import offline
 from spine.store.offline import Bytes, NotAStore
 
 FORMAT = "spinal-cord-backup"
-VERSION = 1
+VERSION = 2
 MANIFEST, DATABASE, BLOBS = "manifest.json", "spine.db", "blobs"
 
 
-class Manifest(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
-    """What a backup holds. `damaged`: blobs whose bytes were missing or wrong in the store that was backed up."""
+class Manifest(msgspec.Struct, rename="camel", kw_only=True, frozen=True, omit_defaults=True):
+    """What a backup holds. `blobs`: how many its database names, of `blob_bytes` in all.
+
+    `damaged`: those whose bytes were missing or wrong in the store that was backed up. `blobs_at`: the address of the
+    object store in which their bytes stay; it holds none of them then, and its version is 2 (1 has no such member).
+    """
 
     format: str
     version: int
@@ -31,6 +35,12 @@ class Manifest(msgspec.Struct, rename="camel", kw_only=True, frozen=True):
     blobs: int
     blob_bytes: int
     damaged: list[str]
+    blobs_at: str | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes the backup has."""
+        return self.database_bytes + (self.blob_bytes if self.blobs_at is None else 0)
 
 
 class _Kind(msgspec.Struct):
@@ -92,7 +102,8 @@ def verify(folder: Path) -> tuple[Manifest, list[Bytes]]:
         raise BrokenBackup(f"{db} is damaged: {facts.faults[0]}")
     if (facts.version, facts.store_id) != (manifest.schema, manifest.store_id):
         raise BrokenBackup(f"{folder}: {MANIFEST} and {DATABASE} do not belong together")
-    bad = [row.blob_id for row in rows if row.blob_id not in manifest.damaged and _length(folder, row) != row.size]
+    held = rows if manifest.blobs_at is None else []
+    bad = [row.blob_id for row in held if row.blob_id not in manifest.damaged and _length(folder, row) != row.size]
     if bad:
         raise BrokenBackup(f"{folder} lacks the bytes of {len(bad)} blob(s), such as {bad[0]}")
     return manifest, rows

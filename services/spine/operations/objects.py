@@ -37,8 +37,8 @@ _PATIENCE = Patience(call_seconds=120, retry_seconds=180)
 class BucketPlace:
     """A prefix in a bucket (see `Place`); it belongs to one spine alone."""
 
-    def __init__(self, place: Bucket) -> None:
-        self.title = place.url
+    def __init__(self, place: Bucket, blobs_at: str | None = None) -> None:
+        self.title, self._blobs_at = place.url, blobs_at
         self._store = reached(place, _PATIENCE)
 
     def backups(self) -> list[Kept]:
@@ -55,7 +55,8 @@ class BucketPlace:
         kept = lock.keep_files(data_dir)
         staging = Path(tempfile.mkdtemp(prefix=STAGED, dir=data_dir))
         try:
-            made = fill(staging, source, lambda row: self._put_blob(name, data_dir / BLOBS, row), clock, progress)
+            put = partial(self._put_blob, name, data_dir / BLOBS)
+            made = fill(staging, source, put, clock, progress, self._blobs_at)
             for file in (DATABASE, MANIFEST):
                 self._put(f"{name}/{file}", staging / file, files.digest(staging / file))
             return made
@@ -138,7 +139,7 @@ class BucketPlace:
                     f"{self.title}/{name}/{DATABASE} is not the file that was written; use another backup"
                 )
             for row in manifest.blobs_in(folder / DATABASE):
-                if row.blob_id not in made.damaged:
+                if made.blobs_at is None and row.blob_id not in made.damaged:
                     self._get(f"{name}/{_key(row)}", path_of(folder / BLOBS, row.blob_id))
         except FileNotFoundError as e:
             raise BrokenBackup(f"{self.title}/{name} is not whole: it lacks {e.filename}; use another backup") from e

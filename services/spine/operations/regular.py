@@ -45,10 +45,10 @@ class Round(NamedTuple):
 def place_of(plan: Plan) -> Place:
     """Return where a plan's backups are kept."""
     if isinstance(plan.place, Disk):
-        return DiskPlace(plan.place.folder)
+        return DiskPlace(plan.place.folder, plan.blobs_at)
     from spine.operations.objects import BucketPlace
 
-    return BucketPlace(plan.place)
+    return BucketPlace(plan.place, plan.blobs_at)
 
 
 def carry_out(plan: Plan, place: Place, data_dir: Path, clock: Clock, progress: Progress = files.quiet) -> Round:
@@ -154,9 +154,10 @@ class Backups:
         began = self._clock.monotonic()
         done = carry_out(self._plan, place, self._data_dir, self._clock, self._go_on)
         took = round(self._clock.monotonic() - began, 3)
-        size = done.manifest.database_bytes + done.manifest.blob_bytes
+        size, removed = done.manifest.held_bytes, len(done.removed)
+        left = {} if done.manifest.blobs_at is None else {"blobs_at": done.manifest.blobs_at}
         _log.info(
-            "backup.made", name=done.kept.name, place=place.title, bytes=size, seconds=took, removed=len(done.removed)
+            "backup.made", name=done.kept.name, place=place.title, bytes=size, seconds=took, removed=removed, **left
         )
         if done.manifest.damaged:
             _log.error("backup.damaged_blobs", blobs=done.manifest.damaged[:10], count=len(done.manifest.damaged))

@@ -6,11 +6,13 @@ nobody who held something before, and may have gone on since the backup, holds i
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from contract.clock import Clock, iso
 from contract.states import Status
+from spine.blobs.base import Listed
 from spine.blobs.disk import path_of
 from spine.operations import files, manifest
 from spine.operations.files import Progress
@@ -36,7 +38,10 @@ _ALL_ROWS = 2**62
 
 
 class Restored(NamedTuple):
-    """What a restore did. `aside`: where the store before lies now, None when there was none."""
+    """What a restore did. `aside`: where the store before lies now, None when there was none.
+
+    `lacking`: blobs that the backup names and the object store does not have (any more).
+    """
 
     manifest: Manifest
     jobs: int
@@ -44,17 +49,28 @@ class Restored(NamedTuple):
     requeued: list[str]
     store_id: str
     aside: Path | None
+    lacking: list[str]
 
 
-def restore(path: Path, data_dir: Path, replace: bool, clock: Clock, progress: Progress = files.quiet) -> Restored:
+def restore(
+    path: Path,
+    data_dir: Path,
+    replace: bool,
+    clock: Clock,
+    progress: Progress = files.quiet,
+    kept: Callable[[], Iterator[Listed]] | None = None,
+) -> Restored:
     """Put a backup in the place of a data directory's store; the old one is set aside, never deleted.
+
+    `kept` lists the object store of the settings, None where they name none. One whose blobs stayed there needs it.
 
     Raises:
         BrokenBackup: it cannot be used. Refused: the directory holds something, and `replace` was not asked for.
-        DataDirBusy: it is served. In these cases the directory is as it was.
+        DataDirBusy: it is served. BlobsUnusable: the object store cannot be read. In these cases nothing has changed.
         OSError: the disk refuses. Unless that was in the midst of the renames, likewise; then the same call ends them.
     """
     made, rows = manifest.verify(path)
+    lacking = _lacking(made, rows, kept)
     ready(data_dir, replace)
     fresh = not data_dir.exists()
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -67,12 +83,24 @@ def restore(path: Path, data_dir: Path, replace: bool, clock: Clock, progress: P
         aside = _swap(data_dir, staging, clock)
         files.give_to_owner(data_dir)
         fresh = False
-        return Restored(made, jobs, leases, requeued, store_id, aside)
+        return Restored(made, jobs, leases, requeued, store_id, aside, lacking)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         if fresh:
             shutil.rmtree(data_dir, ignore_errors=True)
         os.close(handle)
+
+
+def _lacking(made: Manifest, rows: list[Bytes], kept: Callable[[], Iterator[Listed]] | None) -> list[str]:
+    """Return the blobs of a backup that holds none which are not in the object store."""
+    if made.blobs_at is None:
+        return []
+    if kept is None:
+        raise Refused(
+            f"the blobs of this backup stayed in {made.blobs_at}; set SPINE_BLOB_URL to it, or to where they are now"
+        )
+    sizes = {one.blob_id: one.size for one in kept()}
+    return [row.blob_id for row in rows if sizes.get(row.blob_id) != row.size]
 
 
 def ready(data_dir: Path, replace: bool) -> None:
@@ -105,8 +133,9 @@ def _stage(
     progress("database", 1, 1)
     (staging / BLOBS).mkdir(mode=0o700)
     damaged = frozenset(made.damaged)
-    for n, row in enumerate(rows):
-        progress("blobs", n, len(rows))
+    held = rows if made.blobs_at is None else []
+    for n, row in enumerate(held):
+        progress("blobs", n, len(held))
         try:
             found = files.copy(path_of(path / BLOBS, row.blob_id), path_of(staging / BLOBS, row.blob_id))
         except FileNotFoundError:
@@ -115,7 +144,7 @@ def _stage(
             raise BrokenBackup(
                 f"the bytes of {row.blob_id} in {path} are not those that were stored; use another backup"
             )
-    progress("blobs", len(rows), len(rows))
+    progress("blobs", len(held), len(held))
     store = SqliteEngine(staging, clock, readers=1)
     try:
         done = store.write(_renew).result()

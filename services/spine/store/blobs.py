@@ -22,6 +22,7 @@ class BlobRow(NamedTuple):
 _COLUMNS = [getattr(Blob, name) for name in BlobRow._fields]
 _ADD = Statement(Blob.insert({getattr(Blob, name): bind(name) for name in BlobRow._fields}))
 _FIND = Statement(Blob.select(*_COLUMNS).where(Blob.id == bind("id")))
+_EVERY = Statement(Blob.select(Blob.id, Blob.size, Blob.sha256).order_by(Blob.id))
 _MENTION = Statement(
     BlobMention.insert({BlobMention.blob_id: bind("blob_id"), BlobMention.job_id: bind("job_id")}).on_conflict_ignore()
 )
@@ -42,6 +43,11 @@ def find(tx: Tx, blob_id: str) -> BlobRow | None:
     """Return a file's row, or None."""
     row = tx.one(_FIND, id=blob_id)
     return None if row is None else BlobRow._make(row)
+
+
+def every(tx: Tx) -> list[tuple[str, int, str]]:
+    """Return of every file its id, its size and its digest, in the order of ids."""
+    return [(row[0], row[1], row[2]) for row in tx.rows(_EVERY)]
 
 
 def mention(tx: Tx, blob_id: str, job_id: str) -> None:

@@ -285,7 +285,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "half a manifest": (lambda b: os.truncate(b / "manifest.json", 50), "cannot be understood"),
     "a member missing": (_manifest(jobs=None), "cannot be understood"),
     "another program": (_manifest(format="restic"), "another program"),
-    "a newer format": (_manifest(version=2), "newer"),
+    "a newer format": (_manifest(version=3), "newer"),
     "a newer store": (_manifest(schema=9999), "newer"),
     "no database": (lambda b: (b / "spine.db").unlink(), "cannot be read"),
     "a short database": (_truncate, "not the file"),
