@@ -1,7 +1,7 @@
 """The application: parts put together, routes, start and stop. Nothing happens at import."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 import falcon.asgi
@@ -37,6 +37,7 @@ from spine.blobs.disk import DiskBlobs, listed
 from spine.facades import broker, skyclaw
 from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
+from spine.lookout import WAIT_SECONDS, Lookout
 from spine.notices.book import ALIASES_SECONDS, Book
 from spine.notices.sender import PRUNE_SECONDS, Sender, Sending
 from spine.operations.manifest import BLOBS
@@ -51,6 +52,9 @@ from spine.store.lock import take_lock
 from spine.store.sqlite import SqliteEngine
 from spine.turns import Firing
 from spine.watching import GROUPS_SECONDS, Groups
+
+if TYPE_CHECKING:  # an extra brings what it needs
+    from spine.store.hints import Hints
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
@@ -99,6 +103,7 @@ class Server:
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)
         self.book, self.sender = self._notices(rules, metrics)
+        self.hints: Hints | None = None
         self.keeper.every(GROUPS_SECONDS, Groups(self.store).turn, "groups")
         self.backups = None
         if settings.backups is not None:
@@ -137,6 +142,23 @@ class Server:
             _log.warning("blobs.left_on_disk", folder=str(root), hint="not served; `spine blobs copy`, then delete it")
         return found
 
+    def _hints(self, loop: asyncio.AbstractEventLoop) -> "Hints | None":
+        """Build what hears of other servers on the same database, and tells them."""
+        if self.settings.database_url is None:
+            return None
+        from spine.store.hints import Hints
+        from spine.store.postgres import PostgresEngine
+
+        def heard(signals: Signals) -> None:
+            if signals.tokens:
+                self.store.read(self.core.auth.load).result(timeout=WAIT_SECONDS)
+                self.core.name_targets()
+            loop.call_soon_threadsafe(self.hub.committed, signals)
+
+        if not isinstance(self.store, PostgresEngine):
+            return None
+        return Hints(self.store.servers, heard, Lookout(self.store).look)
+
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
         s = self.settings
@@ -165,11 +187,14 @@ class Server:
     async def process_startup(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """Begin: excuse leases that ended while no server ran, then tick."""
         loop = asyncio.get_running_loop()
+        self.hints = self._hints(loop)
 
         def tell(signals: Signals) -> None:
             loop.call_soon_threadsafe(self.hub.committed, signals)
             if signals.notices:
                 self.sender.kick()
+            if self.hints is not None:
+                self.hints.tell(signals)
 
         await asyncio.to_thread(self.reaper.begin)
         self.hub.deadlines = self.reaper.hint
@@ -179,12 +204,20 @@ class Server:
         self.sender.start()
         if self.backups is not None:
             self.backups.start()
+<<<<<<< HEAD
         place = self.settings.blob_place
         where = {} if place is None else {"blobs": place.url}
         _log.info("spine.serving", data_dir=str(self.settings.data_dir), **where)
+=======
+        if self.hints is not None:
+            self.hints.start()
+        _log.info("spine.serving", data_dir=str(self.settings.data_dir))
+>>>>>>> ae9cc68 (Write beside each other on PostgreSQL: claims with SKIP LOCKED, ends, logs and submits; the rest alone under a lock)
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """End: no ticks, then the store. The sender first, lest its deletion of old notices is waited for."""
+        if self.hints is not None:
+            await asyncio.to_thread(self.hints.stop)
         await asyncio.to_thread(self.sender.stop)
         await asyncio.to_thread(self.keeper.stop)
         if self.backups is not None:

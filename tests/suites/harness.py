@@ -86,12 +86,12 @@ class Store:
         self.signals.merge(signals)
 
     def write(self, operation: Operation[T]) -> T:
-        """Run an operation to its end."""
-        return self.engine.write(operation).result(10)
+        """Run an operation to its end. Beside other writers first: where that is wrong it has to say so by itself."""
+        return self.engine.write(operation, beside=True).result(40)
 
     def read(self, operation: Operation[T]) -> T:
         """Run a reading operation."""
-        return self.engine.read(operation).result(10)
+        return self.engine.read(operation).result(40)
 
     def dump(self) -> Dump:
         """Return every row of every table."""

@@ -89,7 +89,7 @@ def test_one_job(store: Store) -> None:
         coded(f"{STORE_ID}:-1"),
         coded(f"{STORE_ID}:{2**63}"),
         coded(f"{STORE_ID}:"),
-        coded(f"{STORE_ID}:999"),
+        coded(f"{STORE_ID}:{2**62}"),
         coded(STORE_ID),
     ],
 )

@@ -47,9 +47,9 @@ class Core:
         """Make a call of the blobs' place on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._blob_threads, call)
 
-    async def write(self, operation: Operation[T]) -> T:
-        """Run an operation; return after its commit."""
-        return await self.store.ask(operation)
+    async def write(self, operation: Operation[T], beside: bool = False) -> T:
+        """Run an operation; return after its commit. `beside`: others may write meanwhile (see `Engine.write`)."""
+        return await self.store.ask(operation, beside)
 
     async def read(self, operation: Operation[T]) -> T:
         """Run a reading operation."""
@@ -122,10 +122,10 @@ class Core:
         return checked
 
     async def carry_out(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, key: Key | None, verb: Verb
+        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, key: Key | None, verb: Verb, beside: bool = False
     ) -> None:
         """Run a verb under its named lease and its idempotency key, if it has them; answer with what it returns."""
-        self.reply(resp, await self.write(self.under_lease(req, lambda tx: once(tx, key, verb))))
+        self.reply(resp, await self.write(self.under_lease(req, lambda tx: once(tx, key, verb)), beside))
 
     def reply(self, resp: falcon.asgi.Response, answer: Answer | Refusal) -> None:
         """Answer with what a verb returned."""

@@ -43,7 +43,7 @@ class Jobs:
             row, new = submit.submit(tx, core.rules, caller, request)
             return Answer(201 if new else 200, view.job(tx, row))
 
-        await core.carry_out(req, resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb, beside=True)
         if resp.data is not None and resp.status_code == 201:
             resp.set_header("Location", f"/jobs/{msgspec.json.decode(resp.data, type=_OnlyId).id}")
 
@@ -76,7 +76,7 @@ class Jobs:
             status = 201 if any(new for _, new in found) else 200
             return Answer(status, view.job_list(tx, [row for row, _ in found]))
 
-        await core.carry_out(req, resp, core.key(req, caller, data), verb)
+        await core.carry_out(req, resp, core.key(req, caller, data), verb, beside=True)
 
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /jobs."""

@@ -71,7 +71,7 @@ class Leases:
 
         operation = core.under_lease(req, lambda tx: once(tx, key, verb))
         if not request.wait:
-            first = await core.write(operation)
+            first = await core.write(operation, beside=True)
             if lanes_taken:
                 reach("spine.claim-committed")
             return None if isinstance(first, Answer) and first.status == 204 else first
@@ -82,7 +82,7 @@ class Leases:
             while True:
                 waiter.take_turn()
                 lanes_taken.clear()
-                answer = await core.write(operation)
+                answer = await core.write(operation, beside=True)
                 if lanes_taken:
                     reach("spine.claim-committed")
                 if not (isinstance(answer, Answer) and answer.status == 204):
@@ -127,7 +127,7 @@ class Leases:
             row, seen = settle.heartbeat(tx, core.rules, caller, job_id, fence, progress)
             return Answer(200, view.job(tx, row, new_since=seen, messages=messages.offer(tx, core.rules, caller)))
 
-        await core.carry_out(req, resp, None, verb)
+        await core.carry_out(req, resp, None, verb, beside=True)
 
     async def on_post_complete(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/complete."""
@@ -179,7 +179,7 @@ class Leases:
             _observe(core, row)
             return Answer(200, view.job(tx, row))
 
-        await core.carry_out(req, resp, core.key(req, caller, data), answered)
+        await core.carry_out(req, resp, core.key(req, caller, data), answered, beside=True)
 
 
 def _observe(core: Core, row: JobRow) -> None:

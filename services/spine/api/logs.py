@@ -44,7 +44,7 @@ class Logs:
         def verb(tx: Tx) -> tuple[int, int]:
             return joblog.append(tx, core.rules, caller, job_id, fence, offset, data)
 
-        at, size = await core.write(core.under_lease(req, verb))
+        at, size = await core.write(core.under_lease(req, verb), beside=True)
         resp.data = msgspec.json.encode(wire.LogState(fence=at, size=size))
         resp.content_type = "application/json"
 

@@ -65,14 +65,31 @@ def claim_next(
     """
     machine = machines.find(tx, caller.name)
     _require_not_revoked(caller, machine)
+    taken: list[JobRow] = []
+    if machine is None or machine.state == "active":
+        lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities, among)
+        taken = _beside(tx, lanes, caller, most) if tx.beside else _next(tx, lanes, caller, most)
     machines.note_seen(tx, machine, caller.name, canonical(capabilities))
-    if machine is not None and machine.state != "active":
-        return []
-    lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities, among)
+    return [_start(tx, rules, caller, job, accepted=among is not None) for job in taken]
+
+
+def _beside(tx: Tx, lanes: list[int], caller: Caller, most: int) -> list[JobRow]:
+    """Return the next jobs that nobody else is taking at this moment. Where more is to be thought of than the jobs
+    themselves, or others hold all that there is, the claim is made alone."""
+    found = jobs.pick(tx, lanes, most)
+    if not found and jobs.is_any_ready(tx, lanes):
+        tx.alone()
+    for job in found:
+        if job.concurrency_key is not None or job.attempts >= job.max_attempts or kept_for_another(tx, job, caller):
+            tx.alone()
+    return found
+
+
+def _next(tx: Tx, lanes: list[int], caller: Caller, most: int) -> list[JobRow]:
     for _ in range(SWEEPS_MOST):
         taken, swept, again = _pick(tx, lanes, caller, most)
         if taken or not (again or swept >= BURY_MOST):
-            return [_start(tx, rules, caller, job, accepted=among is not None) for job in taken]
+            return taken
     return []
 
 

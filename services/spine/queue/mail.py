@@ -1,9 +1,8 @@
 """Whom messages wait for: a hint in memory, so that a heartbeat or a claim without any costs no statement.
 
-Used by the writer only, inside of its transactions, as the cache of lanes is: read from the store when it is first
-asked, kept by those who write messages, and dropped after a rollback. It is exact as long as one process writes to the
-store. With several, each has to hear of the others' messages (by the channel that carries their other hints) and to
-read the table again now and then: a message that a hint missed then comes later, and never not at all.
+Used by writers only, inside of their transactions, as the cache of lanes is: read from the store when it is first
+asked, and again when a transaction finds a newer message than there was; kept by those who write messages, and dropped
+after a rollback. Messages are written by one at a time.
 """
 
 from spine.store import messages
@@ -15,6 +14,7 @@ class Mail:
 
     def __init__(self) -> None:
         self._due: dict[str, int] | None = None
+        self._newest = 0
 
     def forget(self) -> None:
         """Drop what is known: a rollback may have taken back a message."""
@@ -22,9 +22,11 @@ class Mail:
 
     def is_due(self, tx: Tx, reader: str) -> bool:
         """Tell whether something may be waiting for a reader now."""
-        if self._due is None:
-            self._due = messages.waiting(tx)
-        at = self._due.get(reader)
+        due, newest = self._due, tx.known[1]
+        if due is None or self._newest != newest:
+            due = self._due = messages.waiting(tx)
+            self._newest = newest
+        at = due.get(reader)
         return at is not None and at <= tx.now
 
     def came(self, reader: str) -> None:

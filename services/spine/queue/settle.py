@@ -65,6 +65,7 @@ def complete(tx: Tx, caller: Caller, job_id: str, fence: int | None, result: str
         NotRunning, NotOwner, NotFound, Forbidden
     """
     job = visible(tx, caller.principal, job_id)
+    jobs.alone_if_tied(tx, job)
     if fence is not None:
         if fence != job.fence:
             return _late(tx, caller, job, fence, result, None, kind="done")
@@ -102,6 +103,7 @@ def fail(
         NotRunning, NotOwner, NotFound, Forbidden
     """
     job = visible(tx, caller.principal, job_id)
+    jobs.alone_if_tied(tx, job)
     if fence is not None:
         known = attempts.find(tx, job.id, fence)
         if known is not None and known.outcome == "failed":
@@ -176,6 +178,7 @@ def release(
         StaleFence, NotRunning, NotOwner, NotFound, Forbidden
     """
     job = visible(tx, caller.principal, job_id)
+    jobs.alone_if_tied(tx, job)
     if fence is not None:
         known = attempts.find(tx, job.id, fence)
         if known is not None and known.outcome == "released":

@@ -200,7 +200,7 @@ class Hub:
         if signals.events:
             self._news.set()
             self._news = asyncio.Event()
-        for job_id in signals.logs:
+        for job_id in self._log_news if signals.everything else signals.logs:
             for event in self._log_news.get(job_id, ()):
                 event.set()
 

@@ -34,7 +34,8 @@ class AttemptRow(NamedTuple):
 _COLUMNS = [getattr(Attempt, name) for name in AttemptRow._fields]
 _AT_BIRTH = ("job_id", "fence", "round", "attempt", "claimed_by", "worker_id", "machine", "started_at")
 _START = Statement(
-    Attempt.insert({**{getattr(Attempt, n): bind(n) for n in _AT_BIRTH}, Attempt.outcome: text("running")})
+    Attempt.insert({**{getattr(Attempt, n): bind(n) for n in _AT_BIRTH}, Attempt.outcome: text("running")}),
+    beside=True,
 )
 _END = Statement(
     Attempt.update(
@@ -44,7 +45,8 @@ _END = Statement(
             Attempt.error: bind("error"),
             Attempt.cause: bind("cause"),
         }
-    ).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence")))
+    ).where((Attempt.job_id == bind("job_id")) & (Attempt.fence == bind("fence"))),
+    beside=True,
 )
 _KEEP_LATE = Statement(
     Attempt.update(

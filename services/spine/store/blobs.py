@@ -24,7 +24,8 @@ _ADD = Statement(Blob.insert({getattr(Blob, name): bind(name) for name in BlobRo
 _FIND = Statement(Blob.select(*_COLUMNS).where(Blob.id == bind("id")))
 _EVERY = Statement(Blob.select(Blob.id, Blob.size, Blob.sha256).order_by(Blob.id))
 _MENTION = Statement(
-    BlobMention.insert({BlobMention.blob_id: bind("blob_id"), BlobMention.job_id: bind("job_id")}).on_conflict_ignore()
+    BlobMention.insert({BlobMention.blob_id: bind("blob_id"), BlobMention.job_id: bind("job_id")}).on_conflict_ignore(),
+    beside=True,
 )
 _SEEN_BY = Statement(
     BlobMention.select(BlobMention.job_id)

@@ -36,9 +36,9 @@ class Signals:
     """What a committed batch tells the rest of the server. A hint, never the truth.
 
     `lanes`: lane id → how many jobs became claimable; `deadline`: the earliest new lease end (ms); `events`: some were
-    written; `everything`: more than a lane may be claimable; `logs`: (job id, fence) whose log grew or ended;
+    written; `everything`: more than a lane may be claimable; `logs`: jobs whose log grew or ended;
     `notices`: some are due now; `firing`: the earliest new moment (ms) at which there is something to do for schedules;
-    `messages`: readers for whom one was written.
+    `messages`: readers for whom one was written; `tokens`: who is let in has changed.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -49,6 +49,7 @@ class Signals:
     notices: bool = False
     firing: int | None = None
     messages: set[str] = field(default_factory=set)
+    tokens: bool = False
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -61,6 +62,7 @@ class Signals:
         self.logs |= other.logs
         self.notices = self.notices or other.notices
         self.messages |= other.messages
+        self.tokens = self.tokens or other.tokens
         if other.firing is not None:
             self.fire(other.firing)
 
@@ -70,13 +72,35 @@ class Signals:
 
 
 class Tx:
-    """One transaction: `now` (ms, read once), statements, and the signals to give after the commit."""
+    """One transaction: `now` (ms, read once), statements, and the signals to give after the commit.
+
+    `beside`: whether others write at the same time. `page`: how many rows of a long list to ask for at first, where
+    not all of them may be needed; where rows are fetched one by one that is all of them. `known`: the newest lane and
+    the newest message as the transaction began, by which a cache of them tells that another server has added some; a
+    server that is the only one has no need of it.
+    """
+
+    beside = False
+    page = 1 << 30
+    known: tuple[int, int] = (0, 0)
 
     def __init__(self, connection: Any, dialect: str, now: int) -> None:
         self._execute = connection.execute
         self._dialect = dialect
         self.now = now
         self.signals = Signals()
+
+    def alone(self) -> None:
+        """Ask to be the only one that writes, before what needs it. The operation is begun again when it is not."""
+
+    def place(self) -> int | None:
+        """Return the place of a new event in the order of all; None where the store numbers them by itself."""
+        return None
+
+    @property
+    def settled(self) -> int:
+        """Return the place below which no event comes any more: all that stands there is seen, for good."""
+        return NEVER
 
     def run(self, statement: Statement, **values: Any) -> int:
         """Run a statement, return how many rows it changed."""
@@ -102,6 +126,10 @@ class Tx:
         row: Sequence[Any] | None = self._execute(sql, [values[name] for name in names]).fetchone()
         return row
 
+    def held(self, statement: Statement, **values: Any) -> Sequence[Any] | None:
+        """The same as `one`; nobody else changes the row before this transaction ends, if it writes at all."""
+        return self.one(statement, **values)
+
     def rows(self, statement: Statement, **values: Any) -> Iterator[Sequence[Any]]:
         """Iterate over the rows, fetched as they are asked for."""
         sql, names = statement.compiled(self._dialect)
@@ -109,6 +137,7 @@ class Tx:
 
 
 Operation = Callable[[Tx], T]
+NEVER = 2**63 - 1
 
 
 class Engine(Protocol):
@@ -120,8 +149,11 @@ class Engine(Protocol):
     operations: int
     on_rollback: Callable[[], None]  # what was cached of the store may be wrong now
 
-    def write(self, operation: Operation[T]) -> "Future[T]":
+    def write(self, operation: Operation[T], beside: bool = False) -> "Future[T]":
         """Run an operation in a transaction; the future is resolved only after its commit is on disk.
+
+        `beside`: it may run while others write, and calls `Tx.alone` where that would be wrong. A store with one writer
+        makes no difference.
 
         Raises (through the future):
             SpineError: the operation was refused, and nothing of it was written.
@@ -129,7 +161,7 @@ class Engine(Protocol):
             OutcomeUnknown: the store was lost during the commit; it was written, or it was not.
         """
 
-    def ask(self, operation: Operation[T]) -> "asyncio.Future[T]":
+    def ask(self, operation: Operation[T], beside: bool = False) -> "asyncio.Future[T]":
         """The same for a task of an event loop, whose future it returns."""
 
     def read(self, operation: Operation[T]) -> "Future[T]":

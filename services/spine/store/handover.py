@@ -14,13 +14,20 @@ from spine.store.engine import Operation
 
 
 class Asked(NamedTuple):
-    """An operation, and the future of whoever waits for it."""
+    """An operation, and the future of whoever waits for it.
+
+    `beside`: it may run while others write; `begun`: it was begun before, and goes on another way.
+    """
 
     operation: Operation[Any]
     future: Future[Any] | asyncio.Future[Any]
+    beside: bool = False
+    begun: bool = False
 
     def begin(self) -> bool:
         """Tell whether it is still wanted: a client that has gone cancels its future."""
+        if self.begun:
+            return True
         if isinstance(self.future, Future):
             return self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
@@ -40,13 +47,13 @@ class Turn:
         self._put = put
         self._asked: list[Asked] = []
 
-    def ask(self, operation: Operation[Any]) -> "asyncio.Future[Any]":
+    def ask(self, operation: Operation[Any], beside: bool) -> "asyncio.Future[Any]":
         """Note an operation; it goes over once the loop has gone through what is ready now."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         if not self._asked:
             loop.call_soon(self._hand_over)
-        self._asked.append(Asked(operation, future))
+        self._asked.append(Asked(operation, future, beside))
         return future
 
     def _hand_over(self) -> None:
@@ -57,7 +64,7 @@ class Turn:
 def deliver(asked: Iterable[Asked], outcomes: Iterable[Any]) -> None:
     """Resolve the futures of a batch; call it from the writer."""
     loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
-    for (_, future), outcome in zip(asked, outcomes, strict=True):
+    for (_, future, *_how), outcome in zip(asked, outcomes, strict=True):
         if not isinstance(future, Future):
             loops.setdefault(future.get_loop(), []).append((future, outcome))
         elif isinstance(outcome, Failed):

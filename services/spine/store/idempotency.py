@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from contract.errors import Conflict
 from spine.store.engine import Tx
 from spine.store.models import Idempotency
 from spine.store.statement import Statement, bind
@@ -39,7 +40,9 @@ _KEEP = Statement(
     Idempotency.insert({getattr(Idempotency, n): bind(n) for n in (*Scope._fields, *Kept._fields)}).on_conflict(
         conflict_target=[getattr(Idempotency, n) for n in Scope._fields],
         preserve=[getattr(Idempotency, n) for n in Kept._fields],
-    )
+        where=Idempotency.created_at < bind("over"),
+    ),
+    beside=True,
 )
 _PRUNE = Statement(Idempotency.delete().where(Idempotency.created_at < bind("before")))
 
@@ -52,8 +55,14 @@ def find(tx: Tx, scope: Scope) -> Kept | None:
 
 
 def keep(tx: Tx, scope: Scope, digest: bytes, status: int, body: bytes, holds: str) -> None:
-    """Keep an answer."""
-    tx.run(_KEEP, **scope._asdict(), digest=digest, status=status, body=body, holds=holds, created_at=tx.now)
+    """Keep an answer, in the place of one that is older than 24 hours.
+
+    Raises:
+        Conflict: another writer was given the same key at the same moment, and has kept its answer.
+    """
+    answer = {"digest": digest, "status": status, "body": body, "holds": holds, "created_at": tx.now}
+    if tx.run(_KEEP, **scope._asdict(), **answer, over=tx.now - KEEP_MS) != 1:
+        raise Conflict("a repeat of this request was carried out at the same moment; send it again")
 
 
 def prune(tx: Tx) -> int:

@@ -11,7 +11,7 @@ from contract.states import TERMINAL, TRANSITIONS, Action, Status
 from spine.store import events, keys
 from spine.store.engine import Tx
 from spine.store.models import Job
-from spine.store.statement import Statement, bind, number, text
+from spine.store.statement import Statement, Written, bind, number, text
 
 
 class JobRow(NamedTuple):
@@ -84,13 +84,67 @@ _AT_BIRTH = tuple(
         *("approval_by", "review", "review_by", "prefer_machine", "prefer_until"),
     )
 )
-_INSERT = Statement(Job.insert({getattr(Job, name): bind(name) for name in _AT_BIRTH}))
+_INSERT = Statement(Job.insert({getattr(Job, name): bind(name) for name in _AT_BIRTH}), beside=True)
 _BY_ID = Statement(Job.select(*COLUMNS).where(Job.id == bind("id")))
 _READY = Statement(
     Job.select(*COLUMNS)
     .where((Job.lane == bind("lane")) & (Job.status == text("queued")) & (Job.ready == number(1)))
     .order_by(Job.priority.desc(), Job.seq)
     .limit(bind("limit"))
+    .offset(bind("offset"))
+)
+# The next jobs of several lanes that nobody else takes at this moment. First how many of each lane are among them, then
+# just as many are held: what is held and not taken would be hidden from the others. Materialized, or a plan that looks
+# more than once would hold more each time.
+_CLAIMABLE = "status = 'queued' AND ready = 1 ORDER BY priority DESC, seq"
+_NAMES = ", ".join(f'"{name}"' for name in JobRow._fields)
+_PICK = Written(
+    "postgres",
+    f"""
+    SELECT {_NAMES} FROM (
+        WITH near AS MATERIALIZED (
+            SELECT lane, count(*) AS few FROM (
+                SELECT seen.lane FROM unnest(%s::bigint[]) AS asked (lane)
+                CROSS JOIN LATERAL (
+                    SELECT lane, priority, seq FROM jobs WHERE lane = asked.lane AND {_CLAIMABLE} LIMIT %s
+                ) AS seen
+                ORDER BY seen.priority DESC, seen.seq LIMIT %s
+            ) AS first GROUP BY lane
+        ), picked AS MATERIALIZED (
+            SELECT job.* FROM near
+            CROSS JOIN LATERAL (
+                SELECT * FROM jobs WHERE lane = near.lane AND {_CLAIMABLE} LIMIT near.few
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS job
+        )
+        SELECT * FROM picked
+    ) AS found ORDER BY priority DESC, seq
+    """,
+    ("lanes", "most", "limit"),
+)
+_ANY_READY = Written(
+    "postgres",
+    """
+    SELECT 1 FROM unnest(%s::bigint[]) AS asked (lane)
+    WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.lane = asked.lane AND status = 'queued' AND ready = 1) LIMIT 1
+    """,
+    ("lanes",),
+)
+# What a holder's report or a claim changes is its own job, unless that is tied to others (see `alone_if_tied`).
+_BESIDE = frozenset(
+    {
+        Action.CLAIM,
+        Action.COMPLETE,
+        Action.COMPLETE_LATE,
+        Action.FAIL,
+        Action.FAIL_LATE,
+        Action.FAIL_BACKOFF,
+        Action.FAIL_OVERLOAD,
+        Action.FAIL_REQUEUE,
+        Action.EXHAUST,
+        Action.RELEASE,
+        Action.RELEASE_LATER,
+    }
 )
 _COMMENTED = Statement(
     Job.update(
@@ -135,11 +189,13 @@ _NOTE_ERROR = Statement(
 
 def insert(tx: Tx, action: Action, row: JobRow, data: dict[str, Any]) -> JobRow:
     """Add a job in the state that `action` gives it, and its event."""
+    alone_if_tied(tx, row)
     born = changed(row, {"status": TRANSITIONS[action].target.value, "ready": int(row.concurrency_key is None)})
     seq = tx.insert_row(_INSERT, born)
     events.append(tx, TRANSITIONS[action].event, born.created_by, born.id, born.target, data)
     if born.status == Status.QUEUED:
         _claimable(tx, born)
+    _watch(tx, born)
     return changed(born, {"seq": seq})
 
 
@@ -159,15 +215,49 @@ def _claimable(tx: Tx, job: JobRow) -> None:
         keys.refill(tx, job.concurrency_key)
 
 
+def _watch(tx: Tx, job: JobRow) -> None:
+    """Tell of the moments at which the reaper has to look at a job."""
+    for moment in (job.lease_until, job.wake_at):
+        if moment is not None:
+            tx.signals.deadline = min(moment, tx.signals.deadline or moment)
+
+
 def find(tx: Tx, job_id: str) -> JobRow | None:
-    """Return a job, or None."""
-    row = tx.one(_BY_ID, id=job_id)
+    """Return a job, or None. Beside other writers it stays as it is until the transaction ends."""
+    row = tx.held(_BY_ID, id=job_id)
     return None if row is None else JobRow._make(row)
 
 
+def alone_if_tied(tx: Tx, job: JobRow) -> None:
+    """Ask to be the only writer where a job's moves concern more than the job: its key, its schedule, notices."""
+    if job.concurrency_key is not None or job.schedule_id is not None or job.delivery is not None:
+        tx.alone()
+    if job.notify != "[]":
+        tx.alone()
+
+
 def ready(tx: Tx, lane: int, limit: int) -> Iterator[JobRow]:
-    """Iterate over a lane's claimable jobs, the next one first."""
-    return map(JobRow._make, tx.rows(_READY, lane=lane, limit=limit))
+    """Iterate over a lane's claimable jobs, the next one first; nothing of them may change meanwhile."""
+    offset, page = 0, min(limit, tx.page)
+    while page:
+        count = 0
+        for row in tx.rows(_READY, lane=lane, limit=page, offset=offset):
+            count += 1
+            yield JobRow._make(row)
+        if count < page:
+            return
+        offset += page
+        page = min(limit - offset, page * 8)
+
+
+def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
+    """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold."""
+    return [JobRow._make(row) for row in tx.rows(_PICK, lanes=lanes, most=most, limit=most)]
+
+
+def is_any_ready(tx: Tx, lanes: list[int]) -> bool:
+    """Tell, beside other writers, whether a lane has a claimable job, be it one that somebody holds."""
+    return tx.one(_ANY_READY, lanes=lanes) is not None
 
 
 def note_review(tx: Tx, job: JobRow, review: str, by: str) -> JobRow:
@@ -237,7 +327,7 @@ def _move_statement(action: Action, changed: tuple[str, ...]) -> Statement:
         & (Job.fence == bind("guard_fence"))
         & (Job.status.in_(allowed))
     )
-    return Statement(Job.update(values).where(guard))
+    return Statement(Job.update(values).where(guard), beside=action in _BESIDE)
 
 
 def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **changes: Any) -> JobRow:
@@ -272,9 +362,7 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
         _claimable(tx, moved)
     elif job.concurrency_key is not None and row.target != Status.RUNNING:
         keys.refill(tx, job.concurrency_key)  # a slot, or a place in the ready index, has become free
-    for moment in (moved.lease_until, moved.wake_at):
-        if moment is not None:
-            tx.signals.deadline = min(moment, tx.signals.deadline or moment)
+    _watch(tx, moved)
     if job.status == Status.RUNNING:
         tx.signals.logs.add(job.id)
     return moved

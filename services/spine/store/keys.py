@@ -46,7 +46,11 @@ _HOLDERS = Statement(
 
 
 def running(tx: Tx, key: str) -> int:
-    """Return how many jobs with the key run, whatever the clock says of their leases."""
+    """Return how many jobs with the key run, whatever the clock says of their leases.
+
+    Whoever counts must be the only one that writes: two that count at once would both find the last slot free.
+    """
+    tx.alone()
     row = tx.one(_RUNNING, key=key)
     return 0 if row is None else int(row[0])
 

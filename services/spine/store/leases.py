@@ -38,7 +38,8 @@ _EXTEND = Statement(
             Job.updated_at: bind("now"),
             Job.version: Job.version + number(1),
         }
-    ).where((Job.id == bind("id")) & (Job.status == text("running")) & (Job.fence == bind("fence")))
+    ).where((Job.id == bind("id")) & (Job.status == text("running")) & (Job.fence == bind("fence"))),
+    beside=True,
 )
 _DUE = Statement(Job.select(*COLUMNS).where(Job.wake_at <= bind("now")).order_by(Job.wake_at).limit(bind("limit")))
 _NEXT_WAKE = Statement(Job.select(Job.wake_at).where(Job.wake_at.is_null(False)).order_by(Job.wake_at).limit(number(1)))

@@ -35,16 +35,20 @@ _NEWEST = Statement(
     .limit(number(1))
 )
 _OPEN = Statement(
-    Log.insert({Log.job_id: bind("job_id"), Log.fence: bind("fence"), Log.size: number(0)}).on_conflict_ignore()
+    Log.insert({Log.job_id: bind("job_id"), Log.fence: bind("fence"), Log.size: number(0)}).on_conflict_ignore(),
+    beside=True,
 )
-_GROW = Statement(Log.update({Log.size: bind("size")}).where(_WHERE))
+_GROW = Statement(Log.update({Log.size: bind("size")}).where(_WHERE), beside=True)
 _SEAL = Statement(Log.update({Log.blob_id: bind("blob_id")}).where(_WHERE & Log.blob_id.is_null()))
-_ADD_CHUNK = Statement(LogChunk.insert({getattr(LogChunk, n): bind(n) for n in ("job_id", "fence", "start", "data")}))
+_ADD_CHUNK = Statement(
+    LogChunk.insert({getattr(LogChunk, n): bind(n) for n in ("job_id", "fence", "start", "data")}), beside=True
+)
 _LAST_CHUNK = Statement(
     LogChunk.select(LogChunk.start, LogChunk.data).where(_CHUNK_WHERE).order_by(LogChunk.start.desc()).limit(number(1))
 )
 _REPLACE = Statement(
-    LogChunk.update({LogChunk.data: bind("data")}).where(_CHUNK_WHERE & (LogChunk.start == bind("start")))
+    LogChunk.update({LogChunk.data: bind("data")}).where(_CHUNK_WHERE & (LogChunk.start == bind("start"))),
+    beside=True,
 )
 _CHUNKS = Statement(
     LogChunk.select(LogChunk.start, LogChunk.data)

@@ -28,13 +28,15 @@ _FIND = Statement(Machine.select(*_COLUMNS).where(Machine.name == bind("name")))
 _ADD = Statement(
     Machine.insert(
         {getattr(Machine, n): bind(n) for n in ("name", "state", "capabilities", "facts", "first_seen", "seen_at")}
-    ).on_conflict_ignore()
+    ).on_conflict_ignore(),
+    beside=True,
 )
 _SEEN = Statement(
     Machine.update({Machine.seen_at: bind("now"), Machine.capabilities: bind("capabilities")}).where(
         (Machine.name == bind("name"))
         & ((Machine.seen_at < bind("before")) | (Machine.capabilities != bind("capabilities")))
-    )
+    ),
+    beside=True,
 )
 _FACTS = Statement(Machine.update({Machine.facts: bind("facts")}).where(Machine.name == bind("name")))
 _STATE = Statement(Machine.update({Machine.state: bind("state")}).where(Machine.name == bind("name")))
@@ -101,6 +103,7 @@ def set_state(tx: Tx, name: str, state: str) -> None:
 
 def set_revoked(tx: Tx, name: str, at: int | None) -> None:
     """Revoke a machine (ms), or take it back (None)."""
+    tx.signals.tokens = True
     tx.run(_REVOKED, name=name, at=at)
 
 

@@ -1,12 +1,14 @@
-"""The engine for several servers: PostgreSQL, one writing transaction at a time over all of them, a pool of readers.
+"""The engine for several servers: PostgreSQL, with writers beside each other and one that writes alone; readers.
 
-A batch takes one advisory lock, so that the verbs have the serial meaning that they have in the embedded store,
-whichever server carries them out. What this process has cached of the store it drops when another one wrote since.
+What says that it may runs beside other writers, of this server and of others: claims, heartbeats, logs, ends, submits.
+Everything else, and what finds that it meets more than its own job, is carried out while nobody else writes, so that
+the verbs have the serial meaning that they have in the embedded store. An advisory lock tells them apart, as a lock of
+readers and writers does: shared beside others, exclusive alone. The server queues for it in order, so none starves.
 """
 
-import secrets
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,29 +19,37 @@ from psycopg import errors as pg
 from contract.clock import Clock
 from contract.errors import Internal, OutcomeUnknown, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
+from spine.store import places
 from spine.store.deadline import DEADLINE_SECONDS
 from spine.store.engine import Operation, Signals, StoreAway, StoreUnusable, Tx
 from spine.store.handover import Failed
 from spine.store.link import Link
 from spine.store.marks import refuse_half_arrived
 from spine.store.migrations import NewerStore, files, split
+from spine.store.places import Places
 from spine.store.servers import Servers
 from spine.store.statement import Statement
-from spine.store.writer import Writer, WroteAndFailed
+from spine.store.writer import POSTPONED, MustBeAlone, Writer, WroteAndFailed
 
 T = TypeVar("T")
 _log = structlog.get_logger()
 
 DIALECT = "postgres"
+WRITERS_BESIDE = 3
+"""How many connections write beside each other. A commit waits for the disk: the next batch runs meanwhile."""
+
 # Advisory locks are a database's own; the numbers are ours: "spin" and which of them.
 _WRITING, _MIGRATING = 0x7370696E_00000001, 0x7370696E_00000002
 _NOW = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # The lock's own statement has a snapshot from before the wait: what was committed meanwhile is seen by those after it.
-_BEGIN_WRITING = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock({_WRITING}); "
-    f"SELECT {_NOW}, writer FROM last_writer"
-)
-_BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}"
+# Lanes and messages are added alone, so that the highest number tells whether there is one more.
+_BEGIN = f"""
+    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {{lock}}({_WRITING});
+    SELECT {_NOW}, (SELECT coalesce(max(id), 0) FROM lanes), (SELECT coalesce(max(seq), 0) FROM messages)
+"""
+_BEGIN_ALONE = _BEGIN.format(lock="pg_advisory_xact_lock")
+_BEGIN_BESIDE = _BEGIN.format(lock="pg_advisory_xact_lock_shared")
+_BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}, {places.OLDEST}"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 # Another transaction was in the way, and this one was taken back: it may do better alone.
 _COLLIDED = (pg.SerializationFailure, pg.DeadlockDetected)
@@ -47,7 +57,13 @@ _COLLISIONS_MOST = 3
 
 
 class PostgresTx(Tx):
-    """A transaction whose inserts answer the new row's key as a row."""
+    """A transaction whose inserts answer the new row's key as a row, and whose events have a place by its number."""
+
+    page = 16
+
+    def __init__(self, link: Link, now: int, places: Places, known: tuple[int, int] = (0, 0)) -> None:
+        super().__init__(link, DIALECT, now)
+        self._places, self.known = places, known
 
     def insert(self, statement: Statement, **values: Any) -> int:
         """Run an insert, return the new row's integer key."""
@@ -61,6 +77,113 @@ class PostgresTx(Tx):
         key: int = self._execute(sql, values(row)).fetchone()[0]
         return key
 
+    def place(self) -> int:
+        """Return the place of a new event (see `Tx.place`)."""
+        return self._places.next()
+
+    @property
+    def settled(self) -> int:
+        """Return the place below which no event comes any more (see `Tx.settled`)."""
+        return self._places.settled
+
+
+class BesideTx(PostgresTx):
+    """One beside others: it changes only what it may, and holds the rows that its changes go by."""
+
+    beside = True
+
+    def alone(self) -> None:
+        """End here: the operation is begun again alone."""
+        raise MustBeAlone
+
+    def run(self, statement: Statement, **values: Any) -> int:
+        """Run a statement, return how many rows it changed."""
+        if not statement.beside:
+            raise MustBeAlone
+        return super().run(statement, **values)
+
+    def insert(self, statement: Statement, **values: Any) -> int:
+        """Run an insert, return the new row's integer key."""
+        if not statement.beside:
+            raise MustBeAlone
+        return super().insert(statement, **values)
+
+    def insert_row(self, statement: Statement, row: object) -> int:
+        """Run an insert whose parameters are attributes of a row, return the new row's integer key."""
+        if not statement.beside:
+            raise MustBeAlone
+        return super().insert_row(statement, row)
+
+    def held(self, statement: Statement, **values: Any) -> Any:
+        """Return the first row as it is once everyone who changes it has finished, or None; and keep it."""
+        sql, names = statement.holding(self._dialect)
+        return self._execute(sql, [values[name] for name in names]).fetchone()
+
+
+class _Pen:
+    """A writer's connection, made anew when it broke. Used by one thread."""
+
+    def __init__(self, servers: Servers, begin: str, link: Link | None = None) -> None:
+        self._servers, self._begin_sql = servers, begin
+        self.link = link
+        self._pause, self._not_before = _FIRST_PAUSE, 0.0
+
+    @property
+    def changes(self) -> int:
+        """A number that is another one once the connection has written."""
+        return 0 if self.link is None else self.link.changes
+
+    def run(self, sql: str) -> object:
+        """Run a statement without values."""
+        return self._connected().run(sql)
+
+    def begin(self) -> tuple[Link, Sequence[int]]:
+        """Begin a transaction, return the server's time and the newest lane and message; once more when the connection
+        was dropped since the last one.
+
+        Raises:
+            Unavailable, psycopg.Error
+        """
+        link = self._connected()
+        try:
+            return link, self._begun(link)
+        except psycopg.Error:
+            if not link.broken:
+                link.rollback()
+                raise
+            link = self._connected()
+            return link, self._begun(link)
+
+    def _begun(self, link: Link) -> Sequence[int]:
+        with link.bounded():
+            return link.begin(self._begin_sql)
+
+    def _connected(self) -> Link:
+        """Return the connection; soon after a vain try to make one there is none.
+
+        Raises:
+            Unavailable
+        """
+        if self.link is not None and not self.link.broken:
+            return self.link
+        self.let_go()
+        if time.monotonic() < self._not_before:
+            raise Unavailable("the database cannot be reached; try again")
+        try:
+            self.link = Link(self._servers)
+        except psycopg.Error as e:
+            self._not_before = time.monotonic() + self._pause
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            raise Unavailable("the database cannot be reached; try again") from e
+        self._pause = _FIRST_PAUSE
+        return self.link
+
+    def let_go(self) -> None:
+        """Close the connection."""
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+
 
 class PostgresEngine(Writer):
     """The store of one server process, in a database that others may use at the same time.
@@ -70,6 +193,7 @@ class PostgresEngine(Writer):
         clock: None for the database's own, which all servers share (ms; it never goes back within this process).
         deadline: seconds after which a transaction's connection is cut.
         memory: a file that remembers which primary was the newest (see `spine.store.lineage`).
+        writers: how many connections write beside each other.
 
     Raises:
         StoreAway: no server answers, or none lets this one in.
@@ -94,30 +218,31 @@ class PostgresEngine(Writer):
         readers: int = 4,
         deadline: float = DEADLINE_SECONDS,
         memory: Path | None = None,
+        writers: int = WRITERS_BESIDE,
     ) -> None:
         self._clock = clock
-        self._me = secrets.token_hex(6)
-        self._servers = Servers(url, deadline, memory)
-        self._link: Link | None = None
-        self._pause, self._not_before = _FIRST_PAUSE, 0.0
-        # Of the batch that is being written: its time, and whether another server wrote last.
-        self._batch_now, self._stranger = 0, True
+        self.servers = Servers(url, deadline, memory)
         self._latest, self._telling = 0, threading.Lock()
-        self._reading = threading.local()
+        self._writing, self._reading = threading.local(), threading.local()
+        self._pens: list[_Pen] = []
         self._readers: list[Link] = []
+        link: Link | None = None
         try:
-            self._link = Link(self._servers)
-            migrate(self._link)
-            refuse_half_arrived(self._link)
+            link = Link(self.servers)
+            migrate(link)
+            refuse_half_arrived(link)
+            self._origin = places.origin(link)
         except BaseException as e:
-            self._let_go()
-            self._servers.close()
+            if link is not None:
+                link.close()
+            self.servers.close()
             if isinstance(e, psycopg.OperationalError):
                 raise StoreAway(f"the database cannot be reached: {e}") from e
             if isinstance(e, psycopg.Error):
                 raise StoreUnusable(f"the database cannot be used: {e}") from e
             raise
-        super().__init__(readers)
+        self._first: Link | None = link  # for whoever writes first
+        super().__init__(readers, writers)
         self.start()
 
     def _now(self, servers: int) -> int:
@@ -138,69 +263,64 @@ class PostgresEngine(Writer):
         """Finish the queue, close the connections."""
         if not self.finish():
             return
-        for reader in self._readers:
-            reader.close()
-        self._let_go()
-        self._servers.close()
+        for link in (*self._readers, self._first):
+            if link is not None:
+                link.close()
+        for pen in self._pens:
+            pen.let_go()
+        self.servers.close()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def _read(self, operation: Operation[T]) -> T:
         try:
-            link, servers = self._begin_reading()
+            link, (servers, oldest) = self._begin_reading()
             try:
                 with link.bounded():
-                    return operation(PostgresTx(link, self.dialect, self._now(servers)))
+                    return operation(PostgresTx(link, self._now(servers), Places(link, self._origin, oldest)))
             finally:
                 link.rollback()
         except psycopg.Error as e:
             raise self._fault(e) from e
 
-    def _begin_reading(self) -> tuple[Link, int]:
+    def _begin_reading(self) -> tuple[Link, Any]:
         """Begin on this thread's connection; on another one when the server has dropped it since."""
         link: Link | None = getattr(self._reading, "link", None)
         if link is not None:
             try:
                 if not link.broken:
                     with link.bounded():
-                        return link, link.begin(_BEGIN_READING)[0]
+                        return link, link.begin(_BEGIN_READING)
             except psycopg.Error:
                 if not link.broken:
                     raise
             self._readers.remove(link)
             self._reading.link = None
             link.close()
-        link = self._reading.link = Link(self._servers)
+        link = self._reading.link = Link(self.servers)
         self._readers.append(link)
         with link.bounded():
-            return link, link.begin(_BEGIN_READING)[0]
+            return link, link.begin(_BEGIN_READING)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def _connected(self) -> Link:
-        """Return the writer's connection, made anew when it broke; soon after a vain try there is no other.
+    def _pen(self, beside: bool) -> _Pen:
+        """Return this thread's connection."""
+        pen: _Pen | None = getattr(self._writing, "pen", None)
+        if pen is None:
+            with self._telling:
+                link, self._first = self._first, None
+            pen = _Pen(self.servers, _BEGIN_BESIDE if beside else _BEGIN_ALONE, link)
+            self._writing.pen = pen
+            self._pens.append(pen)
+        return pen
 
-        Raises:
-            Unavailable
-        """
-        if self._link is not None and not self._link.broken:
-            return self._link
-        self._let_go()
-        if time.monotonic() < self._not_before:
-            raise Unavailable("the database cannot be reached; try again")
+    def _transact_beside(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
+        """Run what can be run beside others. With others in the way nothing is done, and all of it goes on alone."""
         try:
-            self._link = Link(self._servers)
-        except psycopg.Error as e:
-            self._not_before = time.monotonic() + self._pause
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-            raise Unavailable("the database cannot be reached; try again") from e
-        self._pause = _FIRST_PAUSE
-        return self._link
-
-    def _let_go(self) -> None:
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+            return self._attempt(BesideTx, operations, savepoints=False)
+        except (WroteAndFailed, *_COLLIDED, *self.refused):
+            return [POSTPONED] * len(operations), Signals()
 
     def _transact(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
         """Run all in one transaction; again when one of them failed after it had written, or another was in the way."""
@@ -211,16 +331,16 @@ class PostgresEngine(Writer):
 
     def _settled(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
         try:
-            return self._attempt(operations, savepoints=False)
+            return self._attempt(PostgresTx, operations, savepoints=False)
         except WroteAndFailed:
-            return self._attempt(operations, savepoints=True)
+            return self._attempt(PostgresTx, operations, savepoints=True)
 
     def _one_by_one(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
         """Run each in a transaction of its own: one that fails fails alone."""
         outcomes, signals = [], Signals()
         for operation in operations:
             try:
-                (outcome,), told = self._alone(operation)
+                (outcome,), told = self._again(operation)
             except Exception as e:  # noqa: BLE001 — those before it are committed, and must be told so
                 outcomes.append(Failed(self._fault(e)))
             else:
@@ -228,7 +348,7 @@ class PostgresEngine(Writer):
                 signals.merge(told)
         return outcomes, signals
 
-    def _alone(self, operation: Operation[Any]) -> tuple[list[Any], Signals]:
+    def _again(self, operation: Operation[Any]) -> tuple[list[Any], Signals]:
         for _ in range(_COLLISIONS_MOST - 1):
             try:
                 return self._settled([operation])
@@ -236,18 +356,20 @@ class PostgresEngine(Writer):
                 pass
         return self._settled([operation])
 
-    def _attempt(self, operations: list[Operation[Any]], savepoints: bool) -> tuple[list[Any], Signals]:
-        link = self._begin()
+    def _attempt(
+        self, kind: type[PostgresTx], operations: list[Operation[Any]], savepoints: bool
+    ) -> tuple[list[Any], Signals]:
+        pen = self._pen(kind.beside)
+        link, (servers, lane, message) = pen.begin()
+        now, stamps = self._now(servers), Places(link, self._origin)
         try:
             with link.bounded():
                 outcomes, signals = [], Signals()
                 for operation in operations:
-                    tx = PostgresTx(link, self.dialect, self._batch_now)
-                    outcomes.append(self._operate(operation, tx, savepoints, signals))
+                    tx = kind(link, now, stamps, (lane, message))
+                    outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                 if len(operations) > 1:
                     reach("spine.batch-written")
-                if self._stranger:
-                    link.run(f"UPDATE last_writer SET writer = '{self._me}'")
                 link.commit()
             return outcomes, signals
         except BaseException:
@@ -255,37 +377,10 @@ class PostgresEngine(Writer):
             link.rollback()
             raise
 
-    def _begin(self) -> Link:
-        """Begin a transaction; once more when the connection turns out to have been dropped since the last one."""
-        link = self._connected()
-        try:
-            row = self._begun(link)
-        except psycopg.Error:
-            if not link.broken:
-                link.rollback()
-                raise
-            link = self._connected()
-            row = self._begun(link)
-        self._batch_now = self._now(row[0])
-        self._stranger = row[1] != self._me
-        if self._stranger:
-            self.on_rollback()
-        return link
-
-    @staticmethod
-    def _begun(link: Link) -> Any:
-        with link.bounded():
-            return link.begin(_BEGIN_WRITING)
-
-    def _run(self, sql: str) -> object:
-        return self._connected().run(sql)
-
-    def _changes(self) -> int:
-        return 0 if self._link is None else self._link.changes
-
     def _given_up(self, error: Exception) -> None:
-        if isinstance(error, OutcomeUnknown | pg.ReadOnlySqlTransaction):
-            self._let_go()  # what became of it is not known, or it leads to a server that writes no more
+        pen: _Pen | None = getattr(self._writing, "pen", None)
+        if pen is not None and isinstance(error, OutcomeUnknown | pg.ReadOnlySqlTransaction):
+            pen.let_go()  # what became of it is not known, or it leads to a server that writes no more
 
     def _fault(self, error: Exception) -> Exception:
         if isinstance(error, SpineError):

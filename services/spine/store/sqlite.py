@@ -38,6 +38,18 @@ _PRAGMAS = {
 _FATAL = frozenset({"SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
+class _Pen:
+    """What keeps the operations of a batch apart (see `Pen`)."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.run = connection.execute
+
+    @property
+    def changes(self) -> int:
+        return self._connection.total_changes
+
+
 class SqliteEngine(Writer):
     """The store of one server process.
 
@@ -71,6 +83,7 @@ class SqliteEngine(Writer):
                 raise StoreUnusable(f"{self._path} cannot be used: {e}") from e
             raise
         super().__init__(readers)
+        self._pen = _Pen(self._connection)
         self.folded: Checkpoint | None = None  # by the close
         self._reading = threading.local()
         self._readers: list[sqlite3.Connection] = []
@@ -156,7 +169,9 @@ class SqliteEngine(Writer):
         try:
             outcomes, signals, now = [], Signals(), self._clock.now()
             for operation in operations:
-                outcomes.append(self._operate(operation, Tx(connection, self.dialect, now), savepoints, signals))
+                outcomes.append(
+                    self._operate(operation, Tx(connection, self.dialect, now), self._pen, savepoints, signals)
+                )
                 if not connection.in_transaction:
                     raise StorageFull("SQLite ended the transaction: the disk is full or fails")
             if len(operations) > 1:
@@ -168,12 +183,6 @@ class SqliteEngine(Writer):
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-
-    def _run(self, sql: str) -> object:
-        return self._connection.execute(sql)
-
-    def _changes(self) -> int:
-        return self._connection.total_changes
 
     def _fault(self, error: Exception) -> Exception:
         return _fault(error)

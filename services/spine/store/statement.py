@@ -30,11 +30,15 @@ def _database(dialect: str) -> pw.Database:
 
 
 class Statement:
-    """A query with named parameters. `suffix` is added to the SQL as it stands."""
+    """A query with named parameters. `suffix` is added to the SQL as it stands.
 
-    def __init__(self, query: Any, suffix: str = "") -> None:
+    `beside`: a change that is right also while other writers are at work; see `Tx.alone`.
+    """
+
+    def __init__(self, query: Any, suffix: str = "", beside: bool = False) -> None:
         self._query = query
         self._suffix = suffix
+        self.beside = beside
         self._compiled: dict[str, tuple[str, tuple[str, ...]]] = {}
         self._readers: dict[str, tuple[str, Callable[[object], Any]]] = {}
 
@@ -49,6 +53,11 @@ class Statement:
                 raise ValueError(f"bind() these constants or inline them with pw.SQL: {loose}")
             found = self._compiled[dialect] = (sql + self._suffix, tuple(parameters))
         return found
+
+    def holding(self, dialect: str) -> tuple[str, tuple[str, ...]]:
+        """The same of a question, for a dialect in which a transaction can keep the rows that it has read."""
+        sql, names = self.compiled(dialect)
+        return f"{sql} FOR NO KEY UPDATE", names
 
     def keyed(self, dialect: str) -> tuple[str, tuple[str, ...]]:
         """The same of an insert, for a dialect in which it returns the new row's key as a row."""
@@ -70,6 +79,14 @@ class Statement:
             sql, names = self.compiled(dialect)
             found = self._readers[dialect] = sql, attrgetter(*names)
         return found
+
+
+class Written(Statement):
+    """A statement in the words of one dialect, for what the others have no words for; values as `%s`, in order."""
+
+    def __init__(self, dialect: str, sql: str, names: tuple[str, ...]) -> None:
+        super().__init__(None)
+        self._compiled[dialect] = sql.strip(), names
 
 
 def text(value: str) -> Any:

@@ -58,16 +58,19 @@ def all_of(tx: Tx) -> list[TokenRow]:
 
 def add(tx: Tx, digest: str, name: str, role: str) -> None:
     """Add a token."""
+    tx.signals.tokens = True
     tx.run(_ADD, digest=digest, name=name, role=role, created_at=tx.now, expires_at=None)
 
 
 def drop(tx: Tx, name: str) -> int:
     """Delete every token of a name; return how many."""
+    tx.signals.tokens = True
     return tx.run(_DROP, name=name)
 
 
 def expire_others(tx: Tx, name: str, keep: str, at: int) -> int:
     """Let every other token of a name end at a moment (ms); return how many."""
+    tx.signals.tokens = True
     return tx.run(_EXPIRE, name=name, keep=keep, at=at)
 
 
