@@ -204,15 +204,11 @@ class Server:
         self.sender.start()
         if self.backups is not None:
             self.backups.start()
-<<<<<<< HEAD
+        if self.hints is not None:
+            self.hints.start()
         place = self.settings.blob_place
         where = {} if place is None else {"blobs": place.url}
         _log.info("spine.serving", data_dir=str(self.settings.data_dir), **where)
-=======
-        if self.hints is not None:
-            self.hints.start()
-        _log.info("spine.serving", data_dir=str(self.settings.data_dir))
->>>>>>> ae9cc68 (Write beside each other on PostgreSQL: claims with SKIP LOCKED, ends, logs and submits; the rest alone under a lock)
 
     async def process_shutdown(self, scope: dict[str, Any], event: dict[str, Any]) -> None:
         """End: no ticks, then the store. The sender first, lest its deletion of old notices is waited for."""

@@ -6,7 +6,8 @@ stop below the oldest transaction that is still under way: nothing comes into be
 numbered from anew in a database that was made from a copy of rows; the origin makes up for it.
 """
 
-from spine.store.link import Link
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 _SHIFT = 20
 OLDEST = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
@@ -15,10 +16,17 @@ _OURS = "pg_current_xact_id()::text::bigint"
 _COMING = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
 
 
+class Asked(Protocol):
+    """What runs a statement in the transaction that is meant."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        """Return what can be fetched from."""
+
+
 class Places:
     """The places of one transaction, given out by `next`; for a reader those that are `settled`."""
 
-    def __init__(self, link: Link, origin: int, oldest: int | None = None) -> None:
+    def __init__(self, link: Asked, origin: int, oldest: int | None = None) -> None:
         self._link, self._origin, self._oldest = link, origin, oldest
         self._next: int | None = None
 
@@ -36,22 +44,19 @@ class Places:
         return self._origin + (oldest << _SHIFT)
 
 
-def origin(link: Link) -> int:
-    """Return what is added to every place of this database, raised first when there are events beyond it.
-
-    Raises:
-        psycopg.Error
-    """
-    with link.bounded():
-        found = _number(link, "origin FROM event_origin")
-        # A few more, for a newest event of a transaction that is under way.
-        wanted = _number(link, f"coalesce(max(seq), 0) + 1 - ({_COMING} << {_SHIFT}) FROM events")
-        if wanted > found:
-            link.run(f"UPDATE event_origin SET origin = greatest(origin, {wanted})")
-            found = _number(link, "origin FROM event_origin")
-    return found
+def origin(link: Asked) -> int:
+    """Return what is added to every place of this database."""
+    return _number(link, "origin FROM event_origin")
 
 
-def _number(link: Link, asked: str) -> int:
-    found: int = link.execute(f"SELECT {asked}").fetchone()[0]  # type: ignore[index]
+def raise_origin(link: Asked) -> int:
+    """The same, raised first when there are events beyond the places that come next."""
+    wanted = _number(link, f"coalesce(max(seq), 0) + 1 - ({_COMING} << {_SHIFT}) FROM events")
+    if wanted > origin(link):
+        link.execute(f"UPDATE event_origin SET origin = greatest(origin, {wanted})")
+    return origin(link)
+
+
+def _number(link: Asked, asked: str) -> int:
+    found: int = link.execute(f"SELECT {asked}").fetchone()[0]
     return found

@@ -26,7 +26,7 @@ from spine.store.handover import Failed
 from spine.store.link import Link
 from spine.store.marks import refuse_half_arrived
 from spine.store.migrations import NewerStore, files, split
-from spine.store.places import Places
+from spine.store.places import Asked, Places
 from spine.store.servers import Servers
 from spine.store.statement import Statement
 from spine.store.writer import POSTPONED, MustBeAlone, Writer, WroteAndFailed
@@ -61,7 +61,7 @@ class PostgresTx(Tx):
 
     page = 16
 
-    def __init__(self, link: Link, now: int, places: Places, known: tuple[int, int] = (0, 0)) -> None:
+    def __init__(self, link: Asked, now: int, places: Places, known: tuple[int, int] = (0, 0)) -> None:
         super().__init__(link, DIALECT, now)
         self._places, self.known = places, known
 
@@ -231,7 +231,8 @@ class PostgresEngine(Writer):
             link = Link(self.servers)
             migrate(link)
             refuse_half_arrived(link)
-            self._origin = places.origin(link)
+            with link.bounded():
+                self._origin = places.raise_origin(link)
         except BaseException as e:
             if link is not None:
                 link.close()

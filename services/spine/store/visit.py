@@ -8,10 +8,11 @@ import psycopg
 from psycopg import errors as pg
 
 from contract.errors import OutcomeUnknown
-from spine.store import marks
+from spine.store import marks, places
 from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.link import Link
 from spine.store.migrations import NewerStore, files
+from spine.store.places import Places
 from spine.store.postgres import DIALECT, PostgresTx
 from spine.store.servers import Servers, hosts, name
 
@@ -129,7 +130,8 @@ class Visit:
 
     def tx(self) -> PostgresTx:
         """Return what runs a store's statements, in the transaction there is, or each in one of its own."""
-        return PostgresTx(_Bounded(self.link), DIALECT, self.now())
+        bounded = _Bounded(self.link)
+        return PostgresTx(bounded, self.now(), Places(bounded, places.origin(bounded)))
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresTx]:

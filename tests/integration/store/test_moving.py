@@ -92,9 +92,11 @@ def test_every_row_of_every_table_is_the_same_there(
 def test_numbers_go_on_where_they_were(postgres: PostgresServer, database: str, url: str, data: Path) -> None:
     moved(data, url)
     last = dict(postgres.run("SELECT sequencename, last_value FROM pg_sequences", database))  # type: ignore[arg-type]
-    there = {t.name: last[f"{t.name}_{t.serial}_seq"] for t in COPIED if t.serial is not None}
+    there = {t.name: last[f"{t.name}_{t.serial}_seq"] for t in COPIED if t.serial is not None and t.name != "events"}
     with closing(sqlite3.connect(data / "spine.db")) as store:
-        assert {"log_chunks": 2, **dict(store.execute("SELECT name, seq FROM sqlite_sequence"))} == there
+        known = dict(store.execute("SELECT name, seq FROM sqlite_sequence"))
+    del known["events"]  # whose places there go by the transaction, and after those that have come
+    assert {"log_chunks": 2, **known} == there
     assert there["messages"] == 40, "though that message is gone"
 
 

@@ -189,3 +189,22 @@ def test_both_ends_of_one_attempt_at_once_are_one(two: tuple[Store, Store]) -> N
         told = [future.result(10) for future in found]
     assert ours.job(job.id).status in told
     assert len([event for event in ours.events(job.id) if event.type in ("job.completed", "job.failed")]) == 1
+
+
+def test_events_of_a_copied_store_stand_before_those_that_follow(
+    postgres: PostgresServer, database: str, two: tuple[Store, Store]
+) -> None:
+    ours, _ = two
+    job = ours.submit(target="any")
+    copied = 2**50  # as if from a database that has seen many more transactions
+    postgres.run(f"UPDATE events SET seq = {copied}", database)
+    clock = ManualClock()
+    engine = PostgresEngine(postgres.url(database), clock)
+    try:
+        later = Store(engine, clock)
+        later.cancel(job.id)
+        first, second = later.events(job.id)
+        assert (first.type, first.seq, second.type) == ("job.created", copied, "job.cancelled")
+        assert second.seq > copied
+    finally:
+        engine.close()
