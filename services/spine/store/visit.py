@@ -13,7 +13,7 @@ from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.link import Link
 from spine.store.migrations import NewerStore, files
 from spine.store.places import Places
-from spine.store.postgres import DIALECT, PostgresTx
+from spine.store.postgres_tx import DIALECT, PostgresTx
 from spine.store.servers import Servers, hosts, name
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
