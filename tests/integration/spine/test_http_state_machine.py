@@ -9,9 +9,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import falcon.testing
 import pytest
@@ -20,14 +21,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
 from tests.integration.spine.record_model import Asked, ModelJob, RecordModel, Refused, Who
+from tests.suites.harness import OpenEngine
 from tests.suites.manual_clock import ManualClock
 from tests.suites.matrix import MATRIX
+from tests.support.postgres_server import Databases
 
 from contract.clock import iso
 from spine.app import Server, create_app
 from spine.settings import from_env
+from spine.store.engine import Engine
+from spine.store.sqlite import SqliteEngine
 
 Theirs = Callable[..., None]
+# What opens the stores of one life; they are emptied at its end.
+Drivers = Callable[[], AbstractContextManager[OpenEngine]]
 TOKENS = {"head": "head-token-0001", "left-claw": "left-token-0001", "right-claw": "right-token-0001"}
 GIT = frozenset({"git"})
 PEOPLE = {
@@ -89,15 +96,28 @@ def with_lists(app: Any) -> Any:
     return listing
 
 
+class OnDriver(Server):
+    """A server whose store is the one that a driver opens, with the server's clock."""
+
+    driver: ClassVar[OpenEngine]
+
+    def _open_store(self) -> Engine:
+        return self.driver(self.settings.data_dir, self.clock)
+
+
 class HttpLives(RuleBasedStateMachine):
     """The application, and the model beside it."""
+
+    drivers: ClassVar[Drivers]
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock()
         self.folder = Path(tempfile.mkdtemp())
         environ = {f"{name.replace('-', '_').upper()}_TOKEN": token for name, token in TOKENS.items()}
-        self.server = Server(from_env({**environ, "SPINE_DATA_DIR": str(self.folder)}), clock=self.clock)
+        self.store = self.drivers()
+        server = type("OnThis", (OnDriver,), {"driver": staticmethod(self.store.__enter__())})
+        self.server = server(from_env({**environ, "SPINE_DATA_DIR": str(self.folder)}), clock=self.clock)
         self.server.keeper.start = lambda: None  # type: ignore[method-assign]  # time passes when a step says so
         self.loop = asyncio.new_event_loop()
         self.conductor = falcon.testing.ASGIConductor(with_lists(create_app(self.server)))
@@ -113,6 +133,7 @@ class HttpLives(RuleBasedStateMachine):
         finally:
             self.loop.run_until_complete(self.conductor.__aexit__(None, None, None))
             self.loop.close()
+            self.store.__exit__(None, None, None)
             shutil.rmtree(self.folder)
 
     # --- how a step is compared --------------------------------------------------------------------------------------
@@ -474,15 +495,34 @@ ALWAYS = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+FEWER = settings(ALWAYS, max_examples=8)  # on PostgreSQL, for the time of `make test`
 LONG = settings(ALWAYS, max_examples=200, stateful_step_count=50, derandomize=False, print_blob=True)
 SEEDS = [int(text) for text in os.environ.get("STATE_MACHINE_SEEDS", "1,2,3").split(",")]
 
 
-def test_lives_over_http() -> None:
-    run(HttpLives, settings=ALWAYS)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.docker)])
+def lives(request: pytest.FixtureRequest) -> type[HttpLives]:
+    """The machine, on each engine."""
+
+    @contextmanager
+    def embedded() -> Iterator[OpenEngine]:
+        yield SqliteEngine
+
+    @contextmanager
+    def in_databases() -> Iterator[OpenEngine]:
+        databases = Databases(request.getfixturevalue("postgres"))
+        yield databases.open
+        databases.give_back()
+
+    drivers = embedded if request.param == "sqlite" else in_databases
+    return type("LivesOnThis", (HttpLives,), {"drivers": staticmethod(drivers)})
+
+
+def test_lives_over_http(lives: type[HttpLives], request: pytest.FixtureRequest) -> None:
+    run(lives, settings=ALWAYS if "sqlite" in request.node.name else FEWER)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", SEEDS)
-def test_many_lives_over_http(number: int) -> None:
-    run(seed(number)(HttpLives), settings=LONG)
+def test_many_lives_over_http(lives: type[HttpLives], number: int) -> None:
+    run(seed(number)(lives), settings=LONG)
