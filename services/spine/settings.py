@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting
+from contract.env import EnvReader, Secret, Setting, base_urls
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from contract.outcall import check_url
@@ -78,7 +78,7 @@ SETTINGS = (
     ),
     Setting("SKYCLAW_COORDINATOR_PORT", "0", "the same, under the name that Skyclaw has for it"),
     Setting("SKYCLAW_COORDINATOR_HOST", "", "address of that port; `SPINE_HOST` when not set"),
-    Setting("SKYCLAW_PEER_URLS", "", "refused: a spine on an embedded store has no peers"),
+    Setting("SKYCLAW_PEER_URLS", "", "the other spines on the same database, to which nothing needs to be copied"),
     Setting("BOT_TOKEN", "", "token of the OpenClaw Broker's bots; goes with `WORKER_TOKEN`"),
     Setting("WORKER_TOKEN", "", "token of the OpenClaw Broker's workers; goes with `BOT_TOKEN`"),
     Setting("BROKER_LEASE_SECONDS", "60", "how long a claim of a broker's worker holds"),
@@ -113,6 +113,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     node_id: str | None = None
+    peers: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     body_max_bytes: int = 4 * MIB
     result_max_bytes: int = 2 * MIB
@@ -184,13 +185,14 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     listed = env.optional("SPINE_TOKEN_DIGESTS")
     principals = _principals(env, Path(listed) if listed else None)
     port = env.integer("SPINE_PORT", 36725, 0, 65535)
+    database = database_settings.read(env)
     settings = Settings(
         principals=principals,
         token_digests=Path(listed) if listed else None,
         host=env.text("SPINE_HOST", "127.0.0.1"),
         port=port,
         data_dir=store_folder(environ),
-        database_url=database_settings.read(env),
+        database_url=database,
         retention_days=env.integer("SPINE_RETENTION_DAYS", 0, 0, 36_500),
         blob_place=(blobs := bucket_settings.of_blobs(env)),
         backups=backup_settings.read(env, store_folder(environ), blobs),
@@ -210,7 +212,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
-        **_dialects(env, principals, port),
+        **_dialects(env, principals, port, shared=database is not None),
         notices_file=env.custom("SPINE_NOTICES_FILE", _aliases, None),
         public_url=env.custom("SPINE_PUBLIC_URL", _public_url, None),
         notice_timeout_seconds=env.integer("SPINE_NOTICE_TIMEOUT_SECONDS", 30, 1, 300),
@@ -243,8 +245,11 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _dialects(env: EnvReader, principals: dict[str, Principal], own: int) -> dict[str, Dialect | None]:
-    """Return the foreign dialects: each is spoken when it has its tokens. `own`: the server's own port."""
+def _dialects(env: EnvReader, principals: dict[str, Principal], own: int, shared: bool) -> dict[str, Dialect | None]:
+    """Return the foreign dialects: each is spoken when it has its tokens. `own`: the server's own port.
+
+    `shared`: other spines may work on the same store.
+    """
     taken = {digest: principal.name for digest, principal in principals.items()}
     host = env.text("SPINE_HOST", "127.0.0.1")
     ports = {
@@ -276,7 +281,9 @@ def _dialects(env: EnvReader, principals: dict[str, Principal], own: int) -> dic
     for name, port in ports.items():
         if port and port == own:
             env.faults.append(f"SPINE_{name.upper()}_PORT: the same port is SPINE_PORT; a dialect's port is its alone")
-    if env.optional("SKYCLAW_PEER_URLS"):
+    nobody: tuple[str, ...] = ()
+    peers = env.custom("SKYCLAW_PEER_URLS", base_urls, nobody)
+    if peers and not shared:
         env.faults.append(
             "SKYCLAW_PEER_URLS: a spine on an embedded store has no peers; take the variable out, and where one "
             "machine is not enough, let several spines share one PostgreSQL"
@@ -289,6 +296,7 @@ def _dialects(env: EnvReader, principals: dict[str, Principal], own: int) -> dic
             host=hosts[name],
             port=ports[name],
             node_id=node_id,
+            peers=peers,
             commands=commands,
             body_max_bytes=body_max,
             result_max_bytes=result_max,

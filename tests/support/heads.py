@@ -88,12 +88,12 @@ class Heads:
         """How often each job has been reviewed."""
         found: Counter[str] = Counter()
         cursor: str | None = None
-        while page := self.client.events(cursor, limit=1000):
+        while True:
+            page = self.client.events(cursor, limit=1000)
             found.update(event.job_id or "" for event in page.events if event.type == "job.reviewed")
             if not page.events:
-                break
+                return found
             cursor = page.next_cursor
-        return found
 
     def round(self, blow: str) -> Count:
         """Strike the leader while there is something to do; `seconds` runs from the blow to the act of the other."""

@@ -47,7 +47,10 @@ class Proxy:
         self._flowing.clear()
 
     def stall_at(self, request: str) -> None:
-        """Hold everything back from the next request on whose first line begins with this; `stalled` tells."""
+        """Hold everything back from the next request on whose first line begins with this; `stalled` tells.
+
+        It must be one with a small body.
+        """
         with self._lock:
             self._to_hold.append(request)
 
@@ -148,6 +151,8 @@ class _Pair:
                 # A client sends a request's head in one piece, and waits for the answer before the next.
                 self._doom = self._proxy._doomed(chunk) or self._doom
                 if self._proxy._met(chunk, self._proxy._to_hold):
+                    if chunk.endswith(b"\r\n\r\n"):
+                        self._client.recv(1, socket.MSG_PEEK)  # the body comes in a piece of its own: all was sent then
                     self._proxy.stall()
                 self._proxy._flowing.wait()
                 self._server.sendall(chunk)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+import structlog
 from falcon.asgi import Request, Response
 
 from contract import wire
@@ -20,7 +21,9 @@ from spine.api.core import Core
 from spine.facades import front, mapping, replicate
 from spine.facades import skyclaw_records as records
 from spine.facades.front import App, Door, decoded, members, value
-from spine.facades.mapping import ANY, BROKER, SKYCLAW, as_json, clean, cut
+from spine.facades.mapping import ANY, SKYCLAW, as_json, clean, cut
+from spine.facades.nodes import node_of
+from spine.facades.skyclaw_fields import at_least_one, capabilities_of, host_id_of
 from spine.facades.skyclaw_records import OUTPUTS, Facts
 from spine.queue import claim, settle, submit
 from spine.queue.once import Answer, Key, key_of, once
@@ -31,8 +34,8 @@ from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
 from spine.store.machines import MachineRow
 
+_log = structlog.get_logger()
 HEADER = "x-skyclaw-token"
-CAPABILITY_MOST, CAPABILITIES_MOST = 256, 256
 ENDED_MOST, ENDED_BYTES = 10_000, 32 * 1024 * 1024
 _KEY_MOST = 255
 TIMEOUT_MOST_MS = 2_592_000_000  # a month
@@ -50,6 +53,10 @@ ROUTES = {
 # Which status an error has, where it is another than in our own dialect.
 STATUS = {InvalidField: 400, IdempotencyMismatch: 409}
 Verb = Callable[[Tx], dict[str, Any] | Refusal]
+
+
+class _HasEnough(Conflict):
+    """A host was given more at the same moment than it may hold."""
 
 
 class SkyclawDoor(Door):
@@ -75,6 +82,9 @@ def _reply(resp: Response, found: dict[str, Any]) -> None:
 
 def build(core: Core, dialect: Dialect) -> App:
     """Build the dialect's application."""
+    if dialect.peers:
+        # Not asked whether they do: they may start later than this one.
+        _log.warning("skyclaw.peers_must_share_the_store", peers=len(dialect.peers))
     app = front.make_app(SkyclawDoor(core, dialect.tokens), tell, STATUS)
     resource = Skyclaw(core, dialect)
     for path, (_method, suffix) in ROUTES.items():
@@ -88,14 +98,14 @@ class Skyclaw:
     def __init__(self, core: Core, dialect: Dialect) -> None:
         self._core, self._dialect = core, dialect
         self._rules = dataclasses.replace(core.rules, lease_ms=dialect.lease_ms)
-        self._node = dialect.node_id or f"node_{core.store_id}"
+        self._node = node_of(core.settings, dialect, core.store_id)
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
     async def on_get_health(self, req: Request, resp: Response) -> None:
         """GET /health: true only when the store answers."""
         await self._core.read(lambda tx: None)
-        _reply(resp, {"ok": True, "nodeId": self._node})
+        _reply(resp, {"ok": True, "nodeId": self._node.id})
 
     async def on_get_state(self, req: Request, resp: Response) -> None:
         """GET /v1/state: all hosts, all unfinished jobs, and of the others the newest 10,000 or 32 MiB."""
@@ -111,7 +121,11 @@ class Skyclaw:
             held = leases.counts_held(tx)
             hosts = [self._host(row, held) for row in machines.all_of(tx) if row.name.startswith(f"{SKYCLAW}:")]
             known = sorted((host for host in hosts if host is not None), key=lambda host: str(host["registeredAt"]))
-            return {"nodeId": self._node, "hosts": known, "jobs": [records.job(row, self._node) for row in rows]}
+            return {
+                "nodeId": self._node.id,
+                "hosts": known,
+                "jobs": [records.job(row, self._node.writer) for row in rows],
+            }
 
         _reply(resp, await self._core.read(look))
 
@@ -126,9 +140,9 @@ class Skyclaw:
             raise InvalidField("name is required", "name")
         if host_id is not None and not isinstance(host_id, str):
             raise InvalidField("hostId: expected a string", "hostId")
-        found = _worker((host_id or "").strip()) or f"host_{uuid.uuid4()}"
-        capabilities = _capabilities(value(given, "capabilities"), "capabilities")
-        most = _at_least_one(value(given, "maxParallel"))
+        found = host_id_of((host_id or "").strip()) or f"host_{uuid.uuid4()}"
+        capabilities = capabilities_of(value(given, "capabilities"), "capabilities")
+        most = at_least_one(value(given, "maxParallel"))
 
         def verb(tx: Tx) -> dict[str, Any]:
             machine = mapping.machine(SKYCLAW, found)
@@ -144,7 +158,7 @@ class Skyclaw:
             )
             machines.set_facts(tx, machine, records.with_facts(row, known))
             held = leases.count_held(tx, machine)
-            return {"host": records.host(found, known, tx.now, held, self._node)}
+            return {"host": records.host(found, known, tx.now, held, self._node.writer)}
 
         await self._carry_out(req, resp, data, "/v1/hosts/register", verb)
 
@@ -162,7 +176,7 @@ class Skyclaw:
             if not known.idle_since or tx.now - known.idle_since < self._rules.lease_ms:
                 for job in leases.held_by(tx, row.name, _entered(tx, known)):
                     settle.stretch(tx, self._rules, job)
-            return {"host": records.host(host_id, known, tx.now, leases.count_held(tx, row.name), self._node)}
+            return {"host": records.host(host_id, known, tx.now, leases.count_held(tx, row.name), self._node.writer)}
 
         await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/heartbeat", verb)
 
@@ -182,11 +196,19 @@ class Skyclaw:
             taken = claim.claim_next(tx, self._rules, mapping.holder(SKYCLAW, host_id), ANY, can, 1, SKYCLAW)
             if not taken:
                 return {"job": None}
+            # Another spine may have given it one at the same moment: with its row locked both are seen, and the later
+            # one takes its own back.
+            machines.lock(tx, row.name)
+            if leases.count_held(tx, row.name, _entered(tx, known)) > known.max_parallel:
+                raise _HasEnough
             self._core.metrics.claim_wait.observe((tx.now - taken[0].created_at) / 1000)
             holds.append(f"{taken[0].id}:{taken[0].fence}")
-            return {"job": records.job(taken[0], self._node)}
+            return {"job": records.job(taken[0], self._node.writer)}
 
-        await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/claim", verb, holds)
+        try:
+            await self._carry_out(req, resp, data, f"/v1/hosts/{host_id}/claim", verb, holds)
+        except _HasEnough:
+            _reply(resp, {"job": None})
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
@@ -201,7 +223,7 @@ class Skyclaw:
         if requirement is not None and not isinstance(requirement, dict):
             raise InvalidField("requirement: expected an object", "requirement")
         named = None if requirement is None else requirement.get("requiredCapabilities")
-        asked = _capabilities(named, "requirement.requiredCapabilities")
+        asked = capabilities_of(named, "requirement.requiredCapabilities")
         wanted = wire.Submit(
             target=wire.ANY_TARGET,
             spec=given["payload"],
@@ -211,7 +233,7 @@ class Skyclaw:
 
         def verb(tx: Tx) -> dict[str, Any]:
             job, _new = submit.submit(tx, self._rules, mapping.submitter(SKYCLAW), wanted, f"job_{uuid.uuid4()}")
-            return {"job": records.job(job, self._node)}
+            return {"job": records.job(job, self._node.writer)}
 
         await self._carry_out(req, resp, data, "/v1/jobs", verb)
 
@@ -239,7 +261,7 @@ class Skyclaw:
                 raise NotFound(f"unknown job: {job_id}")
             self._note_idle(tx, row, known, False)
             ended = self._complete(tx, row, job, success, result, told)
-            return ended if isinstance(ended, Refusal) else {"job": records.job(ended, self._node)}
+            return ended if isinstance(ended, Refusal) else {"job": records.job(ended, self._node.writer)}
 
         await self._carry_out(req, resp, data, f"/v1/jobs/{job_id}/complete", verb)
 
@@ -290,7 +312,7 @@ class Skyclaw:
         """POST /v1/replicate/snapshot: what is not known here is added, all of it or nothing."""
         state = replicate.parse(members(await self._body(req)))
         changed = await self._core.write(lambda tx: replicate.merge(tx, self._rules, state))
-        _reply(resp, {"ok": True, "changed": changed, "nodeId": self._node})
+        _reply(resp, {"ok": True, "changed": changed, "nodeId": self._node.id})
 
     # --- what they share ---------------------------------------------------------------------------------------------
 
@@ -309,7 +331,7 @@ class Skyclaw:
         if known is None:
             return None
         host_id = mapping.worker(SKYCLAW, row.name) or ""
-        return records.host(host_id, known, row.seen_at, held.get(row.name, 0), self._node)
+        return records.host(host_id, known, row.seen_at, held.get(row.name, 0), self._node.writer)
 
     async def _carry_out(
         self, req: Request, resp: Response, data: bytes, route: str, verb: Verb, holds: list[str] | None = None
@@ -358,34 +380,3 @@ def _refusal(job: JobRow) -> Conflict:
 def _entered(tx: Tx, known: Facts) -> int:
     """Return when a host registered last (ms); after the clock was set back over it, ever."""
     return known.entered_at if known.entered_at <= tx.now else 0
-
-
-def _worker(host_id: str) -> str:
-    if not front.is_worker_id(host_id):
-        raise InvalidField(f"hostId: at most {front.WORKER_MOST} printable characters", "hostId")
-    return host_id
-
-
-def _capabilities(given: Any, field: str) -> list[str]:
-    """Return capabilities trimmed, without empty ones and repeats, sorted by code point (contract: section 2)."""
-    if given is None:
-        return []
-    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise InvalidField(f"{field}: expected a list of strings", field)
-    found = sorted({name.strip() for name in given} - {""})
-    if len(found) > CAPABILITIES_MOST or any(len(n) > CAPABILITY_MOST or clean(n) != n for n in found):
-        raise InvalidField(f"{field}: at most {CAPABILITIES_MOST} of {CAPABILITY_MOST} characters", field)
-    if BROKER in found:
-        raise InvalidField(f"{field}: {BROKER} is another dialect's", field)
-    return found
-
-
-def _at_least_one(given: Any) -> float:
-    """Return `maxParallel`: a number, or a text that is one; what is below 1 becomes 1."""
-    if given is None:
-        return 1
-    try:
-        most = float(given) if isinstance(given, (int, float, str)) else 1.0
-    except (ValueError, OverflowError):
-        raise InvalidField("maxParallel: expected a number", "maxParallel") from None
-    return min(max(most, 1.0), 1_000_000.0) if most == most else 1.0

@@ -4,6 +4,7 @@ It registers once, beats on a timer, claims, runs the command, reports, and thro
 answer to a heartbeat replaces what it knows of itself. It has no signal handling.
 """
 
+import http.client
 import json
 import os
 import subprocess
@@ -13,17 +14,31 @@ import time
 import urllib.request
 from typing import Any
 
-URL, TOKEN, HOST_ID = os.environ["SKYCLAW_COORDINATOR_URL"], os.environ["SKYCLAW_TOKEN"], os.environ["SKYCLAW_HOST_ID"]
+URLS = (os.environ.get("SKYCLAW_COORDINATOR_URLS") or os.environ["SKYCLAW_COORDINATOR_URL"]).split(",")
+TOKEN, HOST_ID = os.environ["SKYCLAW_TOKEN"], os.environ["SKYCLAW_HOST_ID"]
 POLL, HEARTBEAT = int(os.environ["SKYCLAW_POLL_MS"]) / 1000, int(os.environ["SKYCLAW_HEARTBEAT_MS"]) / 1000
 record: dict[str, Any] = {}
+answered = 0  # which of the addresses answered last
 
 
 def post(path: str, body: Any) -> Any:
-    """POST; anything but 2xx raises."""
+    """POST, to the address that answered last and then once to each of the others; raise when none gives a 2xx."""
+    global answered
     headers = {"content-type": "application/json", "x-skyclaw-token": TOKEN}
-    request = urllib.request.Request(URL + path, json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as response:
-        return json.load(response)
+    fault: OSError | None = None
+    for n in range(len(URLS)):
+        turn = (answered + n) % len(URLS)
+        try:
+            request = urllib.request.Request(URLS[turn] + path, json.dumps(body).encode(), headers)
+            with urllib.request.urlopen(request) as response:
+                found = json.load(response)
+        except (OSError, http.client.HTTPException) as e:
+            fault = e if isinstance(e, OSError) else OSError(repr(e))
+            continue
+        answered = turn
+        return found
+    assert fault is not None
+    raise fault
 
 
 def beat() -> None:
