@@ -4,6 +4,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,10 @@ SPINES = 2
 ROUNDS = [KILLED, FROZEN, LEFT_ALIVE]
 WHERE = Raw("SELECT host(inet_server_addr())")
 KEYS = Raw("SELECT key FROM meta WHERE key IN ('a', 'b', 'c')")
+GET = Raw("SELECT value FROM meta WHERE key = ?", "key")
 PUT = Raw("INSERT INTO meta (key, value) VALUES (?, ?)", "key", "value")
 # Far more than the hosts of an address are asked again in, far less than the deadline.
-SOON = 10.0
+SOON = 15.0
 
 Start = Callable[..., SpineProcess]
 
@@ -174,6 +176,26 @@ def test_a_standby_alone_is_no_store(pair: PostgresPair, engine_on: Callable[...
             engine_on(pair.standby.url(DATABASE) + attributes)
 
 
+# --- what no standby has ---------------------------------------------------------------------------------------------
+
+
+def test_a_repeat_is_not_answered_before_a_standby_has_what_the_answer_rests_on(
+    pair: PostgresPair, engine_on: Callable[..., PostgresEngine]
+) -> None:
+    engine = engine_on(pair.url(), deadline=2.0)
+    pair.standby.container.pause()
+    try:
+        first = engine.write(put("k"))
+        pair.primary.run(f"SELECT pg_cancel_backend({pair.primary.committing(DATABASE)})")
+        assert isinstance(first.exception(20), OutcomeUnknown)
+        # Now it can be seen, and would be lost with this server.
+        assert pair.primary.run("SELECT value FROM meta WHERE key = 'k'", DATABASE) == [("v",)]
+        assert isinstance(engine.write(get("k")).exception(20), OutcomeUnknown)
+    finally:
+        pair.standby.container.unpause()
+    assert eventually(lambda: answered(engine.write(get("k"))), 20) == ("v",)
+
+
 # --- a primary that hangs --------------------------------------------------------------------------------------------
 
 
@@ -194,6 +216,15 @@ class Hanging:
 
 def put(key: str) -> Callable[[Tx], object]:
     return lambda tx: tx.run(PUT, key=key, value="v")
+
+
+def get(key: str) -> Callable[[Tx], Any]:
+    return lambda tx: tx.one(GET, key=key)
+
+
+def answered(future: "Future[Any]") -> Any:
+    """Return what came of it, None for a fault."""
+    return None if future.exception(30) else future.result()
 
 
 def hang(engine: PostgresEngine, writing: Hanging, strike: Callable[[], object]) -> list[BaseException | None]:
@@ -224,11 +255,13 @@ def test_transactions_on_a_frozen_host_are_cut_off_at_the_deadline(
 
 
 def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
-    pair: PostgresPair, engine_on: Callable[..., PostgresEngine]
+    pair: PostgresPair, engine_on: Callable[..., PostgresEngine], request: pytest.FixtureRequest
 ) -> None:
     engine = engine_on(pair.url())  # whose deadline is 20 s
     servers = Servers(pair.url())
     idle, _ = servers.open()
+    request.addfinalizer(idle.close)
+    request.addfinalizer(servers.close)
     assert engine.read(where).result(20) == engine.write(where).result(20) == pair.primary.address
     begun = time.monotonic()
 
@@ -246,6 +279,5 @@ def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
     assert select.select([idle.fileno()], [], [], SOON)[0]
     with pytest.raises(psycopg.OperationalError):
         idle.execute("SELECT 1")
-    servers.close()
     seen = {engine.read(where).result(20) for _ in range(40)} | {engine.write(where).result(20)}
     assert seen == {pair.primary.address}

@@ -26,6 +26,12 @@ _SESSION = """
 """
 
 
+# A transaction that wrote nothing commits without a wait for disk or standby, also when what it has read is not there
+# yet: a commit whose wait was cancelled, or ended with its server, can be seen. So each one writes: its answer is then
+# as safe as what it rests on, and a primary that another has succeeded can answer nothing at all.
+_COMMIT = "SELECT pg_logical_emit_message(true, 'spine', ''); COMMIT"
+
+
 class Link:
     """A connection that counts what it changes. Used by one thread.
 
@@ -95,7 +101,9 @@ class Link:
         """
         self._warnings.clear()
         try:
-            cursor = self.run("COMMIT")
+            cursor = self.run(_COMMIT)
+            while cursor.nextset():
+                pass
         except psycopg.Error as e:
             if self.broken or not isinstance(e, psycopg.DatabaseError) or e.sqlstate is None:
                 raise OutcomeUnknown from e
