@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from cluster.backend import STREAM_MOST, Away, NotMember, Refused, Replaced, StaleToken
 from cluster.keys import BEATS_MOST, DONE, ELECTIONS_MOST, HEARTBEAT, KEYS
@@ -19,7 +19,7 @@ from cluster.redis_address import RedisAddress
 
 CALL_SECONDS = 5.0
 CONNECT_SECONDS = 2.0
-SENTINEL_SECONDS = 1.0
+"""At most, and half of what a call may take; what Sentinels may take together to name the primary is the same."""
 SLICE_SECONDS = 1.0
 """A wait is cut into pieces, after each of which it is seen whether the link is closed or the server another one."""
 TRIES = 3
@@ -42,7 +42,7 @@ class RedisLink:
     def __init__(self, address: RedisAddress, call_seconds: float = CALL_SECONDS) -> None:
         self._shown = address.shown
         self._calls = _client(address, call_seconds)
-        self._waits = _client(address, SLICE_SECONDS + call_seconds)
+        self._waits = _client(address, call_seconds, SLICE_SECONDS)
         self._scripts: dict[str, Any] = {}
         self._closed = threading.Event()
 
@@ -108,7 +108,8 @@ class RedisLink:
         said = f"{getattr(e, 'status_code', None) or ''} {e}"  # redis takes the words that it knows off the text
         if isinstance(e, _UNWELCOME):
             raise Refused(f"Redis at {self._shown} does not let us in: {e}: see its user, password and ACL") from e
-        if isinstance(e, redis.ConnectionError | redis.exceptions.NoScriptError) and left:
+        again = isinstance(e, redis.ConnectionError | redis.exceptions.NoScriptError)
+        if again and left and not isinstance(e, MasterNotFoundError):  # whom all were asked for already
             return
         if isinstance(e, redis.ConnectionError | redis.TimeoutError):
             raise Away(f"Redis at {self._shown} cannot be reached: {e}") from e
@@ -145,22 +146,24 @@ def _lua(name: str) -> str:
     return (resources.files("cluster") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _client(address: RedisAddress, seconds: float) -> Any:
-    """Make a client whose calls end within so many seconds, and which repeats nothing by itself."""
+def _client(address: RedisAddress, call_seconds: float, wait_seconds: float = 0.0) -> Any:
+    """Make a client whose answers come within so many seconds, or after a wait, and which repeats nothing by itself."""
+    connect_seconds = min(CONNECT_SECONDS, call_seconds / 2)
     common: dict[str, Any] = {
         # RESP2: what older servers speak too. Old nodes have left texts that were cut within a character.
         "protocol": 2, "decode_responses": True, "encoding_errors": "replace",
-        "socket_timeout": seconds, "socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True,
-        "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": wait_seconds + call_seconds, "socket_connect_timeout": connect_seconds,
+        "socket_keepalive": True, "retry": Retry(NoBackoff(), 0),
     }  # fmt: skip
     tls: dict[str, Any] = {"ssl": True, **address.paths} if address.tls else {}
     login: dict[str, Any] = {"username": address.username, "password": address.password, "db": address.db}
     if address.service is None:
         host, port = address.hosts[0]
         return redis.Redis(host=host, port=port, **login, **tls, **common)
+    each = connect_seconds / len(address.hosts)
     asking = {
         **common, **tls, "username": address.sentinel_username, "password": address.sentinel_password,
-        "socket_timeout": SENTINEL_SECONDS, "socket_connect_timeout": SENTINEL_SECONDS,
+        "socket_timeout": each, "socket_connect_timeout": each,
     }  # fmt: skip
     sentinels = Sentinel(list(address.hosts), sentinel_kwargs=asking)
     return sentinels.master_for(address.service, **login, **tls, **common)

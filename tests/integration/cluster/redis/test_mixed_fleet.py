@@ -1,9 +1,12 @@
 """Nodes of clawster and of ours at one Redis, as during a migration: one leader at any time, whoever dies."""
 
+import signal
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from tests.support.cluster_world import NodeProcess, RedisWorld, await_leader
 from tests.support.eventually import eventually
 from tests.support.old_clawster import OldNode, Reign
 from tests.support.redis_server import Connect, RedisServer
@@ -75,3 +78,25 @@ def test_old_and_new_nodes_have_one_leader_at_any_time(server: RedisServer, conn
     reigns.sort(key=lambda reign: reign.begin)
     assert [reign.who for reign in reigns] == ["old-1", "our-1", "old-2", "our-2"]
     assert [(a, b) for a, b in pairwise(reigns) if b.begin < a.end] == []
+
+
+def test_real_nodes_take_over_from_an_old_one_and_give_way_to_one(server: RedisServer, tmp_path: Path) -> None:
+    world = RedisWorld(tmp_path, server)
+    backend = world.open()
+    old = OldNode(server.address, "old-1", lease=2)
+    ours = NodeProcess(world, "our-1")
+    try:
+        await_leader(backend, lambda leader: leader.node_id == "old-1")
+        ours.start()
+        old.kill()
+        killed = since_boot()
+        assert await_leader(backend, lambda leader: leader.node_id == "our-1").token > 0
+        assert since_boot() - killed < 2 + 2
+        old = OldNode(server.address, "old-2", lease=2)
+        ours.signal(signal.SIGTERM)
+        await_leader(backend, lambda leader: leader.node_id == "old-2", 2)
+        assert ours.wait() == 0
+    finally:
+        old.kill()
+        ours.kill9()
+        backend.close()
