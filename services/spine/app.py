@@ -76,12 +76,12 @@ class Server:
         )
         self.store.on_rollback = rules.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
+        metrics = Metrics(self.store, self.clock, self.hub)
         try:
-            files = self._open_blobs()
+            files = self._open_blobs(metrics)
         except BlobsUnusable:
             self.store.close()
             raise
-        metrics = Metrics(self.store, self.clock, self.hub)
         self.core = Core(
             settings=settings,
             rules=rules,
@@ -120,7 +120,7 @@ class Server:
         take_lock(folder)  # until the process ends
         return PostgresEngine(url, memory=folder / lineage.FILE)
 
-    def _open_blobs(self) -> BlobPlace:
+    def _open_blobs(self, metrics: Metrics) -> BlobPlace:
         """Open where blobs are kept: the folder, or an object store, which several servers may share.
 
         Raises:
@@ -136,7 +136,13 @@ class Server:
             return DiskBlobs(root, s.blob_max_bytes)
         from spine.blobs.objects import ObjectBlobs  # an extra brings what it needs
 
-        found = ObjectBlobs(s.blob_place, root, s.blob_max_bytes)
+        count = metrics.blobs()
+
+        def failed(what: str) -> None:
+            _log.error("blobs.failed", error=what)
+            count()
+
+        found = ObjectBlobs(s.blob_place, root, s.blob_max_bytes, failed)
         found.check()
         if next(listed(root), None) is not None:
             _log.warning("blobs.left_on_disk", folder=str(root), hint="not served; `spine blobs copy`, then delete it")

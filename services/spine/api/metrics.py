@@ -51,6 +51,11 @@ class Metrics:
         failed = Counter("spine_backup_failures", "Backups that failed", registry=self.registry)
         return lambda at: newest.set(at / 1000), failed.inc
 
+    def blobs(self) -> Callable[[], None]:
+        """Begin to count calls of an object store; return what is told of one that failed. From any thread."""
+        failed = Counter("spine_blob_failures", "Calls of the blobs' object store that failed", registry=self.registry)
+        return failed.inc
+
     def refused(self, error: SpineError) -> None:
         """Count a refusal."""
         self.refusals.labels(error.code).inc()

@@ -71,7 +71,7 @@ class ObjectBlobs:
 
     Args:
         root: a local folder; files on their way in lie in `tmp` in it.
-        told: is told of each call that failed, in a line.
+        failed: is told of each call that failed, in a line.
     """
 
     where = "in this server's object store"
@@ -81,10 +81,10 @@ class ObjectBlobs:
         place: Bucket,
         root: Path,
         most: int,
+        failed: Callable[[str], None] = lambda _what: None,
         patience: Patience = PATIENCE,
-        told: Callable[[str], None] = lambda what: _log.error("blobs.failed", error=what),
     ) -> None:
-        self.place, self._most, self._told = place, most, told
+        self.place, self._most, self._failed = place, most, failed
         self._tmp = make_tmp(root)
         self._store, self._hasty = reached(place, patience), reached(place, _HASTY)
 
@@ -201,7 +201,7 @@ class ObjectBlobs:
             # answer to HEAD has no body to tell the two apart by.
             if isinstance(e, FileNotFoundError) and (asked_head or what == "404 NoSuchKey"):
                 raise FileNotFoundError(2, "no such object") from e
-            self._told(what)
+            self._failed(what)
             raise Unavailable("the object store that keeps the blobs does not answer as it should; try again") from e
 
 

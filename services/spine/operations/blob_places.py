@@ -36,7 +36,7 @@ def reached(place: Bucket, data_dir: Path) -> "ObjectBlobs":
     """
     from spine.blobs.objects import ObjectBlobs  # an extra brings what it needs
 
-    found = ObjectBlobs(place, data_dir / BLOBS, UNLIMITED, told=lambda _what: None)
+    found = ObjectBlobs(place, data_dir / BLOBS, UNLIMITED)
     found.check()
     return found
 

@@ -197,6 +197,12 @@ def test_retention_deletes_the_object_and_doctor_agrees(
     eventually(lambda: blobs_in(s3, place) == [young], 20, what="the old object to go")
     assert server.head.get(f"/blobs/{old}").status == 404
     assert doctor(server.process)["blobs"] == ("ok", f"1, all with their bytes in {place.url}")
+    away = doctor(server.process, SPINE_BLOB_ENDPOINT="http://127.0.0.1:1")
+    assert away["blobs"][0] == "failed"
+    assert away["blobs"][1].startswith("SPINE_BLOB_ENDPOINT: http://127.0.0.1:1 cannot be used now (")
+    half = doctor(server.process, SPINE_BLOB_SECRET_ACCESS_KEY="")
+    assert half["settings"] == ("failed", "SPINE_BLOB_SECRET_ACCESS_KEY: missing; the id and the secret go together")
+    assert "blobs" not in half, "nothing is said of a place that is not known"
     swept = spine_with_key(server.process, "blobs", "sweep")
     assert (swept.returncode, swept.stdout) == (0, "0 without a row deleted (0.0 MiB)\n")
 

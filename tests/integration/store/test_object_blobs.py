@@ -37,7 +37,7 @@ def place(s3: S3Server, proxy: Proxy) -> Bucket:
 
 @pytest.fixture
 def blobs(place: Bucket, tmp_path: Path) -> ObjectBlobs:
-    return ObjectBlobs(place, tmp_path, MOST, QUICK)
+    return ObjectBlobs(place, tmp_path, MOST, patience=QUICK)
 
 
 def written(blobs: ObjectBlobs, data: bytes) -> Upload:
@@ -183,7 +183,7 @@ def test_more_than_a_page_is_listed(blobs: ObjectBlobs, s3: S3Server, place: Buc
 
 def fault(place: Bucket, folder: Path) -> BlobsUnusable:
     with pytest.raises(BlobsUnusable) as raised:
-        ObjectBlobs(place, folder, MOST, QUICK).check()
+        ObjectBlobs(place, folder, MOST, patience=QUICK).check()
     assert SECRET not in str(raised.value)
     assert KEY_ID not in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -101,10 +101,10 @@ def run(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
 
 def test_without_the_extra_the_setting_says_what_to_install_and_all_else_works(tmp_path: Path) -> None:
     check = WITHOUT + "from spine.cli import main; sys.argv = ['spine', 'check']; main()"
-    refused = run(check, SPINE_BACKUP_URL="s3://bucket/prefix")
-    assert refused.returncode == 78
-    wanted = "spine: SPINE_BACKUP_URL: obstore is not installed; pip install 'spinal-cord[s3]'\n"
-    assert refused.stderr == wanted
+    for variable in ("SPINE_BACKUP_URL", "SPINE_BLOB_URL"):
+        refused = run(check, **{variable: "s3://bucket/prefix"})
+        assert refused.returncode == 78
+        assert refused.stderr == f"spine: {variable}: obstore is not installed; pip install 'spinal-cord[s3]'\n"
     assert run(check, SPINE_BACKUP_DIR=str(tmp_path)).returncode == 0
     backups = WITHOUT + "from spine.cli import main; sys.argv = ['spine', 'backups', 'list']; main()"
     listed = run(backups, SPINE_BACKUP_DIR=str(tmp_path))
