@@ -3,6 +3,8 @@
 Calls and waits have clients of their own: whoever waits must not be cut off by the time-out that bounds a call.
 """
 
+import os
+import re
 import threading
 from collections.abc import Callable
 from importlib import resources
@@ -26,8 +28,12 @@ TRIES = 3
 """Connections that were lost while nobody looked are found one by one."""
 _DONE_MS = 60_000
 _NAMES = tuple(key.name for key in KEYS)
-_OURS = {"STALETOKEN": StaleToken, "NOTMEMBER": NotMember, "REPLACED": Replaced}
-_LATER = ("READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "MISCONF", "OOM", "BUSY")
+_OURS = {
+    "STALETOKEN": (StaleToken, "this grant is over: another node leads, or nobody"),
+    "NOTMEMBER": (NotMember, "the store has no such member: join"),
+    "REPLACED": (Replaced, "another process has joined under this node id"),
+}
+_LATER = re.compile(r"\b(READONLY|LOADING|MASTERDOWN|NOREPLICAS|MISCONF|OOM|BUSY)\b")
 """What a server says that cannot write now. Before Redis 7 such a word stands inside the text of a script's error."""
 
 # The first two are ConnectionErrors too, which no repetition helps.
@@ -37,9 +43,17 @@ T = TypeVar("T")
 
 
 class RedisLink:
-    """Connections to one Redis, or to whichever its Sentinels call the primary. Safe for several threads."""
+    """Connections to one Redis, or to whichever its Sentinels call the primary. Safe for several threads.
+
+    Raises:
+        Refused: a certificate or key that the address names cannot be read.
+    """
 
     def __init__(self, address: RedisAddress, call_seconds: float = CALL_SECONDS) -> None:
+        for option, path in address.paths.items():
+            # redis would say so at each call, as of a server that is not there.
+            if not os.access(path, os.R_OK):
+                raise Refused(f"{option}: {path} is not there, or may not be read")
         self._shown = address.shown
         self._calls = _client(address, call_seconds)
         self._waits = _client(address, call_seconds, SLICE_SECONDS)
@@ -108,16 +122,20 @@ class RedisLink:
         said = f"{getattr(e, 'status_code', None) or ''} {e}"  # redis takes the words that it knows off the text
         if isinstance(e, _UNWELCOME):
             raise Refused(f"Redis at {self._shown} does not let us in: {e}: see its user, password and ACL") from e
-        again = isinstance(e, redis.ConnectionError | redis.exceptions.NoScriptError)
-        if again and left and not isinstance(e, MasterNotFoundError):  # whom all were asked for already
+        if isinstance(e, MasterNotFoundError):
+            # All were asked. The rest of redis's text is how each of its clients was made.
+            why = ", ".join(sorted(set(re.findall(r"- \w+:(\w+)", str(e))))) or "they do not know it, or it is down"
+            raise Away(f"no Sentinel at {self._shown} names the primary: {why}") from e
+        if isinstance(e, redis.ConnectionError | redis.exceptions.NoScriptError) and left:
             return
         if isinstance(e, redis.ConnectionError | redis.TimeoutError):
             raise Away(f"Redis at {self._shown} cannot be reached: {e}") from e
         if word in _OURS:
-            raise _OURS[word]("the store has another word on this") from e
+            kind, told = _OURS[word]
+            raise kind(told) from e
         if word == "WRONGKEY":
             _wrong_key(*rest.split(" "))
-        if any(each in said for each in _LATER):
+        if _LATER.search(said):
             # Another server may be the primary by now.
             self._hang_up()
             raise Away(f"Redis at {self._shown} takes nothing now: {e}") from e

@@ -28,7 +28,14 @@ def test_a_cluster_goes_on_at_the_replica_when_the_primary_is_killed(connect: Co
             assert back - begin < 15
             assert watch.faults == []
             assert (watch.disorder(), watch.backwards()) == ([], 0)
-            with pytest.raises(Away, match="No master found for 'other'"):
+            with pytest.raises(Away) as caught:
                 connect(fleet.url.replace("mymaster", "other")).leader()
+            hosts = fleet.url.partition("://")[2].partition("/")[0].replace(",", ":26379,")
+            assert str(caught.value) == (
+                f"no Sentinel at redis+sentinel://{hosts}:26379/other/0 names the primary: "
+                "they do not know it, or it is down"
+            )
+            with pytest.raises(Away, match="names the primary: ConnectionError"):
+                connect("redis+sentinel://127.0.0.1:1/mymaster/0").leader()
         finally:
             fleet.stop()

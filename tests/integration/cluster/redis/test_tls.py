@@ -9,7 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.proxy import Proxy
 from tests.support.redis_server import SERVE, Connect, RedisNet
 
-from cluster.backend import Away, Holder
+from cluster.backend import Away, Holder, Refused
 
 pytestmark = pytest.mark.docker
 
@@ -40,6 +40,8 @@ def test_tls_is_spoken_and_strangers_are_not_trusted(tmp_path: Path, connect: Co
                     connect(f"rediss://127.0.0.1:{proxy.port}/0").leader()
                 with pytest.raises(Away, match="cannot be reached"):
                     connect(f"redis://127.0.0.1:{proxy.port}/0").leader()
+                with pytest.raises(Refused, match=r"^ssl_ca_certs: /nowhere.pem is not there, or may not be read$"):
+                    connect(f"rediss://127.0.0.1:{proxy.port}/0?ssl_ca_certs=/nowhere.pem").leader()
                 # The certificate is for another address.
                 with pytest.raises(Away, match="IP address mismatch"):
                     connect(f"rediss://{address}/0?ssl_ca_certs={authority.file}").leader()
