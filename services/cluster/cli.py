@@ -153,6 +153,7 @@ def elect(as_json: bool) -> None:
 def join(node_id: str | None) -> None:
     """Join as a node that a cron keeps alive: it is offline when no heartbeat follows."""
     settings = from_env(node_id=node_id)
+    log.use_logging()
     with _store(settings) as backend:
         _member(settings, backend).once()
     click.echo(f"{settings.node_id} has joined")

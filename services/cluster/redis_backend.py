@@ -88,6 +88,7 @@ class RedisBackend:
 
     def join(self, node: Node, ttl_seconds: float) -> None:
         _id("node_id", node.node_id)
+        _id("node_id", node.node_id)
         about = {"name": node.name, "capabilities": list(node.capabilities), "endpoint": node.endpoint}
         now = iso(time.time_ns() // 1_000_000)  # clawster's readers see it, nobody counts with it
         self._link.run("join", node.node_id, node.instance, _json("the node", about), _ms(ttl_seconds), now)
@@ -111,7 +112,7 @@ class RedisBackend:
         if not kind.startswith("cluster."):
             raise Refused(f"type: {kind!r} does not begin with cluster.")
         token = grant.token if grant else ""
-        return str(self._link.run("emit", kind, _json("payload", payload), _call_name(), token))
+        return str(self._link.run("emit", kind, _json("payload", payload, MESSAGE_BYTES), _call_name(), token))
 
     def events(self, cursor: str | None, limit: int, wait_seconds: float) -> Events:
         after = _cursor(cursor) if cursor is not None else ""

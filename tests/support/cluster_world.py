@@ -18,6 +18,8 @@ from cluster.backend import Backend, Leader
 from cluster.redis_address import read_url
 from cluster.redis_backend import RedisBackend
 from cluster.spine_backend import SpineBackend
+from contract import wire
+from contract.cluster_client import ClusterClient
 
 LEASE_SECONDS = 2.0
 CONFIG = {
@@ -43,16 +45,25 @@ class World(Protocol):
     def restart(self) -> None:
         """Kill the store and start it again, with all that it had acknowledged."""
 
-    def close(self) -> None:
-        """End."""
-
 
 class SpineWorld:
-    """The store is a spine with an embedded store."""
+    """The store is a spine with an embedded store, which the session's tests share: it is emptied."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.spine = SpineProcess(folder / "spine").start()
+    def __init__(self, folder: Path, spine: SpineProcess) -> None:
+        self.folder, self.spine = folder, spine
+        self._empty()
+
+    def _empty(self) -> None:
+        head = ClusterClient(self.spine.url, TOKENS["HEAD_TOKEN"])
+        found = head.cluster()
+        if found.leader is not None:
+            head.release_lease(wire.CLUSTER_LEASE, found.leader.token)
+        for node in found.nodes:
+            head.join_cluster(node.node_id, {"instance": "test"})
+            head.leave_cluster(node.node_id, "test")
+        fence = head.take_lease(wire.CLUSTER_LEASE, "nobody:test", 10).fence
+        head.forget_cluster_history(fence, 0)
+        head.release_lease(wire.CLUSTER_LEASE, fence)
 
     def env(self, proxy: Proxy | None = None) -> dict[str, str]:
         return {"SPINE_BASE_URL": proxy.url if proxy else self.spine.url, "SPINE_TOKEN": TOKENS["HEAD_TOKEN"]}
@@ -66,10 +77,6 @@ class SpineWorld:
     def restart(self) -> None:
         self.spine.kill9()
         self.spine.start()
-
-    def close(self) -> None:
-        self.spine.stop()
-        assert self.spine.faults() == []
 
 
 class RedisWorld:
@@ -90,9 +97,6 @@ class RedisWorld:
 
     def restart(self) -> None:
         self._server.restart()
-
-    def close(self) -> None:
-        pass
 
 
 class NodeProcess:

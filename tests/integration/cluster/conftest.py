@@ -5,19 +5,28 @@ from pathlib import Path
 
 import pytest
 from tests.support.cluster_world import NodeProcess, RedisWorld, SpineWorld, World
+from tests.support.spine_process import SpineProcess
 
 from cluster.backend import Backend
 
 StartNode = Callable[..., NodeProcess]
 
 
+@pytest.fixture(scope="session")
+def cluster_spine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpineProcess]:
+    """A spine that the tests of the cluster share: to start one takes longer than most of them."""
+    spine = SpineProcess(tmp_path_factory.mktemp("cluster-spine")).start()
+    yield spine
+    spine.stop()
+    assert spine.faults() == []
+
+
 @pytest.fixture(params=["spine", pytest.param("redis", marks=pytest.mark.docker)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     """A store of the cluster, without a node."""
-    redis = request.param == "redis"
-    found = RedisWorld(tmp_path, request.getfixturevalue("redis_server")) if redis else SpineWorld(tmp_path)
-    yield found
-    found.close()
+    if request.param == "redis":
+        return RedisWorld(tmp_path, request.getfixturevalue("redis_server"))
+    return SpineWorld(tmp_path, request.getfixturevalue("cluster_spine"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 from tests.support.cluster_store import FakeStore
 
 from cluster.backend import Node, Refused, Replaced
@@ -26,13 +27,16 @@ def test_the_first_heartbeat_joins(store: FakeStore) -> None:
     assert [(beat.node_id, beat.is_leader, beat.leader) for beat in store.beats] == [("n1", True, "n1")]
 
 
-def test_three_tries_with_a_warning_each_and_an_error_at_last(store: FakeStore, capsys: pytest.CaptureFixture) -> None:
+def test_three_tries_with_a_warning_each_and_an_error_at_last(store: FakeStore) -> None:
     store.away = True
-    assert not member(store).beat(threading.Event())
+    with capture_logs() as said:
+        assert not member(store).beat(threading.Event())
     assert store.calls == ["beat", "beat", "beat"]
-    said = capsys.readouterr().out
-    assert [said.count("heartbeat.try_failed"), said.count("heartbeat.failed")] == [2, 1]
-    assert [said.count(f"attempt={n}") for n in (1, 2, 3)] == [1, 1, 1]
+    assert [(line["log_level"], line["event"], line["attempt"]) for line in said] == [
+        ("warning", "heartbeat.try_failed", 1),
+        ("warning", "heartbeat.try_failed", 2),
+        ("error", "heartbeat.failed", 3),
+    ]
 
 
 def test_what_the_store_refuses_is_not_tried_again(store: FakeStore) -> None:
