@@ -120,8 +120,10 @@ class RedisLink:
         """
         word, _, rest = str(e).partition(" ")
         said = f"{getattr(e, 'status_code', None) or ''} {e}"  # redis takes the words that it knows off the text
-        if isinstance(e, _UNWELCOME):
-            raise Refused(f"Redis at {self._shown} does not let us in: {e}: see its user, password and ACL") from e
+        # Who has no password does not get as far as to be told so: a script has too many words for a stranger.
+        if isinstance(e, _UNWELCOME) or "unauthenticated" in said:
+            told = str(e).rstrip(".")
+            raise Refused(f"Redis at {self._shown} does not let us in: {told}; see user, password and ACL") from e
         if isinstance(e, MasterNotFoundError):
             # All were asked. The rest of redis's text is how each of its clients was made.
             why = ", ".join(sorted(set(re.findall(r"- \w+:(\w+)", str(e))))) or "they do not know it, or it is down"

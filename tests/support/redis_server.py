@@ -3,7 +3,8 @@
 import io
 import os
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -89,6 +90,15 @@ class RedisServer:
         """Take away all keys and all scripts."""
         self.client.flushall()
         self.client.script_flush()
+
+    @contextmanager
+    def password(self, word: str) -> Iterator[None]:
+        """Ask newcomers for a password, a while."""
+        self.client.config_set("requirepass", word)
+        try:
+            yield
+        finally:
+            self.client.config_set("requirepass", "")
 
     def drop_connections(self) -> int:
         """Hang up on everybody but this test's own client; return on how many."""

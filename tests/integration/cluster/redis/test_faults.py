@@ -276,6 +276,8 @@ def test_a_user_needs_no_more_than_what_the_documents_say(server: RedisServer, c
             connect(f"redis://node:wrong-word@{server.address}:6379/0").leader()
         assert str(caught.value).startswith(f"Redis at redis://{server.address}:6379/0 does not let us in: ")
         assert "wrong-word" not in str(caught.value)
+        with server.password("sesame"), pytest.raises(Refused, match="does not let us in"):
+            connect(server.url).leader()
         server.client.execute_command("ACL", "SETUSER", "node", "resetkeys", "~other:*")
         with pytest.raises(Refused, match="does not let us in"):
             connect(f"redis://node:p%40ss@{server.address}:6379/0").leader()
