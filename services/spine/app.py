@@ -1,6 +1,7 @@
 """The application: parts put together, routes, start and stop. Nothing happens at import."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import falcon
@@ -61,12 +62,15 @@ App = falcon.asgi.App[Any, Any]
 
 
 class Server:
-    """One server process: builds the parts, starts the ticks with the event loop, stops them with it."""
+    """One server process: builds the parts, starts the ticks with the event loop, stops them with it.
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    `locked`: whoever started this process holds the data directory for it.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock | None = None, locked: bool = False) -> None:
         self.clock = clock or SystemClock()
         self.settings = settings
-        self.store = self._open_store()
+        self.store = self._open_store(locked)
         rules = Rules(
             lease_ms=settings.lease_seconds * 1000,
             accept_lease_ms=settings.accept_lease_seconds * 1000,
@@ -109,15 +113,15 @@ class Server:
         if settings.backups is not None:
             self.backups = Backups(settings.backups, settings.data_dir, self.clock, *metrics.backups())
 
-    def _open_store(self) -> Engine:
+    def _open_store(self, locked: bool) -> Engine:
         """Open the embedded store, or the one in a database, of which the folder keeps the blobs alone."""
         folder, url = self.settings.data_dir, self.settings.database_url
         if url is None:
             return SqliteEngine(folder, self.clock)
         from spine.store.postgres import PostgresEngine  # an extra brings what it needs
 
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        take_lock(folder)  # until the process ends
+        if not locked:
+            hold(folder)
         return PostgresEngine(url, memory=folder / lineage.FILE)
 
     def _open_blobs(self, metrics: Metrics) -> BlobPlace:
@@ -237,6 +241,16 @@ class Server:
         known = routes.QUERIES.get((req.uri_template or "", req.method)) if req.query_string else None
         if known is not None:
             known_query(req, *known)
+
+
+def hold(folder: Path) -> None:
+    """Hold the data directory of a server whose store is elsewhere, until this process and those forked from it end.
+
+    Raises:
+        DataDirBusy, OSError
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    take_lock(folder)
 
 
 # The table in short: path, noun, suffix and who may call. In full it stands in `spine.api.routes`.

@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication
 
 from contract.killpoints import arm
 from contract.sdnotify import Notifier
-from spine.app import App, Server, create_app
+from spine.app import App, Server, create_app, hold
 from spine.blobs.base import BlobsAway, BlobsUnusable
 from spine.settings import Settings
 from spine.store.engine import StoreAway, StoreUnusable
@@ -46,7 +46,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         s = self._settings
         for name, value in {
             "bind": [f"{_bracketed(host)}:{port}" for host, port in s.addresses],
-            "workers": 1,  # the embedded store has one writer: a second process could not share it
+            "workers": s.workers,  # the embedded store has one writer: a second process could not share it
             "worker_class": "spine.worker.SpineWorker",
             "backlog": s.backlog,
             "graceful_timeout": s.drain_seconds + _CLOSE_SECONDS,
@@ -63,10 +63,10 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> App:
-        """Build the application in the worker process, which owns the store."""
+        """Build the application in a worker process, which owns the store, or shares it with others like it."""
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
-            server = Server(self._settings)
+            server = Server(self._settings, locked=self._settings.workers > 1)
         except (DataDirBusy, StoreAway, BlobsAway) as e:
             self._give_up(EXIT_BUSY, str(e))
         except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable) as e:
@@ -111,6 +111,12 @@ def serve(settings: Settings, notifier: Notifier, handed: int = 0) -> int:
         print(f"spine: {reason}", file=sys.stderr)
         return code
     server, arbiter = _Gunicorn(settings, notifier), os.getpid()
+    if settings.workers > 1:
+        try:
+            hold(settings.data_dir)  # for all workers, which are forked from here
+        except (DataDirBusy, OSError) as e:
+            print(f"spine: {e}", file=sys.stderr)
+            return EXIT_BUSY if isinstance(e, DataDirBusy) else EXIT_CONFIG
     try:
         server.run()
     except SystemExit as e:

@@ -7,17 +7,16 @@ from pathlib import Path
 import msgspec
 
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, base_urls
+from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import LEVELS
 from contract.outcall import check_url
-from spine import backup_settings, bucket_settings, database_settings
+from spine import backup_settings, bucket_settings, database_settings, dialect_settings
 from spine.blobs.bucket import Bucket
+from spine.dialect_settings import MIB, TOKEN_LEAST, Dialect
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
 from spine.queue.access import RESERVED, Principal
-
-MIB = 1024 * 1024
 
 SETTINGS = (
     Setting("HEAD_TOKEN", "required", "token of heads; also `HEAD_TOKENS` (comma-separated); both merge"),
@@ -63,31 +62,10 @@ SETTINGS = (
     Setting("SPINE_WAITERS_MAX", "10000", "waiting claims at once; over it 429"),
     Setting("SPINE_STREAMS_MAX", "1000", "open event and log streams at once; over it 429"),
     Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
+    Setting("SPINE_WORKERS", "1", "processes that serve, on a database: more than one needs `SPINE_DATABASE_URL`"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
-    Setting("SKYCLAW_TOKEN", "", "token of Skyclaw's hosts and clients; with it the spine speaks their dialect"),
-    Setting("SKYCLAW_LEASE_MS", "60000", "how long a claim of a Skyclaw host holds without its heartbeat"),
-    Setting(
-        "SKYCLAW_TIMEOUT_MS",
-        "300000",
-        "how long Skyclaw's hosts let a job run that names no time-out; longer its lease is not extended",
-    ),
-    Setting("SKYCLAW_COORDINATOR_NODE_ID", "", "what the spine calls itself to Skyclaw; its store's id when not set"),
-    Setting(
-        "SPINE_SKYCLAW_PORT", "0", "a port for Skyclaw's dialect alone, 0 for none; also `SKYCLAW_COORDINATOR_PORT`"
-    ),
-    Setting("SKYCLAW_COORDINATOR_PORT", "0", "the same, under the name that Skyclaw has for it"),
-    Setting("SKYCLAW_COORDINATOR_HOST", "", "address of that port; `SPINE_HOST` when not set"),
-    Setting("SKYCLAW_PEER_URLS", "", "the other spines on the same database, to which nothing needs to be copied"),
-    Setting("BOT_TOKEN", "", "token of the OpenClaw Broker's bots; goes with `WORKER_TOKEN`"),
-    Setting("WORKER_TOKEN", "", "token of the OpenClaw Broker's workers; goes with `BOT_TOKEN`"),
-    Setting("BROKER_LEASE_SECONDS", "60", "how long a claim of a broker's worker holds"),
-    Setting("BROKER_COMMANDS", "", "commands that bots may create jobs for, comma-separated; all when not set"),
-    Setting("SPINE_BROKER_PORT", "0", "a port for the broker's dialect alone, 0 for none; also `BROKER_PORT`"),
-    Setting("BROKER_PORT", "0", "the same, under the name that the broker has for it"),
-    Setting("BROKER_HOST", "", "address of that port; `SPINE_HOST` when not set"),
-    Setting("SPINE_DIALECT_BODY_MAX_BYTES", "4194304", "largest body of a foreign dialect"),
-    Setting("SPINE_DIALECT_RESULT_MAX_BYTES", "2097152", "largest result of a foreign dialect; a longer text is cut"),
+    *dialect_settings.SETTINGS,
     Setting("SPINE_NOTICES_FILE", "", "JSON file of aliases for notices, mode 0600; read again when it changes"),
     Setting("SPINE_PUBLIC_URL", "", "the server's address as people reach it, for links in notices"),
     Setting("SPINE_NOTICE_TIMEOUT_SECONDS", "30", "how long one call to a receiver of notices may take in all"),
@@ -100,23 +78,7 @@ SETTINGS = (
 
 _ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
 _OPTIONAL = frozenset({"viewer"})
-_TOKEN_LEAST = 8
 _URL_MOST = 500
-
-
-class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """How a foreign dialect is spoken. `tokens`: the SHA-256 of each, with whom it stands for; `port` 0: no own one."""
-
-    tokens: dict[str, str]
-    lease_ms: int
-    timeout_ms: int
-    host: str
-    port: int
-    node_id: str | None = None
-    peers: tuple[str, ...] = ()
-    commands: tuple[str, ...] = ()
-    body_max_bytes: int = 4 * MIB
-    result_max_bytes: int = 2 * MIB
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     waiters_max: int = 10_000
     streams_max: int = 1000
     backlog: int = 2048
+    workers: int = 1
     drain_seconds: int = 30
     log_level: str = "info"
     skyclaw: Dialect | None = None
@@ -210,9 +173,10 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         waiters_max=env.integer("SPINE_WAITERS_MAX", 10_000, 1, 1_000_000),
         streams_max=env.integer("SPINE_STREAMS_MAX", 1000, 1, 100_000),
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
+        workers=env.integer("SPINE_WORKERS", 1, 1, 64),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
-        **_dialects(env, principals, port, shared=database is not None),
+        **dialect_settings.read(env, principals, port, shared=database is not None),
         notices_file=env.custom("SPINE_NOTICES_FILE", _aliases, None),
         public_url=env.custom("SPINE_PUBLIC_URL", _public_url, None),
         notice_timeout_seconds=env.integer("SPINE_NOTICE_TIMEOUT_SECONDS", 30, 1, 300),
@@ -224,6 +188,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     )
     if settings.skill_md_path is not None and not settings.skill_md_path.is_file():
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
+    if settings.workers > 1 and settings.database_url is None:
+        env.faults.append("SPINE_WORKERS: more than one needs a database; take it out, or set SPINE_DATABASE_URL")
     if settings.database_url is not None and settings.backups is not None:
         env.faults.append(
             "SPINE_DATABASE_URL: backups by SPINE_BACKUP_DIR and SPINE_BACKUP_URL are copies of the embedded store; "
@@ -243,86 +209,6 @@ def _public_url(url: str) -> str:
     if len(url) > _URL_MOST:
         raise ValueError(f"{len(url)} characters, at most {_URL_MOST}: a notice must have room for words besides")
     return url.rstrip("/")
-
-
-def _dialects(env: EnvReader, principals: dict[str, Principal], own: int, shared: bool) -> dict[str, Dialect | None]:
-    """Return the foreign dialects: each is spoken when it has its tokens. `own`: the server's own port.
-
-    `shared`: other spines may work on the same store.
-    """
-    taken = {digest: principal.name for digest, principal in principals.items()}
-    host = env.text("SPINE_HOST", "127.0.0.1")
-    ports = {
-        "skyclaw": (
-            env.integer("SPINE_SKYCLAW_PORT", 0, 0, 65_535) or env.integer("SKYCLAW_COORDINATOR_PORT", 0, 0, 65_535)
-        ),
-        "broker": env.integer("SPINE_BROKER_PORT", 0, 0, 65_535) or env.integer("BROKER_PORT", 0, 0, 65_535),
-    }
-    tokens = {
-        "skyclaw": _dialect_tokens(env, taken, {"SKYCLAW_TOKEN": "skyclaw"}),
-        "broker": _dialect_tokens(env, taken, {"BOT_TOKEN": "bot", "WORKER_TOKEN": "worker"}),
-    }
-    leases = {
-        "skyclaw": env.integer("SKYCLAW_LEASE_MS", 60_000, 1000, 86_400_000),
-        "broker": env.integer("BROKER_LEASE_SECONDS", 60, 1, 86_400) * 1000,
-    }
-    timeout_ms = env.integer("SKYCLAW_TIMEOUT_MS", 300_000, 1000, 2_592_000_000)
-    hosts = {"skyclaw": env.text("SKYCLAW_COORDINATOR_HOST", host), "broker": env.text("BROKER_HOST", host)}
-    commands = env.listed("BROKER_COMMANDS")
-    body_max = env.integer("SPINE_DIALECT_BODY_MAX_BYTES", 4 * MIB, 1024, 64 * MIB)
-    result_max = env.integer("SPINE_DIALECT_RESULT_MAX_BYTES", 2 * MIB, 1024, 64 * MIB)
-    node_id = env.optional("SKYCLAW_COORDINATOR_NODE_ID")
-    for name, port in ports.items():
-        if port and not tokens[name]:
-            needs = {"skyclaw": "SKYCLAW_TOKEN", "broker": "BOT_TOKEN and WORKER_TOKEN"}[name]
-            env.faults.append(f"SPINE_{name.upper()}_PORT: a port for that dialect alone needs {needs}")
-    if ports["skyclaw"] and ports["skyclaw"] == ports["broker"]:
-        env.faults.append("SPINE_BROKER_PORT: the same port is SPINE_SKYCLAW_PORT; a dialect's port is its alone")
-    for name, port in ports.items():
-        if port and port == own:
-            env.faults.append(f"SPINE_{name.upper()}_PORT: the same port is SPINE_PORT; a dialect's port is its alone")
-    nobody: tuple[str, ...] = ()
-    peers = env.custom("SKYCLAW_PEER_URLS", base_urls, nobody)
-    if peers and not shared:
-        env.faults.append(
-            "SKYCLAW_PEER_URLS: a spine on an embedded store has no peers; take the variable out, and where one "
-            "machine is not enough, let several spines share one PostgreSQL"
-        )
-    return {
-        name: Dialect(
-            tokens=tokens[name],
-            lease_ms=leases[name],
-            timeout_ms=timeout_ms,
-            host=hosts[name],
-            port=ports[name],
-            node_id=node_id,
-            peers=peers,
-            commands=commands,
-            body_max_bytes=body_max,
-            result_max_bytes=result_max,
-        )
-        if tokens[name]
-        else None
-        for name in tokens
-    }
-
-
-def _dialect_tokens(env: EnvReader, taken: dict[str, str], names: dict[str, str]) -> dict[str, str]:
-    """Return digest → whom for a dialect's tokens: all of them or none; none may be another's."""
-    given = {variable: env.secret(variable) for variable in names}
-    found: dict[str, str] = {}
-    for variable, token in given.items():
-        if token is None:
-            if any(given.values()):
-                env.faults.append(f"{variable}: missing; this dialect needs {' and '.join(names)}")
-            continue
-        digest = token_digest(token)
-        if len(token) < _TOKEN_LEAST:
-            env.faults.append(f"{variable}: a token needs at least {_TOKEN_LEAST} characters; `spine token` makes one")
-        elif digest in taken:
-            env.faults.append(f"{variable}: the same token stands for {taken[digest]}; give each role its own")
-        found[digest] = taken[digest] = names[variable]
-    return found
 
 
 def store_folder(environ: Mapping[str, str] | None = None) -> Path:
@@ -386,8 +272,8 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
 def _add(
     env: EnvReader, found: dict[str, tuple[Principal, str]], principal: Principal, variable: str, token: Secret
 ) -> None:
-    if len(token) < _TOKEN_LEAST:
-        env.faults.append(f"{variable}: a token needs at least {_TOKEN_LEAST} characters; `spine token` makes one")
+    if len(token) < TOKEN_LEAST:
+        env.faults.append(f"{variable}: a token needs at least {TOKEN_LEAST} characters; `spine token` makes one")
         return
     digest = token_digest(token)
     other = found.get(digest)

@@ -17,13 +17,13 @@ from contract import wire
 from contract.errors import BadJson, Conflict, InvalidField, NotFound, TooLarge
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
+from spine.dialect_settings import Dialect
 from spine.facades import broker_records as records
 from spine.facades import front, mapping, plans
 from spine.facades.broker_records import Unprocessable, job_record, string
 from spine.facades.front import App, Door, decoded, value
 from spine.facades.mapping import ANY, BROKER, as_json, clean, cut
 from spine.queue import claim, settle, submit
-from spine.settings import Dialect
 from spine.store import attempts
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow

@@ -14,8 +14,8 @@ from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, U
 from contract.ids import token_digest
 from spine.api import body, problems
 from spine.api.core import Core
+from spine.dialect_settings import Dialect
 from spine.facades.mapping import clean
-from spine.settings import Dialect
 
 App = falcon.asgi.App[Any, Any]
 Scope = dict[str, Any]

@@ -4,7 +4,8 @@ import hashlib
 import socket
 from typing import NamedTuple
 
-from spine.settings import Dialect, Settings
+from spine.dialect_settings import Dialect
+from spine.settings import Settings
 
 
 class Node(NamedTuple):

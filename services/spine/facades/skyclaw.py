@@ -18,6 +18,7 @@ from contract.clock import iso
 from contract.errors import BadJson, Conflict, IdempotencyMismatch, InvalidField, NotFound
 from contract.states import TERMINAL, Status
 from spine.api.core import Core
+from spine.dialect_settings import Dialect
 from spine.facades import front, mapping, replicate
 from spine.facades import skyclaw_records as records
 from spine.facades.front import App, Door, decoded, members, value
@@ -27,7 +28,6 @@ from spine.facades.skyclaw_fields import at_least_one, capabilities_of, host_id_
 from spine.facades.skyclaw_records import OUTPUTS, Facts
 from spine.queue import claim, settle, submit
 from spine.queue.once import Answer, Key, key_of, once
-from spine.settings import Dialect
 from spine.store import attempts, leases, listing, machines
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow

@@ -47,7 +47,7 @@ class Turn:
         self._put = put
         self._asked: list[Asked] = []
 
-    def ask(self, operation: Operation[Any], beside: bool) -> "asyncio.Future[Any]":
+    def ask(self, operation: Operation[Any], beside: bool = False) -> "asyncio.Future[Any]":
         """Note an operation; it goes over once the loop has gone through what is ready now."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()

@@ -1,9 +1,12 @@
 """Two servers on one database: what happens at one is known at the other, by a hint or by a look of its own."""
 
 import base64
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,10 @@ def database(postgres: PostgresServer) -> Iterator[str]:
 def two(postgres: PostgresServer, database: str, start_spine: StartSpine) -> tuple[Server, Server]:
     url = postgres.url(database)
     return start_spine(SPINE_DATABASE_URL=url), start_spine(SPINE_DATABASE_URL=url)
+
+
+def children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @contextmanager
@@ -92,3 +99,21 @@ def test_a_machine_that_is_revoked_at_one_is_let_in_by_none(two: tuple[Server, S
     began = time.monotonic()
     eventually(lambda: mid[1].get("/jobs").status == 401, what="the refusal at the other server")
     assert time.monotonic() - began < 10
+
+
+def test_several_workers_of_one_server_share_its_work(
+    postgres: PostgresServer, database: str, start_spine: StartSpine
+) -> None:
+    server = start_spine(SPINE_DATABASE_URL=postgres.url(database), SPINE_WORKERS="3")
+    workers = children(server.process.pid)
+    assert len(workers) == 3
+    polls = [server.claw(f"c{n}").poll(wait=20) for n in range(8)]  # each on a connection of its own
+    submitted = {server.head.submit(target="any", spec=n)["id"] for n in range(8)}
+    taken = []
+    for poll in polls:
+        taken += [job["id"] for job in poll.jobs()]
+        poll.close()
+    assert (len(taken), set(taken)) == (8, submitted)
+    os.kill(workers[0], signal.SIGKILL)
+    eventually(lambda: len(set(children(server.process.pid)) - set(workers)) == 1, what="a worker in its place")
+    assert len(server.head.get("/jobs?status=running").json["jobs"]) == 8

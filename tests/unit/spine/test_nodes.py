@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from contract.env import Secret
+from spine.dialect_settings import Dialect
 from spine.facades.nodes import Node, node_of
-from spine.settings import Dialect, Settings
+from spine.settings import Settings
 
 ALONE = Settings(principals={}, data_dir=Path("/data"), port=1)
 SHARING = msgspec.structs.replace(ALONE, database_url=Secret("postgresql://db/spine"))
