@@ -37,7 +37,12 @@ def check() -> None:
     """Check the settings and exit: 0 when they can be used, 78 when not."""
     settings = _settings()
     where = f"{settings.host}:{settings.port}"
-    click.echo(f"ok: {settings.token_count} tokens, data in {settings.data_dir}, listens on {where}")
+    data = f"{'blobs' if settings.database_url else 'data'} in {settings.data_dir}"
+    if settings.database_url:
+        from spine.store.visit import address  # an extra brings what it needs
+
+        data = f"store in {address(settings.database_url)}, {data}"
+    click.echo(f"ok: {settings.token_count} tokens, {data}, listens on {where}")
 
 
 @cli.command()

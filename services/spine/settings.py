@@ -192,8 +192,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append("SPINE_WORKERS: more than one needs a database; take it out, or set SPINE_DATABASE_URL")
     if settings.database_url is not None and settings.backups is not None:
         env.faults.append(
-            "SPINE_DATABASE_URL: backups by SPINE_BACKUP_DIR and SPINE_BACKUP_URL are copies of the embedded store; "
-            "take these out, and let PostgreSQL's own tools make them, such as pg_dump"
+            "SPINE_DATABASE_URL: SPINE_BACKUP_DIR and SPINE_BACKUP_URL are for the embedded store; take these out, and "
+            "have a timer run `spine backup PATH`"
         )
     env.finish()
     return settings

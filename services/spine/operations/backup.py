@@ -26,18 +26,23 @@ Put = Callable[[Bytes], tuple[int, str]]
 
 
 def back_up(
-    data_dir: Path, path: Path, clock: Clock, progress: Progress = files.quiet, blobs_at: str | None = None
+    data_dir: Path,
+    path: Path,
+    clock: Clock,
+    progress: Progress = files.quiet,
+    blobs_at: str | None = None,
+    url: str | None = None,
 ) -> Manifest:
-    """Write a backup to a path that does not exist yet; return what it holds. `blobs_at`: see `fill`.
+    """Write a backup to a path that does not exist yet; return what it holds. `blobs_at`, `url`: see `fill`.
 
     Raises:
         Refused: the path exists, or there is no store, or it is damaged. Nothing is left behind.
-        OSError: the disk refuses.
+        StoreUnusable: the database cannot be read, or the store was moved to one. OSError: the disk refuses.
     """
     source = data_dir / DATABASE
     if os.path.lexists(path):
         raise Refused(f"{path} exists; a backup is never written over anything, give another path")
-    if not source.is_file():
+    if url is None and not source.is_file():
         raise Refused(f"there is no store in {data_dir}; set SPINE_DATA_DIR to the server's folder")
     if not path.absolute().parent.is_dir():
         raise Refused(f"{path.absolute().parent} is not a folder; make it first")
@@ -54,6 +59,7 @@ def back_up(
             clock,
             progress,
             blobs_at,
+            url,
         )
         files.sync_folders(partial)
         partial.rename(path)
@@ -67,20 +73,33 @@ def back_up(
 
 
 def fill(
-    partial: Path, source: Path, put: Put, clock: Clock, progress: Progress, blobs_at: str | None = None
+    partial: Path,
+    source: Path,
+    put: Put,
+    clock: Clock,
+    progress: Progress,
+    blobs_at: str | None = None,
+    url: str | None = None,
 ) -> Manifest:
     """Copy a store into a folder, check the copy, bring its blobs where `put` does, and write the manifest.
 
     The caller keeps the blobs' files from being deleted meanwhile (`lock.keep_files`). `blobs_at`: the address of the
-    object store that has the blobs; they are not brought along then.
+    object store that has the blobs; they are not brought along then. `url`: the database that has the store, None when
+    it is the file `source`; the copy is a file in either case.
 
     Raises:
-        Refused: the store is damaged. NotAStore: it cannot be read. OSError
+        Refused: the store is damaged. NotAStore, StoreUnusable: it cannot be read. OSError
     """
     target = partial / DATABASE
     created_at = iso(clock.now())
     files.write(target, b"")
-    offline.copy(source, target, lambda done, total: progress("database", done, total))
+    if url is None:
+        offline.refuse_moved(source)
+        offline.copy(source, target, lambda done, total: progress("database", done, total))
+    else:
+        from spine.store import online  # an extra brings what it needs
+
+        online.copy(url, target, lambda done, total: progress("database", done, total))
     files.sync(target)
     facts = offline.examine(target, still=True)
     if facts.faults:

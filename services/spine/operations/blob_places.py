@@ -9,14 +9,13 @@ from spine.blobs.base import UNLIMITED, Blobs, Listed
 from spine.blobs.bucket import Bucket
 from spine.blobs.disk import DiskBlobs
 from spine.operations.manifest import BLOBS, DATABASE
+from spine.operations.opening import looked_at
 from spine.operations.refusal import Refused
 from spine.store import blobs, offline
 from spine.store.offline import Bytes
 
 if TYPE_CHECKING:
     from spine.blobs.objects import ObjectBlobs
-
-_READ_SECONDS = 300
 
 
 def opened(place: Bucket | None, data_dir: Path) -> Blobs:
@@ -70,11 +69,7 @@ def rows(data_dir: Path, database_url: Secret | None) -> list[Bytes]:
     """
     require_store(data_dir, database_url)
     if database_url is None:
+        offline.refuse_moved(data_dir / DATABASE)
         return offline.blobs_of(data_dir / DATABASE, still=False)
-    from spine.store.postgres import PostgresEngine  # an extra brings what it needs
-
-    store = PostgresEngine(database_url, readers=1)
-    try:
-        return [Bytes._make(row) for row in store.read(blobs.every).result(_READ_SECONDS)]
-    finally:
-        store.close()
+    with looked_at(data_dir, database_url) as tx:
+        return [] if tx is None else [Bytes._make(row) for row in blobs.every(tx)]

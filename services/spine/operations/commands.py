@@ -11,6 +11,7 @@ import msgspec
 from contract.clock import SystemClock, iso
 from spine import backup_settings
 from spine.bucket_settings import blobs_here
+from spine.database_settings import url
 from spine.operations import blob_commands
 from spine.operations.carrying import CONFIG, FAILED, WITH_FAULTS, blobs, carried_out, jobs, shown
 from spine.operations.move_commands import migrate_store
@@ -35,7 +36,8 @@ def backup(path: Path) -> None:
 
     def work() -> "Manifest":
         place = blobs_here()
-        return back_up(store_folder(), path, SystemClock(), shown("backup"), None if place is None else place.url)
+        blobs_at = None if place is None else place.url
+        return back_up(store_folder(), path, SystemClock(), shown("backup"), blobs_at, url())
 
     made = carried_out(work)
     click.echo(f"{path}: {jobs(made.jobs)}, {made.events} events, {blobs(made)}")
@@ -96,6 +98,10 @@ def _listed() -> "tuple[Place, list[Kept]]":
 def _made() -> "Round":
     from spine.operations.regular import carry_out
 
+    if url() is not None:
+        raise Refused(
+            "SPINE_DATABASE_URL is set, and the spine makes no backups by itself then; `spine backup PATH` makes one"
+        )
     plan, place = _plan()
     return carry_out(plan, place, store_folder(), SystemClock(), shown("backup"))
 
@@ -138,6 +144,11 @@ def _restored(path: str, replace: bool) -> "Restored":
     from spine.operations.blob_places import listed
     from spine.operations.restore import ready, restore
 
+    if url() is not None:
+        raise Refused(
+            "SPINE_DATABASE_URL is set, and a backup is restored into a folder: take the variable out, restore into an "
+            "empty SPINE_DATA_DIR, then bring that to an empty database by `spine migrate-store`"
+        )
     found, place = _folder(path), blobs_here()
     kept = None if place is None else lambda: listed(place)
     ready(store_folder(), replace)  # before anything is downloaded
@@ -204,10 +215,10 @@ def _imported(path: Path, origin: str, plans: Path | None, dry_run: bool) -> "tu
     told = shown("import")
     if origin == "v0":
         return ("job", "events", "blob"), importing.bring_in(
-            path, store_folder(), dry_run, SystemClock(), told, blobs_here()
+            path, store_folder(), dry_run, SystemClock(), told, blobs_here(), url()
         )
     kinds = ("host", "job") if origin == "skyclaw" else ("job", "plan") if plans is not None else ("job",)
-    return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), told)
+    return kinds, dialects.bring_in(origin, path, plans, store_folder(), dry_run, SystemClock(), told, url())
 
 
 @click.command()

@@ -13,16 +13,15 @@ from contract.clock import Clock, iso
 from spine.operations import files, taken
 from spine.operations.broker import Broker
 from spine.operations.files import Progress
-from spine.operations.manifest import DATABASE
+from spine.operations.opening import looked_at, opened
 from spine.operations.past_jobs import Entry, Source
 from spine.operations.refusal import Refused
 from spine.operations.skyclaw import Skyclaw
 from spine.operations.taken import KNOWN, Found, Line, Report
-from spine.store import foreign, machines, offline, past
-from spine.store.engine import Tx
+from spine.store import foreign, machines, past
+from spine.store.engine import Engine, Tx
 from spine.store.lanes import Lanes
 from spine.store.machines import MachineRow
-from spine.store.sqlite import SqliteEngine
 
 _BATCH = 100
 AHEAD_MS = 86_400_000
@@ -37,24 +36,25 @@ def bring_in(
     dry_run: bool,
     clock: Clock,
     progress: Progress = files.quiet,
+    url: str | None = None,
 ) -> Report:
     """Import another server's database; with `dry_run` only say what would be done. `plans`: a broker's runner's.
 
+    `url`: the database that has the store.
+
     Raises:
-        Refused: it is none. DataDirBusy: the store is served. NotAStore: the store cannot be read.
+        Refused: it is none. DataDirBusy: the store is served. NotAStore, StoreUnusable: the store cannot be used.
         OSError: a disk refuses; what was imported by then stays, and the same call goes on from there.
     """
     report = Report({}, [])
     with _source(name, path, plans) as source:
         entries = _readable(source, report, clock.now())
         if dry_run:
-            _try(data_dir / DATABASE, entries, report)
+            with looked_at(data_dir, url) as tx:
+                _tell(report, entries, [tx is None or not _is_known(tx, entry) for entry in entries])
             return report
-        store = SqliteEngine(data_dir, clock, readers=1)
-        try:
+        with opened(data_dir, url, clock) as store:
             _import(source, store, entries, report, progress)
-        finally:
-            store.close()
     files.give_to_owner(data_dir)
     return report
 
@@ -81,14 +81,6 @@ def _readable(source: Source, report: Report, now: int) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.kind != "host", entry.at))
 
 
-def _try(there: Path, entries: list[Entry], report: Report) -> None:
-    if not there.exists():
-        _tell(report, entries, [True] * len(entries))
-        return
-    with offline.reading(there) as tx:
-        _tell(report, entries, [not _is_known(tx, entry) for entry in entries])
-
-
 def _is_known(tx: Tx, entry: Entry) -> bool:
     if entry.kind == "host":
         return machines.find(tx, entry.key) is not None
@@ -101,7 +93,7 @@ def _tell(report: Report, entries: list[Entry], new: list[bool]) -> None:
         report.add(Line(entry.kind, entry.name, state, reason))
 
 
-def _import(source: Source, store: SqliteEngine, entries: list[Entry], report: Report, progress: Progress) -> None:
+def _import(source: Source, store: Engine, entries: list[Entry], report: Report, progress: Progress) -> None:
     lanes = Lanes()
     for start in range(0, len(entries), _BATCH):
         progress("records", start, len(entries))

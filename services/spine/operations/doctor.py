@@ -1,28 +1,25 @@
 """`spine doctor`: settings, data directory and store looked at one by one, each with what to do. Changes nothing."""
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from contract.clock import iso
-from contract.env import SettingsError
+from contract.env import Secret, SettingsError
 from spine import database_settings
 from spine import settings as spine_settings
 from spine.backup_settings import Plan
 from spine.bucket_settings import blobs_here
-from spine.operations import blob_checks, regular
-from spine.operations.blob_checks import Check
+from spine.operations import blob_checks, findings, regular
+from spine.operations.findings import Check
 from spine.operations.manifest import DATABASE
-from spine.store import events, lock, meta, offline
-from spine.store.engine import Tx
+from spine.store import lock, offline
 from spine.store.offline import NotAStore
 
 DISK_LEAST_BYTES = 512 << 20
 WAL_MOST_BYTES = 256 << 20
-SKEW_MOST_MS = 5_000
-REAPER_GRACE_MS = 60_000
 
 
 def examine() -> tuple[list[Check], bool]:
@@ -31,19 +28,24 @@ def examine() -> tuple[list[Check], bool]:
         used = spine_settings.from_env()
     except SettingsError as e:
         faults = [Check("settings", "failed", fault) for fault in e.faults]
-        return [*faults, *_store(spine_settings.store_folder(), None), *_blobs_by_faulty_settings()], False
+        return [*faults, *_by_faulty_settings()], False
     kept = f"kept for {used.retention_days} days after their end" if used.retention_days else "kept for ever"
     told = f"{used.token_count} tokens, listens on {used.host}:{used.port}, jobs are {kept}"
-    checks = [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms)]
-    checks += blob_checks.examine(used.data_dir, used.blob_place, used.database_url is not None)
+    checks = [Check("settings", "ok", told), *_store(used.data_dir, used.reaper_interval_ms, used.database_url)]
+    checks += blob_checks.examine(used.data_dir, used.blob_place, used.database_url)
     return [*checks, *_backups(used.backups)], True
 
 
-def _blobs_by_faulty_settings() -> list[Check]:
+def _by_faulty_settings() -> list[Check]:
+    folder = spine_settings.store_folder()
     try:
-        return blob_checks.examine(spine_settings.store_folder(), blobs_here(), bool(database_settings.url()))
+        url = database_settings.url()
     except SettingsError:
-        return []  # where they are is among what is faulty
+        return []  # where the store is, is among what is faulty
+    found = list(_store(folder, None, url))
+    with contextlib.suppress(SettingsError):
+        found += blob_checks.examine(folder, blobs_here(), url)
+    return found
 
 
 def table(checks: list[Check]) -> str:
@@ -51,10 +53,22 @@ def table(checks: list[Check]) -> str:
     return "\n".join(f"{check.state:<7} {check.name:<12} {check.detail}" for check in checks)
 
 
-def _store(data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
+def _store(data_dir: Path, interval_ms: int | None, url: Secret | None) -> Iterator[Check]:
+    """Look at the store: the file in the folder, or the database, which may be looked at without the folder."""
     yield _folder(data_dir)
-    if not data_dir.is_dir():
-        return
+    pid = None
+    if data_dir.is_dir():
+        pid = yield from _place(data_dir)
+    if url is not None:
+        from spine.operations import doctor_database  # an extra brings what it needs
+
+        yield from doctor_database.examine(url, data_dir, interval_ms if pid else None)
+    elif data_dir.is_dir():
+        yield from _file(data_dir, interval_ms if pid else None)
+
+
+def _place(data_dir: Path) -> Generator[Check, None, str | None]:
+    """Look at the folder itself; return the process that serves it."""
     pid = None
     try:
         pid = lock.holder(data_dir)
@@ -70,6 +84,11 @@ def _store(data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
     yield _disk(data_dir)
     if any((data_dir / "jobs").glob("*.json")):
         yield Check("v0 data", "hint", f"{data_dir} holds jobs of Spine v0; `spine import {data_dir}` brings them in")
+    return pid
+
+
+def _file(data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
+    """Look at the embedded store."""
     db = data_dir / DATABASE
     if not db.exists():
         yield Check("store", "hint", "there is none yet; the first `spine serve` makes it")
@@ -78,10 +97,14 @@ def _store(data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
     try:
         version = _version(db)
         yield version
+        gone = offline.moved_to(db)
+        if gone is not None:
+            yield Check("store", "failed", f"it was moved to {gone}; set SPINE_DATABASE_URL to that database")
+            return
         yield _integrity(db)
         if version.state == "ok":
             with offline.reading(db) as tx:
-                yield from _clock_and_reaper(tx, interval_ms if pid else None)
+                yield from findings.clock_and_reaper(tx, interval_ms)
     except NotAStore as e:
         yield Check("store", "failed", f"{e}; restore a backup")
 
@@ -136,33 +159,8 @@ def _integrity(db: Path) -> Check:
     facts = offline.examine(db, still=False)
     if facts.faults:
         return Check("integrity", "failed", f"{facts.faults[0]}; stop the server and restore a backup")
-    shown = ", ".join(f"{count} {status}" for status, count in facts.jobs.items()) or "no jobs"
-    return Check("integrity", "ok", f"whole: {shown}, {facts.events} events, {facts.blobs} blobs")
-
-
-def _clock_and_reaper(tx: Tx, interval_ms: int | None) -> Iterator[Check]:
-    noted = meta.get(tx, meta.LAST_PASS)
-    passed = int(noted) if noted else None
-    newest = max(passed or 0, events.newest_at(tx))
-    ahead = _ahead(newest)
-    if ahead > SKEW_MOST_MS:
-        told = f"the store was written {ahead // 1000} s in the future of this machine's clock; set the clock"
-        yield Check("clock", "failed", told)
-    else:
-        yield Check("clock", "ok", "the store was written in this clock's past")
-    if passed is None:
-        yield Check("reaper", "hint", "it has not made a pass yet")
-        return
-    shown = f"last pass at {iso(passed)}"
-    if interval_ms is not None and -_ahead(passed) > 3 * interval_ms + REAPER_GRACE_MS:
-        yield Check("reaper", "failed", f"{shown}, though a server runs; look at its log and restart it")
-    else:
-        yield Check("reaper", "ok", shown)
-
-
-def _ahead(moment: int) -> int:
-    """Return how far (ms) a moment lies in the future; negative: in the past."""
-    return moment - time.time_ns() // 1_000_000
+    told = f"whole: {findings.shown(facts.jobs)}, {facts.events} events, {facts.blobs} blobs"
+    return Check("integrity", "ok", told)
 
 
 def _backups(plan: Plan | None) -> Iterator[Check]:

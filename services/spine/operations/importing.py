@@ -13,18 +13,16 @@ from contract.ids import is_id
 from contract.states import Status
 from spine.blobs.base import Blobs
 from spine.blobs.bucket import Bucket
-from spine.operations import files, v0
-from spine.operations.blob_places import opened
+from spine.operations import blob_places, files, v0
 from spine.operations.files import Progress
-from spine.operations.manifest import DATABASE
+from spine.operations.opening import looked_at, opened
 from spine.operations.refusal import Refused
 from spine.operations.taken import KNOWN, WAS_RUNNING, Broken, Found, Line, Report, add, is_known
 from spine.operations.v0 import Entry
-from spine.store import blobs, offline
+from spine.store import blobs
 from spine.store.blobs import BlobRow
-from spine.store.engine import Tx
+from spine.store.engine import Engine, Tx
 from spine.store.lanes import Lanes
-from spine.store.sqlite import SqliteEngine
 
 _BATCH = 100
 _WORD = re.compile(r"[A-Za-z0-9_~-]{4,64}")
@@ -37,11 +35,14 @@ def bring_in(
     clock: Clock,
     progress: Progress = files.quiet,
     place: Bucket | None = None,
+    url: str | None = None,
 ) -> Report:
     """Import a v0 data directory; with `dry_run` only say what would be done. `place`: of the blobs, None for the disk.
 
+    `url`: the database that has the store.
+
     Raises:
-        Refused: it is none. DataDirBusy: the store is served. NotAStore: the store cannot be read.
+        Refused: it is none. DataDirBusy: the store is served. NotAStore, StoreUnusable: the store cannot be used.
         BlobsUnusable: the place of the blobs cannot be used.
         OSError, Unavailable: a disk or that place refuses; what was imported by then stays, and the same call goes on
             from there.
@@ -51,15 +52,13 @@ def bring_in(
     report = Report({}, [])
     entries = _readable(source, report)
     if dry_run:
-        _try(source, data_dir, entries, report, progress)
+        with looked_at(data_dir, url) as tx:
+            _try(source, tx, entries, report, progress)
         return report
-    store = SqliteEngine(data_dir, clock, readers=1)
-    try:
-        work = _Import(source, store, opened(place, data_dir), report)
+    with opened(data_dir, url, clock) as store:
+        work = _Import(source, store, blob_places.opened(place, data_dir), report)
         work.blobs(progress)
         work.jobs(entries, progress)
-    finally:
-        store.close()
     files.give_to_owner(data_dir)
     return report
 
@@ -77,13 +76,11 @@ def _readable(source: Path, report: Report) -> list[Entry]:
     return [entry for _, entry in sorted(found, key=lambda one: (one[0], one[1].id))]
 
 
-def _try(source: Path, data_dir: Path, entries: list[Entry], report: Report, progress: Progress) -> None:
-    there = data_dir / DATABASE
+def _try(source: Path, tx: Tx | None, entries: list[Entry], report: Report, progress: Progress) -> None:
     known: set[str] = set()
-    if there.exists():
-        with offline.reading(there) as tx:
-            known = {entry.id for entry in entries if is_known(tx, entry.id)}
-            known |= {entry.id for entry in v0.blobs(source) if blobs.find(tx, entry.id) is not None}
+    if tx is not None:
+        known = {entry.id for entry in entries if is_known(tx, entry.id)}
+        known |= {entry.id for entry in v0.blobs(source) if blobs.find(tx, entry.id) is not None}
     for entry in v0.blobs(source):
         fault = "" if is_id(entry.id) else "its name holds no usable id"
         state = "broken" if fault else "skipped" if entry.id in known else "imported"
@@ -110,7 +107,7 @@ def _tell(report: Report, entry: Entry, found: Found) -> None:
 class _Import:
     """One run: blobs first, so that every id that a job names is known when the job comes."""
 
-    def __init__(self, source: Path, store: SqliteEngine, place: Blobs, report: Report) -> None:
+    def __init__(self, source: Path, store: Engine, place: Blobs, report: Report) -> None:
         self._source, self._store, self._place, self._report = source, store, place, report
         self._lanes = Lanes()
         self._blob_ids: set[str] = set()

@@ -20,11 +20,11 @@ from spine.operations.files import Progress
 from spine.operations.manifest import DATABASE
 from spine.operations.refusal import Refused
 from spine.store import events, lock, meta, offline
-from spine.store.arrival import Arrival, Found
+from spine.store.arrival import Arrival
 from spine.store.copying import COPIED, Copied, Count, compare
 from spine.store.engine import Tx
 from spine.store.marks import NotEmpty
-from spine.store.offline import Facts, NotAStore
+from spine.store.offline import NotAStore
 
 ROWS = 1000
 """How many rows go over in one transaction, at most."""
@@ -60,14 +60,11 @@ def move(data_dir: Path, url: str, wait_seconds: float, clock: Clock, say: Say, 
     if not db.is_file():
         raise Refused(f"there is no store in {data_dir}; set SPINE_DATA_DIR to the server's folder")
     lock.refuse_half_restored(data_dir)
-    gone = offline.moved_to(db)
     say(f"looks at the store in {data_dir}")
-    facts = _sound(db)
+    _check_soundness(db)
     with Arrival(url) as target:
-        found = target.look()
-        if found.kind == "store" and gone is not None and found.moved_from == facts.store_id:
+        if _done(db, target):
             return Move(target.address, None, {})
-        _fits(found, facts, target.address, gone)
         ahead = target.now() - clock.now()
         if abs(ahead) > SKEW_MOST_MS:
             say(
@@ -77,38 +74,57 @@ def move(data_dir: Path, url: str, wait_seconds: float, clock: Clock, say: Say, 
         target.refuse_company()
         handle = _stopped(data_dir, wait_seconds, say, progress)
         try:
-            if gone is None:
+            if _done(db, target):  # others may have moved or restored the store while this one waited
+                return Move(target.address, None, {})
+            tables = {}
+            if offline.moved_to(db) is None:
                 tables = _copied(db, target, say, progress)
                 offline.mark_moved(db, target.address)
                 reach("move.marked")
-            else:
-                tables = {}
-            fresh = target.open(facts.store_id)
+            fresh = target.open(_store_id(db))
             reach("move.opened")
         finally:
             os.close(handle)
     return Move(target.address, fresh, tables)
 
 
-def _sound(db: Path) -> Facts:
-    """Look at every page of the store, while its server goes on."""
+def _check_soundness(db: Path) -> None:
+    """Look at every page of the store, while its server goes on.
+
+    Raises:
+        NotAStore
+    """
     version, newest = offline.version_of(db, still=False), offline.newest_version()
     if version != newest:
         raise NotAStore(f"{db} is at version {version}, this program's is {newest}; serve it once to bring it up")
     facts = offline.examine(db, still=False)
     if facts.faults:
         raise NotAStore(f"{db} is damaged ({facts.faults[0]}); restore a backup first")
-    return facts
 
 
-def _fits(found: Found, facts: Facts, address: str, gone: str | None) -> None:
-    """Refuse a database that holds something else than nothing, or than a copy of this very store."""
+def _store_id(db: Path) -> str:
+    return offline.examine(db, still=False, check=False).store_id
+
+
+def _done(db: Path, target: Arrival) -> bool:
+    """Tell whether the store was moved to the database already.
+
+    Raises:
+        NotEmpty: the database holds something else than nothing, or than a copy of this very store.
+        Refused: the store was moved to another one.
+    """
+    found, gone, store_id = target.look(), offline.moved_to(db), _store_id(db)
     if found.kind == "store":
-        raise NotEmpty(f"{address} holds a store already; make an empty database for this one (createdb)")
-    if found.begun is not None and found.begun.store_id != facts.store_id:
-        raise NotEmpty(f"{address} holds a part of another store, whose move was cut off; make an empty database")
+        if gone is not None and found.moved_from == store_id:
+            return True
+        raise NotEmpty(f"{target.address} holds a store already; make an empty database for this one (createdb)")
+    if found.begun is not None and found.begun.store_id != store_id:
+        raise NotEmpty(
+            f"{target.address} holds a part of another store, whose move was cut off; make an empty database"
+        )
     if gone is not None and (found.begun is None or not found.begun.equal):
-        raise Refused(f"the store was moved to {gone} already, which is not {address}; nothing is left to move")
+        raise Refused(f"the store was moved to {gone} already, which is not {target.address}; nothing is left to move")
+    return False
 
 
 def _stopped(data_dir: Path, wait_seconds: float, say: Say, progress: Progress) -> int:

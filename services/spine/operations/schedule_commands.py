@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from contract.clock import SystemClock
+from spine.database_settings import url
 from spine.operations.carrying import WITH_FAULTS, carried_out
 from spine.settings import store_folder
 
@@ -33,7 +34,7 @@ def import_schedules(path: Path, dry_run: bool, apply: bool, as_json: bool) -> N
         raise click.UsageError("give --dry-run or --apply, not both")
     from spine.operations.schedule_import import bring_in
 
-    report = carried_out(lambda: bring_in(path, store_folder(), apply, SystemClock()))
+    report = carried_out(lambda: bring_in(path, store_folder(), apply, SystemClock(), url()))
     click.echo(_as_json(report, apply) if as_json else _as_text(report, apply))
     if report.refused:
         sys.exit(WITH_FAULTS)

@@ -18,14 +18,13 @@ from spine.api import schedule_body
 from spine.operations import files, foreign_schedules
 from spine.operations.foreign_aliases import ForeignAlias
 from spine.operations.foreign_schedules import Source
-from spine.operations.manifest import DATABASE
+from spine.operations.opening import looked_at, opened
 from spine.queue import schedule_plan, schedules
 from spine.queue.access import Caller, Principal
 from spine.queue.notices import GATEWAY_ALIAS
 from spine.queue.rules import Aliases, Rules
-from spine.store import meta, offline
+from spine.store import meta
 from spine.store.engine import Tx
-from spine.store.sqlite import SqliteEngine
 
 _BY = Caller(Principal("head", "head"))
 _REMEMBERED = "imported-schedule"
@@ -53,30 +52,24 @@ class Report(NamedTuple):
         return sum(row.state == "refused" for row in self.rows)
 
 
-def bring_in(path: Path, data_dir: Path, apply: bool, clock: Clock) -> Report:
-    """Import the schedules of a file; without `apply` only say what would be done.
+def bring_in(path: Path, data_dir: Path, apply: bool, clock: Clock, url: str | None = None) -> Report:
+    """Import the schedules of a file; without `apply` only say what would be done. `url`: the store's database.
 
     Raises:
-        Refused: it is no such file. DataDirBusy: the store is served. NotAStore: the store cannot be read.
+        Refused: it is no such file. DataDirBusy: the store is served. NotAStore, StoreUnusable: it cannot be used.
         OSError: a disk refuses. In each case nothing was imported.
     """
     found = foreign_schedules.read(path)
     sources = _parents_first(found.sources)
     needed = sorted({alias for source in sources for alias in _aliases(source)})
     rules = Rules(300_000, 15_000, 5, set(), 1 << 26, aliases=Aliases(dict.fromkeys(needed)))
-    there = data_dir / DATABASE
     if apply:
-        store = SqliteEngine(data_dir, clock, readers=1)
-        try:
+        with opened(data_dir, url, clock) as store:
             rows = store.write(lambda tx: _take(tx, rules, sources, write=True)).result()
-        finally:
-            store.close()
         files.give_to_owner(data_dir)
-    elif there.exists():
-        with offline.reading(there) as tx:
-            rows = _take(tx, rules, sources, write=False)
     else:
-        rows = _take(None, rules, sources, write=False, now=clock.now())
+        with looked_at(data_dir, url) as tx:
+            rows = _take(tx, rules, sources, write=False, now=clock.now())
     needed = sorted({alias for row in rows if row.state == "imported" for alias in _aliases(row.source)})
     return Report(rows, needed, found.aliases)
 

@@ -17,7 +17,7 @@ from spine.store.statement import Statement, bind
 
 Row = Sequence[Any]
 _BYTES_MOST = 4 << 20
-_PAGE = 200  # rows that a server sends at once: what a client holds in memory
+PAGE = 200  # rows that a server sends at once: what a client holds in memory
 _encode = msgspec.json.Encoder().encode
 
 
@@ -120,7 +120,7 @@ def compare(table: Copied, one: Tx, other: Tx, progress: Callable[[int], None]) 
     """Read a table on both sides, piece by piece; return what each has. `progress`: rows done so far."""
     ours, theirs = Digest(), Digest()
     after: list[Any] | None = None
-    for batch in table.batches(one, _PAGE):
+    for batch in table.batches(one, PAGE):
         upto = table.key(batch[-1])
         ours.add(batch)
         theirs.add(table.between(other, len(batch) + 1, after, upto))

@@ -43,7 +43,7 @@ class Link:
         self._servers = servers
         self.changes = 0
         self._warnings: list[str] = []
-        self.connection, self._lineage = servers.open()
+        self.connection, self.lineage = servers.open()
         self.connection.add_notice_handler(self._note)
         try:
             with self.bounded():
@@ -60,7 +60,7 @@ class Link:
     @property
     def broken(self) -> bool:
         """Whether nothing more can, or may, be done with it: its server may have been succeeded by another."""
-        return self.connection.closed or self._servers.newest.outruns(self._lineage)
+        return self.connection.closed or self._servers.newest.outruns(self.lineage)
 
     @contextmanager
     def bounded(self) -> Iterator[None]:

@@ -110,6 +110,11 @@ class Visit:
         """Return the names of the tables where the store's would be."""
         return {row[0] for row in self.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema")}
 
+    def is_new(self) -> bool:
+        """Tell whether no spine has been here."""
+        with self.told():
+            return "schema_migrations" not in self.tables()
+
     def version(self) -> int:
         """Return the store's version.
 
@@ -128,6 +133,15 @@ class Visit:
         """Return the time (ms) by the server's clock."""
         return int(self.value("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"))
 
+    def counted(self) -> dict[str, int]:
+        """Return how far the store has counted in each table that it numbers by itself."""
+        found = self.rows(
+            "SELECT c.relname, s.last_value FROM pg_sequences s JOIN pg_depend d ON d.deptype = 'i' AND d.objid ="
+            " to_regclass(quote_ident(s.sequencename)) JOIN pg_class c ON c.oid = d.refobjid"
+            " WHERE s.schemaname = current_schema AND s.last_value IS NOT NULL"
+        )
+        return {name: int(last) for name, last in found}
+
     def tx(self) -> PostgresTx:
         """Return what runs a store's statements, in the transaction there is, or each in one of its own."""
         bounded = _Bounded(self.link)
@@ -141,12 +155,13 @@ class Visit:
             NewerStore, StoreUnusable: there is no store of this program's version, or it is not whole.
         """
         with self.told():
-            if "schema_migrations" not in self.tables():
+            if self.is_new():
                 raise StoreUnusable(f"there is no store at {self.address} yet; the first `spine serve` makes it")
             if self.version() < newest_version():
                 raise StoreUnusable(f"the store at {self.address} is older than this program; serve it once first")
-            marks.refuse_half_arrived(self.link)
-            self.link.run(_BEGIN)
+            with self.link.bounded():
+                marks.refuse_half_arrived(self.link)
+                self.link.run(_BEGIN)
             try:
                 yield self.tx()
             finally:

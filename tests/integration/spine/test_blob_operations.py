@@ -244,7 +244,7 @@ def test_a_spine_on_a_database_moves_its_blobs_too(
 ) -> None:
     server = Server(process(SPINE_DATABASE_URL=database).start())
     assert '"blobs.on_disk"' in server.process.log()
-    assert doctor(server.process)["blobs"][0] == "hint"
+    assert doctor(server.process)["blobs on disk"][0] == "hint"
     blob = upload(server, b"hello")
     assert server.process.stop() == 0
     done = spine_with_key(server.process, "blobs", "copy", **env)

@@ -251,4 +251,4 @@ def test_a_database_is_an_address_that_nobody_sees(tmp_path: Path) -> None:
         "SPINE_DATABASE_URL: no address; write postgresql://user:password@host:port/name"
     ]
     (fault,) = faults(SPINE_DATABASE_URL=url, SPINE_BACKUP_DIR=str(tmp_path))
-    assert fault.startswith("SPINE_DATABASE_URL: backups by SPINE_BACKUP_DIR")
+    assert fault.startswith("SPINE_DATABASE_URL: SPINE_BACKUP_DIR and")
