@@ -63,7 +63,7 @@ class Reign(NamedTuple):
 class OldNode:
     """The program above, as a process."""
 
-    def __init__(self, host: str, node_id: str, lease: int = 1, every: float = 0.1) -> None:
+    def __init__(self, host: str, node_id: str, lease: int, every: float = 0.1) -> None:
         self.node_id = node_id
         command = [sys.executable, str(Path(__file__)), host, "6379", node_id, str(lease), str(every)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
