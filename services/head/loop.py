@@ -65,7 +65,8 @@ class Loop:
         self._client, self._policy, self._ledger, self._term = client, policy, ledger, term
         self._tell, self._env, self._pause, self._beat = tell, env, pause, beat
         self._place = Place()
-        self._behind, self._away, self._once = 0, False, False
+        self._behind, self._unshared = 0, 0  # events since the place was written, and since it was kept with the lease
+        self._away, self._once = False, False
 
     def run(self, once: bool = False) -> None:
         """Go on from the stored place for ever, or until nothing is left to do.
@@ -90,7 +91,7 @@ class Loop:
             if found:
                 continue
             if self._behind:
-                self._save()
+                self._save_here()
             if once:
                 return
             self._await_news()
@@ -135,8 +136,8 @@ class Loop:
     def _deal_with(self, event: Event) -> None:
         acted = event.type in _ENDS and self._handle(event)
         self._place.cursor, self._place.at = event.cursor, event.at
-        self._behind += 1
-        if acted or self._behind >= _SAVE_AFTER:
+        self._behind, self._unshared = self._behind + 1, self._unshared + 1
+        if acted or max(self._behind, self._unshared) >= _SAVE_AFTER:
             self._save()
             killpoints.reach("loop.saved")
 
@@ -214,7 +215,7 @@ class Loop:
             self._notify(job, event, "review")
             return True
         self._place.decided = decided
-        self._ledger.save(self._place)  # here alone: the place is where it was, and whoever leads next decides anew
+        self._save_here()  # whoever leads next decides anew
         killpoints.reach("loop.decided")
         self._deliver()
         return True
@@ -311,6 +312,10 @@ class Loop:
             place, keep = self._place, self._term.keep
             shared = Shared(cursor=place.cursor, at=place.at, listing=place.listing)
             self._ask(lambda: keep(msgspec.to_builtins(shared)))
+        self._unshared = 0
+        self._save_here()
+
+    def _save_here(self) -> None:
         self._ledger.save(self._place)
         self._behind = 0
 

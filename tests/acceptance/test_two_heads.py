@@ -60,16 +60,40 @@ def test_the_other_acts_within_the_lease_and_the_one_that_led_is_refused(heads: 
         assert not any("Traceback" in line for line in loop.log.read_text().splitlines())
 
 
-def test_a_head_that_is_told_to_stop_hands_over_at_once(heads: Heads) -> None:
-    leader, other, fence = heads.leader()
-    assert leader.end(signal.SIGTERM) == 0
-    lease = heads.lease()
-    assert lease is not None
-    assert lease.holder is None or lease.fence == fence + 1
-    job_id = heads.running()
-    heads.complete(job_id)
-    eventually(lambda: heads.accepted(job_id), 10, what="a review by the other")
-    assert other.said()[-1]["what"] in ("accept", "notified")
+@pytest.mark.parametrize("engine", ENGINES[1:], indirect=True)
+def test_heads_go_on_at_the_other_spine_when_theirs_is_killed(
+    tmp_path: Path, spine: SpineProcess, database: str
+) -> None:
+    other = SpineProcess(tmp_path / "other", spine_settings(SPINE_DATABASE_URL=database, LEASE_SECONDS="300")).start()
+    try:
+        with closing(Heads(tmp_path, spine, other)) as heads:
+            heads.leader()
+            before, during = heads.running(), heads.running()
+            heads.complete(before)
+            eventually(lambda: heads.accepted(before), 30, what="a review")
+            spine.kill9()
+            heads.complete(during)
+            eventually(lambda: heads.accepted(during), 30, what="a review by way of the other spine")
+            heads.leader()[0].end(signal.SIGKILL)
+            after = heads.running()
+            heads.complete(after)
+            eventually(lambda: heads.accepted(after), 30, what="a review by the other head")
+            assert heads.reviews() == {before: 1, during: 1, after: 1}
+    finally:
+        other.kill9()
+
+
+def test_a_head_that_is_told_to_stop_hands_over_at_once(tmp_path: Path, spine: SpineProcess) -> None:
+    with closing(Heads(tmp_path, spine, lease_seconds=600)) as heads:
+        leader, other, fence = heads.leader()
+        job_id = heads.running()
+        assert leader.end(signal.SIGTERM) == 0
+        lease = heads.lease()
+        assert lease is not None
+        assert lease.holder is None or lease.fence == fence + 1
+        heads.complete(job_id)
+        eventually(lambda: heads.accepted(job_id), 20, what="a review by the other")
+        assert [line["what"] for line in other.said()][:2] == ["standby", "leads"]
 
 
 def test_the_next_leader_goes_on_where_the_last_one_stood_and_tells_nothing_again(heads: Heads) -> None:

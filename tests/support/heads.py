@@ -31,22 +31,27 @@ POLICY = {"rules": [{"accept": True}], "notify": ["sh", "-c", "echo $SPINE_JOB_I
 
 
 class Heads:
-    """Two loops, of which one acts; `close` ends both."""
+    """Two loops, of which one acts; `close` ends both. They know the other spines of the same database too."""
 
-    def __init__(self, folder: Path, spine: SpineProcess) -> None:
-        self.spine = spine
-        self.client = HeadClient(spine.url, TOKENS["HEAD_TOKEN"], retry=ONCE)
-        self.leases = LeaseClient(spine.url, TOKENS["HEAD_TOKEN"], retry=ONCE)
-        self._claw = SpineClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="w1")
+    def __init__(
+        self, folder: Path, spine: SpineProcess, *others: SpineProcess, lease_seconds: int = LEASE_SECONDS
+    ) -> None:
+        self.spine, self._lease_seconds = spine, lease_seconds
+        elsewhere = [other.url for other in others]
+        urls = [spine.url, *elsewhere]
+        self.client = HeadClient(urls, TOKENS["HEAD_TOKEN"], retry=ONCE)
+        self.leases = LeaseClient(urls, TOKENS["HEAD_TOKEN"], retry=ONCE)
+        self._claw = SpineClient(urls, TOKENS["LEFT_CLAW_TOKEN"], worker_id="w1")
         self._proxies = [Proxy(spine.port) for _ in range(2)]
-        self.loops = [LoopProcess(folder / f"head-{n}", proxy.url, POLICY) for n, proxy in enumerate(self._proxies)]
+        known = [",".join([proxy.url, *elsewhere]) for proxy in self._proxies]
+        self.loops = [LoopProcess(folder / f"head-{n}", each, POLICY) for n, each in enumerate(known)]
         for loop in self.loops:
             self.start(loop)
 
     def start(self, loop: LoopProcess) -> None:
         """Start a loop; it leads, or stands by, when this returns."""
         said = len(loop.said())
-        loop.start(HEAD_LEASE_NAME=NAME, HEAD_LEASE_SECONDS=str(LEASE_SECONDS))
+        loop.start(HEAD_LEASE_NAME=NAME, HEAD_LEASE_SECONDS=str(self._lease_seconds))
         eventually(lambda: loop.said()[said:], 30, what="a head that leads or stands by")
 
     def lease(self) -> NamedLease | None:

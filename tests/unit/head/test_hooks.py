@@ -40,3 +40,18 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path: Path
     stat = Path("/proc") / (tmp_path / "pid").read_text().strip() / "stat"
     # Gone, or dead and not yet collected by init.
     eventually(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] in "ZX", what="its end")
+
+
+def test_a_command_is_ended_when_it_may_not_go_on(tmp_path: Path) -> None:
+    class Over(Exception):
+        pass
+
+    def check() -> None:
+        if (tmp_path / "pid").exists():
+            raise Over
+
+    begun = time.monotonic()
+    with pytest.raises(Over):
+        hooks.run(["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 60"], b"", ENV, 60, check)
+    assert time.monotonic() - begun < 20
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()

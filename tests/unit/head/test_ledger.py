@@ -59,3 +59,19 @@ def test_one_at_a_time(tmp_path: Path) -> None:
             pass
     with Ledger(tmp_path / "x.json").lock():
         pass
+
+
+def test_the_place_of_the_head_that_led_before_wins(tmp_path: Path) -> None:
+    place = Place(cursor="old", at="2026-03-01T12:00:00.000Z", listing=True, decided=DECIDED)
+    kept = {"version": 1, "cursor": "new", "at": "2026-03-02T12:00:00.000Z", "listing": False}
+    Ledger(tmp_path / "x.json").resume(place, kept)
+    assert place == Place(cursor="new", at="2026-03-02T12:00:00.000Z", listing=False, decided=DECIDED)
+
+
+@pytest.mark.parametrize(
+    "kept", [None, "text", [], {}, {"cursor": 1}, {"version": 2, "cursor": "x", "at": "", "listing": False}]
+)
+def test_what_somebody_else_keeps_with_the_lease_changes_no_place(tmp_path: Path, kept: object) -> None:
+    place = Place(cursor="own", at="2026-03-01T12:00:00.000Z", listing=False)
+    Ledger(tmp_path / "x.json").resume(place, kept)
+    assert place == Place(cursor="own", at="2026-03-01T12:00:00.000Z", listing=False)
