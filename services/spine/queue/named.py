@@ -1,8 +1,8 @@
 """Named leases for whoever needs exactly one of something: take, renew, release, read, require. Fences only grow.
 
-On the store's clock alone; a holder whose lease is over has lost it even when nobody has taken it since. Whoever
-changes a lease, or acts under one, first waits for the transaction that changes it now: several servers may write.
-What is refused for good is refused before that wait.
+On the store's clock alone; a holder whose lease is over has lost it even when nobody has taken it since. A lease is
+changed while nobody else writes: so of two servers that take it one gets it, and what others find of it holds until
+their own commit.
 """
 
 from typing import NamedTuple
@@ -69,13 +69,16 @@ def take(tx: Tx, caller: Caller, name: str, holder: str, ttl_ms: int, data: str 
     Raises:
         LeaseHeld: with `holder` and `until`.
     """
-    _refuse_held(tx, caller, named_leases.find(tx, name), holder)
-    known = named_leases.lock(tx, name)
-    _refuse_held(tx, caller, known, holder)
-    fence = known.fence if is_held(tx, known) else known.fence + 1
-    row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, known.data if data is None else data)
+    tx.alone()
+    known = named_leases.find(tx, name)
+    if known is not None and is_held(tx, known):
+        if (known.holder, known.owner) != (holder, caller.name):
+            raise LeaseHeld(f"{known.holder} holds it", holder=known.holder, until=iso_or_none(known.until))
+        return renew(tx, caller, name, known.fence, ttl_ms, data)
+    fence, kept = (1, "null") if known is None else (known.fence + 1, known.data)
+    row = NamedLeaseRow(name, holder, caller.name, fence, tx.now + ttl_ms, kept if data is None else data)
     named_leases.put(tx, row)
-    if name == wire.CLUSTER_LEASE and fence != known.fence:
+    if name == wire.CLUSTER_LEASE:
         told = msgspec.json.encode({"node_id": node_of(holder), "token": fence}).decode()
         EVENTS.append(tx, caller.name, LEADER_ELECTED, [told], wire.CLUSTER_STREAM_MOST)
     return row
@@ -110,28 +113,15 @@ def require(tx: Tx, token: Token) -> None:
     Raises:
         StaleFence: it is over, another has it, or nobody ever took it.
     """
-    _require_fence(tx, token, named_leases.find(tx, token.name))
-    _require_fence(tx, token, named_leases.lock(tx, token.name))
-
-
-def _require_fence(tx: Tx, token: Token, row: NamedLeaseRow | None) -> None:
+    row = named_leases.find(tx, token.name)
     if row is None or row.fence != token.fence or not is_held(tx, row):
         known = None if row is None else row.fence
         raise StaleFence(f"the lease {token.name[:64]} is over or another's", lease=token.name, fence=known)
 
 
-def _refuse_held(tx: Tx, caller: Caller, row: NamedLeaseRow | None, holder: str) -> None:
-    if row is not None and is_held(tx, row) and (row.holder, row.owner) != (holder, caller.name):
-        raise LeaseHeld(f"{row.holder} holds it", holder=row.holder, until=iso_or_none(row.until))
-
-
 def _holders(tx: Tx, caller: Caller, name: str, fence: int) -> NamedLeaseRow:
-    _require_holder(tx, caller, read(tx, name), fence)
-    row = named_leases.lock(tx, name)
-    _require_holder(tx, caller, row, fence)
-    return row
-
-
-def _require_holder(tx: Tx, caller: Caller, row: NamedLeaseRow, fence: int) -> None:
+    tx.alone()
+    row = read(tx, name)
     if row.fence != fence or not is_held(tx, row) or (row.owner != caller.name and not caller.principal.is_head):
         raise StaleFence("the lease is over or another's", fence=row.fence, holder=row.holder)
+    return row

@@ -38,7 +38,6 @@ _SEEN = Statement(
     ),
     beside=True,
 )
-_LOCK = Statement(Machine.update({Machine.state: Machine.state}).where(Machine.name == bind("name")))
 _FACTS = Statement(Machine.update({Machine.facts: bind("facts")}).where(Machine.name == bind("name")))
 _STATE = Statement(Machine.update({Machine.state: bind("state")}).where(Machine.name == bind("name")))
 _REVOKED = Statement(Machine.update({Machine.revoked_at: bind("at")}).where(Machine.name == bind("name")))
@@ -90,14 +89,6 @@ def note_seen(tx: Tx, known: MachineRow | None, name: str, capabilities: str | N
     said = known.capabilities if capabilities is None else capabilities
     if known.seen_at < tx.now - SEEN_MS or said != known.capabilities:
         tx.run(_SEEN, name=name, now=tx.now, before=tx.now - SEEN_MS, capabilities=said)
-
-
-def lock(tx: Tx, name: str) -> None:
-    """Let no other transaction change a machine before the end of this one; what is read after it is the newest.
-
-    An update that changes nothing waits for the row on every engine.
-    """
-    tx.run(_LOCK, name=name)
 
 
 def set_facts(tx: Tx, name: str, facts: str) -> None:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from spine.store.engine import Tx
 from spine.store.models import NamedLease
-from spine.store.statement import Statement, bind, number
+from spine.store.statement import Statement, bind
 
 
 class NamedLeaseRow(NamedTuple):
@@ -26,31 +26,12 @@ _PUT = Statement(
         preserve=[getattr(NamedLease, n) for n in NamedLeaseRow._fields if n != "name"],
     )
 )
-_FREE = Statement(
-    NamedLease.insert(
-        {NamedLease.name: bind("name"), NamedLease.fence: number(0), NamedLease.data: bind("data")}
-    ).on_conflict_ignore()
-)
-_LOCK = Statement(NamedLease.update({NamedLease.fence: NamedLease.fence}).where(NamedLease.name == bind("name")))
 
 
 def find(tx: Tx, name: str) -> NamedLeaseRow | None:
     """Return a lease, or None when nobody ever took it."""
     row = tx.one(_FIND, name=name)
     return None if row is None else NamedLeaseRow._make(row)
-
-
-def lock(tx: Tx, name: str) -> NamedLeaseRow:
-    """Return a lease that no other transaction changes before the end of this one; free, with fence 0, if it is new.
-
-    An update that changes nothing waits for the row on every engine, and what is read after it is the newest.
-    """
-    if not tx.run(_LOCK, name=name):
-        tx.run(_FREE, name=name, data="null")
-        tx.run(_LOCK, name=name)
-    row = find(tx, name)
-    assert row is not None  # noqa: S101 - nothing deletes one
-    return row
 
 
 def put(tx: Tx, row: NamedLeaseRow) -> None:
