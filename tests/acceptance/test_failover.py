@@ -236,7 +236,7 @@ def hang(engine: PostgresEngine, writing: Hanging, strike: Callable[[], object])
     strike()
     for each in (writing, reading):
         each.goes_on.set()
-    return [future.exception(30) for future in futures]
+    return [future.exception(90) for future in futures]
 
 
 def test_transactions_on_a_frozen_host_are_cut_off_at_the_deadline(
@@ -257,7 +257,7 @@ def test_transactions_on_a_frozen_host_are_cut_off_at_the_deadline(
 def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
     pair: PostgresPair, engine_on: Callable[..., PostgresEngine], request: pytest.FixtureRequest
 ) -> None:
-    engine = engine_on(pair.url())  # whose deadline is 20 s
+    engine = engine_on(pair.url(), deadline=60.0)
     servers = Servers(pair.url())
     idle, _ = servers.open()
     request.addfinalizer(idle.close)

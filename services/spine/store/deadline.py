@@ -12,8 +12,9 @@ import structlog
 
 _log = structlog.get_logger()
 
-DEADLINE_SECONDS = 20.0
-"""How long a transaction may take. Longer than what the server itself bounds, which it can explain."""
+DEADLINE_SECONDS = 16.0
+"""How long a transaction may take. Longer than the 15 s that the server itself bounds, which it can explain; shorter
+than the 20 s after which our clients give a call up: they are to hear what became of it."""
 
 
 class Deadline:
