@@ -85,6 +85,7 @@ class Retention:
         self._store, self._files, self._data_dir = store, files, data_dir
         self.days = days
         self._stopping = threading.Event()
+        self._rowless: list[str] = []  # blobs whose row is gone and whose bytes are not yet
 
     def stop(self) -> None:
         """End after the batch under way."""
@@ -146,12 +147,18 @@ class Retention:
         if handle is None:
             return 0  # a backup copies files that its snapshot names
         try:
+            self._drop()  # what an outage left: no further row goes while bytes cannot
             gone = self._store.write(purge).result(timeout=WAIT_SECONDS)
-            for blob_id in gone:  # the row first: bytes without a row are waste, a row without bytes is a lie
-                self._files.remove(blob_id)
+            self._rowless += gone  # the row first: bytes without a row are waste, a row without bytes is a lie
+            self._drop()
             return len(gone)
         finally:
             os.close(handle)
+
+    def _drop(self) -> None:
+        while self._rowless:
+            self._files.remove(self._rowless[-1])
+            self._rowless.pop()
 
 
 class DigestsFile:

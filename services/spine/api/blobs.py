@@ -41,7 +41,7 @@ class Blobs:
         try:
             filename, content_type = await self._receive(req, upload)
             blob_id = new_blob_id()
-            await core.with_blobs(lambda: _keep(upload, blob_id))
+            await core.keep_blob(lambda: _keep(upload, blob_id))
         except BaseException:
             await asyncio.shield(asyncio.to_thread(upload.discard))
             raise
@@ -95,7 +95,7 @@ class Blobs:
         if req.method == "HEAD":
             resp.content_length = length
             return
-        source = await core.with_blobs(lambda: core.blobs.open(row.id, start, length))
+        source = await core.read_blob(lambda: core.blobs.open(row.id, start, length))
         if source is None:
             raise NotFound(f"the bytes of {row.id} are not {core.blobs.where}")
         resp.set_stream(_pieces(core, source), length)
@@ -144,7 +144,7 @@ def _keep(upload: Upload, blob_id: str) -> None:
 
 async def _pieces(core: Core, source: Source) -> AsyncIterator[bytes]:
     try:
-        while piece := await core.with_blobs(source.read):
+        while piece := await core.read_blob(source.read):
             yield piece
     finally:
         source.close()

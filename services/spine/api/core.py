@@ -40,12 +40,18 @@ class Core:
     auth: Auth
     metrics: Metrics
     store_id: str
-    # Of their own: where an object store hangs, nothing else waits for a thread. Each may hold some parts of a file.
-    _blob_threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "blobs"))
+    # Threads of their own: where an object store hangs, nothing else waits for one. A file may take minutes to be sent
+    # and holds some parts in memory; readers do not wait for that.
+    _keepers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "keep-blob"))
+    _readers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(16, "read-blob"))
 
-    async def with_blobs(self, call: Callable[[], T]) -> T:
-        """Make a call of the blobs' place on a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._blob_threads, call)
+    async def keep_blob(self, call: Callable[[], T]) -> T:
+        """Make a call that brings a file to the blobs' place."""
+        return await asyncio.get_running_loop().run_in_executor(self._keepers, call)
+
+    async def read_blob(self, call: Callable[[], T]) -> T:
+        """Make a call that reads from it."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, call)
 
     async def write(self, operation: Operation[T], beside: bool = False) -> T:
         """Run an operation; return after its commit. `beside`: others may write meanwhile (see `Engine.write`)."""

@@ -85,7 +85,7 @@ class Logs:
                 return b""
             log = sealed  # it was sealed between the two reads
         blob_id = log.blob_id or ""
-        kept = await core.with_blobs(lambda: read(core.blobs, blob_id, offset, min(limit, log.size - offset)))
+        kept = await core.read_blob(lambda: read(core.blobs, blob_id, offset, min(limit, log.size - offset)))
         if kept is None:
             raise NotFound(f"the bytes of this log are not {core.blobs.where}")
         return kept

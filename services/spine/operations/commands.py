@@ -135,7 +135,7 @@ def restore(path: str, replace: bool) -> None:
             f"spine: {len(made.damaged)} blob(s) had lost their bytes before the backup: {made.damaged}", err=True
         )
     if done.lacking:
-        click.echo(f"spine: {len(done.lacking)} blob(s) are not in the object store: {done.lacking}", err=True)
+        click.echo(f"spine: {len(done.lacking)} blob(s) are not in the object store: {done.lacking[:10]}", err=True)
     if made.damaged or done.lacking:
         sys.exit(WITH_FAULTS)
 

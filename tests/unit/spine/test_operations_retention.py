@@ -10,7 +10,7 @@ import pytest
 from tests.support.queue_store import DAY_MS, HEAD, LEFT, QueueStore, SetClock
 
 from contract import wire
-from contract.errors import Gone, NotFound
+from contract.errors import Gone, NotFound, Unavailable
 from spine.blobs.disk import DiskBlobs
 from spine.keeper import RETENTION_BATCH, Retention
 from spine.queue import groups, history, notices
@@ -185,6 +185,37 @@ def test_a_blob_goes_when_it_is_old_and_no_job_names_it(store: QueueStore) -> No
     assert sorted(one.blob_id for one in disk.listed()) == sorted([other, young])
     assert rows(store, "blobs") == 2
     assert (store.job(ended), store.job(alive) is None) == (None, False)
+
+
+class Away(DiskBlobs):
+    """A place that may be away."""
+
+    away = True
+    asked = 0
+
+    def remove(self, blob_id: str) -> None:
+        self.asked += 1
+        if self.away:
+            raise Unavailable
+        super().remove(blob_id)
+
+
+def test_bytes_that_could_not_go_do_so_later_and_no_further_row_goes_before(store: QueueStore) -> None:
+    place = Away(store.folder / "blobs", 1 << 20)
+    old = Retention(store.engine, place, store.folder, 30)
+    store.blob(BLOB, b"hello", SHA)
+    store.clock.ms += 31 * DAY_MS
+    assert old.turn() == (0, 0)
+    assert (rows(store, "blobs"), place.asked) == (0, 1)
+    other = "blob_" + "d" * 24
+    store.blob(other, b"hello", SHA)
+    store.clock.ms += 31 * DAY_MS
+    assert old.turn() == (0, 0)
+    assert (rows(store, "blobs"), place.asked) == (1, 2)
+    place.away = False
+    assert old.turn() == (0, 1)
+    assert rows(store, "blobs") == 0
+    assert list(place.listed()) == []
 
 
 def test_no_blob_goes_while_a_backup_copies_them(store: QueueStore) -> None:
