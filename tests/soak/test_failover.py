@@ -21,10 +21,11 @@ ROUNDS = 10
 SECONDS = 900.0
 TITLE = "The primary database lost"
 TEXT = """Two spines serve from a PostgreSQL primary with a synchronous standby. Heads submit, workers claim and
-complete, each call repeated under its key until it is answered; a reader looks again and again at jobs whose end was
-acknowledged. In each round the primary is struck, or left as it is, and the standby promoted at once. Then the old
-primary comes back as it was, taking sessions and writes, and at last a new standby has its place. *Lost* is also a
-write that went to the old one when all had left it, or a look at it. It goes on for {minutes:.0f} minutes at most.
+complete, each call repeated under its key until it is answered. One reader looks again and again at jobs whose end was
+acknowledged, another follows the events. In each round the primary is struck, or left as it is, and the standby
+promoted at once. Then the old primary comes back as it was, taking sessions and writes, and at last a new standby has
+its place. *Lost* is also a write that went to the old one when all had left it, a look at it, or an event that the
+reader did not get, or not in its order. It goes on for {minutes:.0f} minutes at most.
 
 {said}. {jobs} jobs were done, by calls of which {refused} were answered 503 and repeated, {unknown} of them with
 `outcome_unknown`. No change was acknowledged for {writes:.1f} s at most, no read answered for {reads:.1f} s, counted

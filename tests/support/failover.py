@@ -61,13 +61,14 @@ class Load:
         self.refusals: Counter[str] = Counter()
         self.written: list[float] = []  # when changes were acknowledged (monotonic)
         self.read: list[float] = []
+        self.heard: list[dict[str, Any]] = []  # the events, as one reader got them page by page
         self._numbers = itertools.count()
         self._enough, self._over = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin."""
-        parts = [self._submit] * SUBMITTERS + [self._work] * WORKERS + [self._look] * READERS
+        parts = [self._submit] * SUBMITTERS + [self._work] * WORKERS + [self._look] * READERS + [self._follow]
         self._threads = [threading.Thread(target=self._guarded, args=(part, n)) for n, part in enumerate(parts)]
         for thread in self._threads:
             thread.start()
@@ -171,6 +172,29 @@ class Load:
             self.read.append(time.monotonic())
             time.sleep(0.01)
 
+    def _follow(self, number: int) -> None:
+        """Read the events, page by page, from either spine."""
+        cursor, turn = "", number
+        while True:
+            over = self._over.is_set()
+            turn += 1
+            try:
+                answer = self._api(turn, "HEAD_TOKEN").get(f"/events?limit=200{cursor}")
+            except (OSError, http.client.HTTPException) as e:
+                self.refusals[type(e).__name__] += 1
+                continue
+            if answer.status == 503:
+                self.refusals[f"read: {answer.error}"] += 1
+                time.sleep(0.05)
+                continue
+            page = answer.json
+            assert (answer.status, page["gap"]) == (200, False), f"{cursor}: {answer}"
+            self.heard += page["events"]
+            cursor = f"&cursor={page['nextCursor']}"
+            if over and not page["events"]:
+                return
+            time.sleep(0.02)
+
     def _guarded(self, part: Any, number: int) -> None:
         try:
             part(number)
@@ -194,7 +218,10 @@ class Load:
         labels = Counter(job["label"] for job in jobs)
         count.twice += [f"{label} made {times} jobs" for label, times in labels.items() if times > 1]
         count.twice += [f"{job_id} was not asked for" for job_id in found if job_id not in self.submitted]
-        ends = Counter(event["jobId"] for event in self._all_events() if event["type"] == "job.completed")
+        events = list(self._all_events())
+        if self.heard != events:
+            count.lost.append(f"of {len(events)} events a reader got {len(self.heard)}, or not in their order")
+        ends = Counter(event["jobId"] for event in events if event["type"] == "job.completed")
         count.twice += [f"{job_id} was completed {times} times" for job_id, times in ends.items() if times > 1]
         count.lost += [f"{job_id} has no event of its end" for job_id in self.submitted if job_id not in ends]
         count.stuck += self.faults
