@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -21,7 +22,7 @@ from spine.queue.moving import move
 from spine.queue.reap import expire
 from spine.queue.rules import Rules
 from spine.queue.why import obstacles
-from spine.store import attempts, jobs, keys, machines
+from spine.store import attempts, claims, jobs, keys, machines
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
@@ -70,14 +71,16 @@ def claim_next(
         lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities, among)
         taken = _beside(tx, lanes, caller, most) if tx.beside else _next(tx, lanes, caller, most)
     machines.note_seen(tx, machine, caller.name, canonical(capabilities))
+    if tx.beside and len(taken) > 1:
+        return claims.start_all(tx, [_claim(tx, rules, caller, job, among is not None) for job in taken], caller.name)
     return [_start(tx, rules, caller, job, accepted=among is not None) for job in taken]
 
 
 def _beside(tx: Tx, lanes: list[int], caller: Caller, most: int) -> list[JobRow]:
     """Return the next jobs that nobody else is taking at this moment. Where more is to be thought of than the jobs
     themselves, or others hold all that there is, the claim is made alone."""
-    found = jobs.pick(tx, lanes, most)
-    if not found and jobs.is_any_ready(tx, lanes):
+    found = claims.pick(tx, lanes, most)
+    if not found and claims.is_any_ready(tx, lanes):
         tx.alone()
     for job in found:
         if job.concurrency_key is not None or job.attempts >= job.max_attempts or kept_for_another(tx, job, caller):
@@ -193,28 +196,34 @@ def claim_one(
     return _start(tx, rules, caller, job, accepted=True)
 
 
-def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> JobRow:
+def _claim(
+    tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool
+) -> tuple[JobRow, dict[str, Any], dict[str, Any]]:
+    """Return a job with its claim's event data and what the claim changes."""
     fence, attempt = job.fence + 1, job.attempts + 1
     lease_ms = rules.lease_ms if accepted else min(rules.accept_lease_ms, rules.lease_ms)
     lease_until = rules.lease_end(tx.now, tx.now, job.timeout_seconds, lease_ms)
-    attempts.start(tx, job.id, fence, job.round, attempt, caller.name, caller.worker_id, caller.name)
-    return move(
-        tx,
-        Action.CLAIM,
-        job,
-        caller.name,
-        {"leaseUntil": iso(lease_until), "attempt": attempt, "fence": fence, "workerId": caller.worker_id},
-        claimed_by=caller.name,
-        worker_id=caller.worker_id,
-        machine=caller.name,
-        lease_until=lease_until,
-        accepted=int(accepted),
-        attempts=attempt,
-        fence=fence,
-        comments_seen=0,
-        prefer_until=None,
-        started_at=tx.now,
-    )
+    data = {"leaseUntil": iso(lease_until), "attempt": attempt, "fence": fence, "workerId": caller.worker_id}
+    changes = {
+        "claimed_by": caller.name,
+        "worker_id": caller.worker_id,
+        "machine": caller.name,
+        "lease_until": lease_until,
+        "accepted": int(accepted),
+        "attempts": attempt,
+        "fence": fence,
+        "comments_seen": 0,
+        "prefer_until": None,
+        "started_at": tx.now,
+    }
+    return job, data, changes
+
+
+def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> JobRow:
+    _, data, changes = _claim(tx, rules, caller, job, accepted)
+    name = caller.name
+    attempts.start(tx, job.id, changes["fence"], job.round, changes["attempts"], name, caller.worker_id, name)
+    return move(tx, Action.CLAIM, job, name, data, **changes)
 
 
 def bury(tx: Tx, job: JobRow, by: str) -> JobRow:

@@ -1,13 +1,17 @@
 """Attempts: one row a claim, keyed by fence; how it ended, and what came too late."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import peewee as pw
 
 from contract import wire
 from spine.store.engine import Tx
 from spine.store.models import Attempt
-from spine.store.statement import Statement, bind, number, text
+from spine.store.statement import Statement, Written, bind, number, text
+
+if TYPE_CHECKING:
+    from spine.store.jobs import JobRow
 
 
 class AttemptRow(NamedTuple):
@@ -35,6 +39,27 @@ _COLUMNS = [getattr(Attempt, name) for name in AttemptRow._fields]
 _AT_BIRTH = ("job_id", "fence", "round", "attempt", "claimed_by", "worker_id", "machine", "started_at")
 _START = Statement(
     Attempt.insert({**{getattr(Attempt, n): bind(n) for n in _AT_BIRTH}, Attempt.outcome: text("running")}),
+    beside=True,
+)
+# Which columns of a job that runs say what about its attempt.
+_OF_JOB_ROW = {
+    "job_id": "id",
+    "fence": "fence",
+    "round": "round",
+    "attempt": "attempts",
+    "claimed_by": "claimed_by",
+    "worker_id": "worker_id",
+    "machine": "machine",
+}
+_START_ALL = Written(
+    "postgres",
+    """
+    INSERT INTO attempts (job_id, fence, round, attempt, claimed_by, worker_id, machine, started_at, outcome)
+    SELECT given.*, %s, 'running' FROM unnest(
+        %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[]
+    ) AS given
+    """,
+    ("started_at", *_OF_JOB_ROW),
     beside=True,
 )
 _END = Statement(
@@ -97,6 +122,12 @@ def start(
         machine=machine,
         started_at=tx.now,
     )
+
+
+def start_all(tx: Tx, jobs: Sequence["JobRow"]) -> None:
+    """Record the claims of jobs as they run now, on PostgreSQL."""
+    given: dict[str, list[Any]] = {name: [getattr(job, of) for job in jobs] for name, of in _OF_JOB_ROW.items()}
+    tx.run(_START_ALL, **given, started_at=tx.now)
 
 
 def end(

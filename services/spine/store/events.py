@@ -1,12 +1,13 @@
 """Events: the append-only history of every job, read by position."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from spine.store.engine import Tx
 from spine.store.models import Event
-from spine.store.statement import Statement, bind, number
+from spine.store.statement import Statement, Written, bind, number
 
 _encode = msgspec.json.Encoder().encode
 
@@ -25,6 +26,15 @@ class EventRow(NamedTuple):
 
 _COLUMNS = [getattr(Event, name) for name in EventRow._fields]
 _APPEND = Statement(Event.insert({getattr(Event, name): bind(name) for name in EventRow._fields}), beside=True)
+_APPEND_ALL = Written(
+    "postgres",
+    """
+    INSERT INTO events (at, type, author, seq, job_id, target, data)
+    SELECT %s, %s, %s, given.* FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS given
+    """,
+    ("at", "type", "author", "seq", "job_id", "target", "data"),
+    beside=True,
+)
 _BETWEEN = (Event.seq > bind("after")) & (Event.seq < bind("settled"))
 _AFTER = Statement(Event.select(*_COLUMNS).where(_BETWEEN).order_by(Event.seq).limit(bind("limit")))
 _AFTER_FOR = Statement(
@@ -53,6 +63,21 @@ def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, d
         type=kind,
         author=by,
         data=_encode(data).decode(),
+    )
+    tx.signals.events = True
+
+
+def append_all(tx: Tx, kind: str, by: str, told: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
+    """Write one event of a kind for each of several jobs (id, target, data), on PostgreSQL."""
+    tx.run(
+        _APPEND_ALL,
+        at=tx.now,
+        type=kind,
+        author=by,
+        seq=[tx.place() for _ in told],
+        job_id=[job_id for job_id, _, _ in told],
+        target=[target for _, target, _ in told],
+        data=[_encode(data).decode() for _, _, data in told],
     )
     tx.signals.events = True
 

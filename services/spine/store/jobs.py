@@ -11,7 +11,7 @@ from contract.states import TERMINAL, TRANSITIONS, Action, Status
 from spine.store import events, keys
 from spine.store.engine import Tx
 from spine.store.models import Job
-from spine.store.statement import Statement, Written, bind, number, text
+from spine.store.statement import Statement, bind, number, text
 
 
 class JobRow(NamedTuple):
@@ -92,43 +92,6 @@ _READY = Statement(
     .order_by(Job.priority.desc(), Job.seq)
     .limit(bind("limit"))
     .offset(bind("offset"))
-)
-# The next jobs of several lanes that nobody else takes at this moment. First how many of each lane are among them, then
-# just as many are held: what is held and not taken would be hidden from the others. Materialized, or a plan that looks
-# more than once would hold more each time.
-_CLAIMABLE = "status = 'queued' AND ready = 1 ORDER BY priority DESC, seq"
-_NAMES = ", ".join(f'"{name}"' for name in JobRow._fields)
-_PICK = Written(
-    "postgres",
-    f"""
-    SELECT {_NAMES} FROM (
-        WITH near AS MATERIALIZED (
-            SELECT lane, count(*) AS few FROM (
-                SELECT seen.lane FROM unnest(%s::bigint[]) AS asked (lane)
-                CROSS JOIN LATERAL (
-                    SELECT lane, priority, seq FROM jobs WHERE lane = asked.lane AND {_CLAIMABLE} LIMIT %s
-                ) AS seen
-                ORDER BY seen.priority DESC, seen.seq LIMIT %s
-            ) AS first GROUP BY lane
-        ), picked AS MATERIALIZED (
-            SELECT job.* FROM near
-            CROSS JOIN LATERAL (
-                SELECT * FROM jobs WHERE lane = near.lane AND {_CLAIMABLE} LIMIT near.few
-                FOR NO KEY UPDATE SKIP LOCKED
-            ) AS job
-        )
-        SELECT * FROM picked
-    ) AS found ORDER BY priority DESC, seq
-    """,
-    ("lanes", "most", "limit"),
-)
-_ANY_READY = Written(
-    "postgres",
-    """
-    SELECT 1 FROM unnest(%s::bigint[]) AS asked (lane)
-    WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.lane = asked.lane AND status = 'queued' AND ready = 1) LIMIT 1
-    """,
-    ("lanes",),
 )
 # What a holder's report or a claim changes is its own job, unless that is tied to others (see `alone_if_tied`).
 _BESIDE = frozenset(
@@ -250,16 +213,6 @@ def ready(tx: Tx, lane: int, limit: int) -> Iterator[JobRow]:
         page = min(limit - offset, page * 8)
 
 
-def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
-    """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold."""
-    return [JobRow._make(row) for row in tx.rows(_PICK, lanes=lanes, most=most, limit=most)]
-
-
-def is_any_ready(tx: Tx, lanes: list[int]) -> bool:
-    """Tell, beside other writers, whether a lane has a claimable job, be it one that somebody holds."""
-    return tx.one(_ANY_READY, lanes=lanes) is not None
-
-
 def note_review(tx: Tx, job: JobRow, review: str, by: str) -> JobRow:
     """Record what a person thinks of a job that is done; its status stays.
 
@@ -302,12 +255,23 @@ def count_comment(tx: Tx, job: JobRow) -> JobRow:
 
 @lru_cache(maxsize=128)
 def _move_statement(action: Action, changed: tuple[str, ...]) -> Statement:
+    # By its place in the table, which is one look-up less than by its id.
+    guard = (Job.seq == bind("guard_seq")) & (Job.id == bind("guard_id")) & (Job.fence == bind("guard_fence"))
+    values, allowed = moved_values(action, {name: bind(name) for name in changed})
+    return Statement(Job.update(values).where(guard & allowed), beside=action in _BESIDE)
+
+
+def moved_values(action: Action, changed: dict[str, Any]) -> tuple[dict[Any, Any], Any]:
+    """Return what a row of the transition table sets, with what goes along, and the condition on the status before.
+
+    `changed`: expressions by column. Binds `now`, and for what is cleared `none`.
+    """
     row = TRANSITIONS[action]
     values: dict[Any, Any] = {
         Job.status: text(row.target.value),
         Job.version: Job.version + number(1),
         Job.updated_at: bind("now"),
-        **{getattr(Job, name): bind(name) for name in changed},
+        **{getattr(Job, name): value for name, value in changed.items()},
     }
     if Status.RUNNING in row.sources and row.target != Status.RUNNING:
         values[Job.lease_until] = bind("none")
@@ -319,15 +283,26 @@ def _move_statement(action: Action, changed: tuple[str, ...]) -> Statement:
         values[Job.finished_at] = bind("now")
     elif row.sources & TERMINAL:
         values[Job.finished_at] = bind("none")
-    allowed = [text(status.value) for status in Status if status in row.sources]
-    # By its place in the table, which is one look-up less than by its id.
-    guard = (
-        (Job.seq == bind("guard_seq"))
-        & (Job.id == bind("guard_id"))
-        & (Job.fence == bind("guard_fence"))
-        & (Job.status.in_(allowed))
-    )
-    return Statement(Job.update(values).where(guard), beside=action in _BESIDE)
+    return values, Job.status.in_([text(status.value) for status in Status if status in row.sources])
+
+
+def moved_row(tx: Tx, action: Action, job: JobRow, changes: dict[str, Any]) -> JobRow:
+    """Return a row as a move has left it, having told of the moments that follow from it."""
+    target = TRANSITIONS[action].target
+    fields: dict[str, Any] = {
+        "status": target.value,
+        "version": job.version + 1,
+        "updated_at": tx.now,
+        "finished_at": tx.now if target in TERMINAL else None,
+        "lease_until": None,
+    }
+    if target != Status.RUNNING:
+        fields["ready"] = int(job.concurrency_key is None)
+    if target != Status.WAITING:
+        fields["wake_at"] = None
+    moved = changed(job, fields | changes)
+    _watch(tx, moved)
+    return moved
 
 
 def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **changes: Any) -> JobRow:
@@ -345,24 +320,12 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
         != 1
     ):
         raise Conflict(f"{action} found the job {job.id} in another state", jobId=job.id)
-    fields: dict[str, Any] = {
-        "status": row.target.value,
-        "version": job.version + 1,
-        "updated_at": tx.now,
-        "finished_at": tx.now if row.target in TERMINAL else None,
-        "lease_until": None,
-    }
-    if row.target != Status.RUNNING:
-        fields["ready"] = int(job.concurrency_key is None)
-    if row.target != Status.WAITING:
-        fields["wake_at"] = None
-    moved = changed(job, fields | changes)
+    moved = moved_row(tx, action, job, changes)
     events.append(tx, row.event, by, job.id, job.target, data)
     if row.target == Status.QUEUED:
         _claimable(tx, moved)
     elif job.concurrency_key is not None and row.target != Status.RUNNING:
         keys.refill(tx, job.concurrency_key)  # a slot, or a place in the ready index, has become free
-    _watch(tx, moved)
     if job.status == Status.RUNNING:
         tx.signals.logs.add(job.id)
     return moved

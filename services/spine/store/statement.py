@@ -84,8 +84,8 @@ class Statement:
 class Written(Statement):
     """A statement in the words of one dialect, for what the others have no words for; values as `%s`, in order."""
 
-    def __init__(self, dialect: str, sql: str, names: tuple[str, ...]) -> None:
-        super().__init__(None)
+    def __init__(self, dialect: str, sql: str, names: tuple[str, ...], beside: bool = False) -> None:
+        super().__init__(None, beside=beside)
         self._compiled[dialect] = sql.strip(), names
 
 

@@ -11,7 +11,7 @@ from tests.suites.manual_clock import ManualClock
 from tests.support.postgres_server import PostgresServer
 
 from spine.queue import claim
-from spine.store import idempotency, jobs
+from spine.store import claims, idempotency
 from spine.store.engine import Tx
 from spine.store.idempotency import Scope
 from spine.store.jobs import JobRow
@@ -84,11 +84,30 @@ def test_a_claim_holds_no_more_than_it_takes(two: tuple[Store, Store]) -> None:
 
     def three(tx: Tx) -> list[JobRow]:
         tx.one(NESTED_LOOPS)
-        return jobs.pick(tx, [1, 2], 3)
+        return claims.pick(tx, [1, 2], 3)
 
     held = Held(ours, three)
     assert theirs.write(lambda tx: tx.one(FREE)) == (37,)
     assert [(row.priority, row.seq) for row in held.let_go()] == [(2, 3), (2, 6), (2, 9)]
+
+
+def test_many_claimed_at_once_are_what_one_by_one_would_be(postgres: PostgresServer) -> None:
+    dumps = []
+    for many in (True, False):
+        name = postgres.create()
+        clock = ManualClock()
+        engine = PostgresEngine(postgres.url(name), clock)
+        store = Store(engine, clock)
+        for n in range(3):
+            store.submit(target=("any", "left-claw")[n % 2], priority=n, timeoutSeconds=10 if n == 1 else None)
+        taken = store.take(LEFT, 3) if many else [row for _ in range(3) for row in store.take(LEFT, 1)]
+        assert taken == [store.job(row.id) for row in taken]
+        found = store.dump()
+        dumps.append([[row[2:] for row in found["jobs"]], [row[1:] for row in found["attempts"]]])
+        dumps[-1].append(sorted((row[4], row[5], row[6]) for row in found["events"]))
+        engine.close()
+        postgres.drop(name)
+    assert dumps[0] == dumps[1]
 
 
 def test_the_last_job_that_another_takes_is_waited_for(two: tuple[Store, Store]) -> None:
