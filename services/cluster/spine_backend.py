@@ -96,7 +96,7 @@ class SpineBackend:
             pass
 
     def leader(self) -> Leader | None:
-        found = self._ask(self._once.cluster).leader
+        found = self._ask(lambda: self._once.cluster(nodes=False)).leader
         return None if found is None else Leader(found.node_id, found.token, found.remaining_seconds)
 
     # --- membership ------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from contract.lease_client import LeaseClient
 class ClusterClient(LeaseClient):
     """Joins, beats, leaves; reads and writes the cluster's events and messages."""
 
-    def cluster(self) -> wire.ClusterState:
-        """Return who leads, and who is a member."""
-        return self._get("/cluster", wire.ClusterState)
+    def cluster(self, nodes: bool = True) -> wire.ClusterState:
+        """Return who leads, and who is a member, if that is asked for."""
+        return self._get("/cluster", wire.ClusterState, params={} if nodes else {"nodes": 0})
 
     def join_cluster(self, node_id: str, fields: dict[str, Any]) -> wire.ClusterState:
         """Make a node a member; `fields` are the members of `wire.JoinCluster` in camelCase. Twice is once.

@@ -99,7 +99,7 @@ class ClusterLeader(Record):
 
 
 class ClusterState(Record):
-    """Answer of GET /cluster, and of what changes a member."""
+    """Answer of GET /cluster; of what changes a member with this one alone."""
 
     leader: ClusterLeader | None
     nodes: list[ClusterNode]

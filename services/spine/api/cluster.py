@@ -36,14 +36,15 @@ class Cluster:
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /cluster."""
         self._core.auth.caller(req)
-        self._answer(resp, await self._core.read(cluster.state))
+        nodes = query_number(req, "nodes", 0, 1) != 0
+        self._answer(resp, await self._core.read(lambda tx: cluster.state(tx, nodes)))
 
     async def on_post_join(self, req: Request, resp: Response, node_id: str) -> None:
         """POST /cluster/nodes/:id/join."""
 
         def verb(tx: Tx, caller: Caller, asked: wire.JoinCluster) -> wire.Record:
             cluster.join(tx, caller, node_id, asked)
-            return cluster.state(tx)
+            return cluster.state_of(tx, node_id)
 
         await self._carry_out(req, resp, wire.JoinCluster, verb, node_id)
 
@@ -52,7 +53,7 @@ class Cluster:
 
         def verb(tx: Tx, caller: Caller, asked: wire.BeatCluster) -> wire.Record:
             cluster.beat(tx, caller, node_id, asked)
-            return cluster.state(tx)
+            return cluster.state_of(tx, node_id)
 
         await self._carry_out(req, resp, wire.BeatCluster, verb, node_id)
 
@@ -61,7 +62,7 @@ class Cluster:
 
         def verb(tx: Tx, caller: Caller, asked: wire.LeaveCluster) -> wire.Record:
             cluster.leave(tx, caller, node_id, asked.instance)
-            return cluster.state(tx)
+            return cluster.state_of(tx, node_id)
 
         await self._carry_out(req, resp, wire.LeaveCluster, verb, node_id)
 
@@ -70,7 +71,7 @@ class Cluster:
 
         def verb(tx: Tx, caller: Caller, asked: wire.AckCluster) -> wire.Record:
             cluster.acknowledge(tx, caller, node_id, asked.cursor)
-            return cluster.state(tx)
+            return cluster.state_of(tx, node_id)
 
         await self._carry_out(req, resp, wire.AckCluster, verb, node_id)
 

@@ -1,7 +1,7 @@
 """The calls of the cluster, for the table of routes."""
 
 from contract import errors, wire
-from spine.api.calls import ALL, CURSOR, KEY, REPLAYED, WORKERS, Call, Route, look, number, query
+from spine.api.calls import ALL, CURSOR, KEY, REPLAYED, WORKERS, Call, Route, number, query
 
 _WAIT = query("wait", number(0, wire.CLUSTER_WAIT_MOST, 0), "Seconds to wait for the first one.")
 _LIMIT = query("limit", number(1, wire.CLUSTER_PAGE_MOST, wire.CLUSTER_PAGE_MOST), "At most so many.")
@@ -25,7 +25,16 @@ CLUSTER = (
         "cluster",
         "",
         "heads, claws",
-        look("readCluster", ALL, "Who leads, and who is a member.", wire.ClusterState),
+        (
+            Call(
+                "GET",
+                "readCluster",
+                ALL,
+                "Who leads, and who is a member.",
+                {200: (wire.ClusterState,)},
+                params=(query("nodes", number(0, 1, 1), "0: without the nodes."),),
+            ),
+        ),
     ),
     Route(
         "/cluster/nodes/{node_id}/join",

@@ -90,9 +90,17 @@ def leave(tx: Tx, caller: Caller, node_id: str, instance: str) -> None:
         _tell_left(tx, known, "left" if _state(tx, known) == "online" else "missed_heartbeats", caller.name)
 
 
-def state(tx: Tx) -> wire.ClusterState:
-    """Return who leads, and who is a member."""
-    return wire.ClusterState(leader=leader(tx), nodes=[_record(tx, row) for row in cluster.members(tx)])
+def state(tx: Tx, nodes: bool = True) -> wire.ClusterState:
+    """Return who leads, and who is a member, if that is asked for."""
+    rows = cluster.members(tx) if nodes else []
+    return wire.ClusterState(leader=leader(tx), nodes=[_record(tx, row) for row in rows])
+
+
+def state_of(tx: Tx, node_id: str) -> wire.ClusterState:
+    """Return the same with one node alone: heartbeats are many, and so may be the nodes."""
+    row = cluster.find(tx, node_id)
+    rows = [] if row is None or row.state == "left" else [row]
+    return wire.ClusterState(leader=leader(tx), nodes=[_record(tx, row) for row in rows])
 
 
 def leader(tx: Tx) -> wire.ClusterLeader | None:
