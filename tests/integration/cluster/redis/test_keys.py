@@ -49,6 +49,17 @@ def test_the_history_of_leaders_is_bounded(server: RedisServer, connect: Connect
     assert server.client.llen(HISTORY) == 100
 
 
+def test_the_history_of_heartbeats_is_bounded(server: RedisServer, connect: Connect) -> None:
+    backend = connect()
+    backend.join(Node("ours", "1"), 30)
+    old = {f'["old",false,"","{number}"]': number for number in range(100_005)}
+    server.client.zadd("openclaw:cluster:spine:beats", old)
+    backend.beat(Beat("ours", "1", False, None))
+    assert server.client.zcard("openclaw:cluster:spine:beats") == 100_000
+    assert [beat.node_id for beat in backend.history(2)] == ["ours", "old"]
+    assert [beat.at_ms for beat in backend.history(1, "old")] == [100_004]
+
+
 def test_a_node_is_shown_in_the_fields_of_both_of_clawsters_writers(server: RedisServer, connect: Connect) -> None:
     backend = connect()
     backend.join(Node("ours", "1", "Küche", ("shell",), "ws://ours:1"), 30)
