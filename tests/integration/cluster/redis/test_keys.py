@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tests.support.eventually import eventually
 from tests.support.redis_server import Connect, RedisServer
 from tests.support.spine_process import REPO
 
@@ -25,6 +26,11 @@ US = Holder("ours", "1")
 def granted(grant: Grant | None) -> Grant:
     assert grant is not None
     return grant
+
+
+def milliseconds(server: RedisServer) -> int:
+    seconds, rest = server.client.time()
+    return int(seconds) * 1000 + int(rest) // 1000
 
 
 def test_a_leader_is_shown_as_clawster_shows_its_own(server: RedisServer, connect: Connect) -> None:
@@ -216,6 +222,8 @@ def test_a_token_goes_on_when_the_server_has_lost_the_last_one(server: RedisServ
     backend = connect()
     grant = granted(backend.take(US, 30))
     server.client.flushall()
+    # No server takes another's place within the same millisecond.
+    eventually(lambda: milliseconds(server) > grant.token)
     assert granted(backend.take(US, 30)).token > grant.token
     # A clock that was set back does not take it back either.
     far = 4_000_000_000_000
