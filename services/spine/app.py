@@ -42,6 +42,7 @@ from spine.lookout import WAIT_SECONDS, Lookout
 from spine.notices.book import ALIASES_SECONDS, Book
 from spine.notices.sender import PRUNE_SECONDS, Sender, Sending
 from spine.operations.manifest import BLOBS
+from spine.operations.opening import refuse_left_behind
 from spine.operations.regular import Backups
 from spine.queue.notices import Patience
 from spine.queue.rules import Rules
@@ -122,6 +123,7 @@ class Server:
 
         if not locked:
             hold(folder)
+        refuse_left_behind(folder, url)
         return PostgresEngine(url, memory=folder / lineage.FILE)
 
     def _open_blobs(self, metrics: Metrics) -> BlobPlace:

@@ -65,7 +65,7 @@ def _progress() -> Progress:
     told = [time.monotonic()]
 
     def line(what: str, done: int, total: int) -> None:
-        if done < total and time.monotonic() - told[0] < _LINE_SECONDS:
+        if total == 0 or (done < total and time.monotonic() - told[0] < _LINE_SECONDS):
             return
         told[0] = time.monotonic()
         _say(f"{what} {done} of {total} ({_percent(done, total)} %)")

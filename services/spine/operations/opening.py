@@ -10,7 +10,8 @@ from pathlib import Path
 from contract.clock import Clock
 from spine.operations.manifest import DATABASE
 from spine.store import lineage, offline
-from spine.store.engine import Engine, Tx
+from spine.store.engine import Engine, StoreUnusable, Tx
+from spine.store.offline import NotAStore
 from spine.store.sqlite import SqliteEngine
 
 
@@ -58,3 +59,27 @@ def looked_at(data_dir: Path, url: str | None) -> Iterator[Tx | None]:
             yield tx
     else:
         yield None
+
+
+def refuse_left_behind(data_dir: Path, url: str) -> None:
+    """Refuse a database that no spine has been to yet, beside a store in the folder: its move was forgotten.
+
+    An empty store would be served, and claws would drop what they run, which nobody there has heard of.
+
+    Raises:
+        StoreAway: the database cannot be reached. StoreUnusable
+    """
+    db = data_dir / DATABASE
+    try:
+        if not db.is_file() or offline.moved_to(db) is not None:
+            return
+    except NotAStore:
+        return
+    from spine.store.visit import Visit
+
+    with Visit(url) as visit:
+        if visit.is_new():
+            raise StoreUnusable(
+                f"{db} is a store, and there is none at {visit.address} yet: `spine migrate-store` moves it; to begin "
+                "with an empty one set another SPINE_DATA_DIR"
+            )

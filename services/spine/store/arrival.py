@@ -136,7 +136,10 @@ class Arrival(Visit):
             self._note(table.name, done, table.key(rows[-1]))
 
     def count_up(self, table: Copied, last: int) -> None:
-        """Let the store count on from where the one before was, so that no number is given twice."""
+        """Let the store count on from where the one before was, so that no number is given twice.
+
+        A table that is numbered in another way here, as events are, has no sequence, and is let be.
+        """
         with self.told():
             self.value(f"SELECT setval(pg_get_serial_sequence('{table.name}', '{table.serial}'), {last})")
 

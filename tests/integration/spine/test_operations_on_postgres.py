@@ -12,12 +12,14 @@ from click.testing import CliRunner, Result
 from tests.support.full_store import BLOB, START, Full
 from tests.support.postgres_server import PostgresServer
 from tests.support.queue_store import SetClock
+from tests.support.server import MakeProcess
 from tests.support.spine_process import TOKENS, free_port
 
 from contract.clock import SystemClock
 from spine.cli import cli
 from spine.operations.files import quiet
 from spine.operations.move import move
+from spine.operations.opening import refuse_left_behind
 from spine.operations.restore import restore
 from spine.store.copying import COPIED
 from spine.store.postgres import PostgresEngine
@@ -158,6 +160,19 @@ def test_a_backup_comes_back_by_way_of_a_folder(
         ("queued", fence + 1_000_000)
     ]
     postgres.drop(other)
+
+
+def test_an_empty_database_is_not_served_beside_a_store_that_was_forgotten(
+    data: Path, url: str, process: MakeProcess
+) -> None:
+    refuse_left_behind(data, url)
+    Full(data).close()
+    forgotten = process(SPINE_DATA_DIR=str(data), SPINE_DATABASE_URL=url)
+    forgotten.launch()
+    assert forgotten.wait(30) == 78
+    assert "`spine migrate-store` moves it" in forgotten.log()
+    move(data, url, 0, SystemClock(), lambda _line: None, quiet)
+    refuse_left_behind(data, url)
 
 
 # --- import --------------------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
+from psycopg import errors as pg
 from tests.support.eventually import eventually
 from tests.support.full_store import START, Full
 from tests.support.postgres_server import PostgresServer
@@ -25,6 +27,7 @@ from spine.operations.files import quiet
 from spine.operations.move import Move, move
 from spine.operations.refusal import Refused
 from spine.store import meta
+from spine.store.arrival import Arrival
 from spine.store.copying import COPIED
 from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.lock import DataDirBusy
@@ -116,7 +119,7 @@ def test_the_new_store_is_served(url: str, data: Path) -> None:
 # --- cut off, and again --------------------------------------------------------------------------------------------
 
 POINTS = (
-    *("move.begun", "move.batch-jobs", "move.batch-events", "move.batch-receipts"),
+    *("move.begun", "move.batch-jobs", "move.batch-receipts"),
     *("move.copied", "move.compared", "move.marked", "move.opened"),
 )
 
@@ -225,6 +228,22 @@ def test_a_move_to_one_database_is_over_for_another(
     assert moved(data, url).store_id is not None
 
 
+def test_of_two_moves_that_wait_for_the_same_server_the_second_finds_nothing_to_move(
+    postgres: PostgresServer, url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, wait = postgres.create(template="template0"), moving._stopped
+
+    def overtaken(*args: Any) -> int:
+        monkeypatch.setattr(moving, "_stopped", wait)
+        moved(data, postgres.url(other))
+        return wait(*args)
+
+    monkeypatch.setattr(moving, "_stopped", overtaken)
+    with pytest.raises(Refused, match="nothing is left to move"):
+        moved(data, url)
+    postgres.drop(other)
+
+
 def test_again_is_harmless(url: str, data: Path) -> None:
     assert moved(data, url).store_id is not None
     assert moved(data, url).store_id is None
@@ -316,6 +335,50 @@ def test_no_store_no_move(url: str, tmp_path: Path) -> None:
 def test_nobody_there_or_nobody_let_in(postgres: PostgresServer, database: str, data: Path) -> None:
     refused(data, f"postgresql://u:a-password@127.0.0.1:{free_port()}/x", StoreAway, "127.0.0.1:.* cannot be reached")
     refused(data, f"postgresql://nobody:pw@{postgres.address}:5432/{database}", StoreAway, 'role "nobody"')
+
+
+def test_a_wrong_password_is_refused_and_libpqs_own_file_is_read(
+    postgres: PostgresServer, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((hba,),) = postgres.run("SHOW hba_file")
+    ((rules,),) = postgres.run(f"SELECT pg_read_file('{hba}')")
+    postgres.run("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+    postgres.run("CREATE DATABASE guarded OWNER guarded")
+
+    def let_in(text: str) -> None:
+        postgres.run(f"COPY (SELECT unnest(string_to_array($hba${text}$hba$, E'\\n'))) TO '{hba}'")
+        postgres.run("SELECT pg_reload_conf()")
+
+    let_in(f"host guarded guarded all scram-sha-256\n{rules}")
+    try:
+        eventually(lambda: refused_without(postgres), what="a server that asks for the password")
+        refused(data, f"postgresql://guarded:wrong@{postgres.address}/guarded", StoreAway, "password authentication")
+        (tmp_path / "pgpass").write_text("*:*:*:guarded:right\n")
+        (tmp_path / "pgpass").chmod(0o600)
+        monkeypatch.setenv("PGPASSFILE", str(tmp_path / "pgpass"))
+        assert moved(data, f"postgresql://guarded@{postgres.address}/guarded").store_id is not None
+    finally:
+        let_in(str(rules))
+        postgres.drop("guarded")
+        postgres.run("DROP ROLE guarded")
+
+
+def refused_without(postgres: PostgresServer) -> bool:
+    try:
+        psycopg.connect(f"postgresql://guarded@{postgres.address}/guarded", connect_timeout=5).close()
+    except psycopg.OperationalError as e:
+        return "password" in str(e)
+    return False
+
+
+def test_a_full_disk_is_a_reason_to_go_on_later(url: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_arrival: Arrival, _name: str, _rows: int, _last: object) -> None:
+        raise pg.DiskFull("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Arrival, "_note", full)
+        refused(data, url, StoreAway, "the disk of .* is full; make room, then run this again")
+    assert moved(data, url).store_id is not None
 
 
 def test_a_server_that_goes_on_is_waited_for_and_then_left_alone(url: str, data: Path) -> None:
