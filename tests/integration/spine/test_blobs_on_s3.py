@@ -186,7 +186,7 @@ def test_a_log_and_a_large_blob_go_there_with_bounded_memory(
 
     assert upload(server, b"warm").status == 200
     before = peak(server.process.worker_pid)
-    pass_through(server, 96 * MIB)
+    pass_through(server, 64 * MIB)
     assert peak(server.process.worker_pid) - before < 48 * MIB
 
     sealed = eventually(lambda: sealed_log(s3, place, 300_000), 40, every=0.2, what="a sealed log")
