@@ -97,9 +97,10 @@ class Election:
             return LOOK_SECONDS
         held = self.grant()
         if held is not None:
-            self._hold(self._backend.renew(held), held)
-            self.leader = Leader(held.holder.node_id, held.token, held.ttl_seconds)
-            return self._lease_seconds / _RENEWALS
+            renewed = self._backend.renew(held)
+            self._hold(renewed, held)
+            self.leader = None if renewed is None else Leader(held.holder.node_id, held.token, held.ttl_seconds)
+            return 0.0 if renewed is None else self._lease_seconds / _RENEWALS  # who lost it looks who leads
         self._tell()  # before the store is asked, which may take its time
         self.leader = self._backend.leader()
         # A lease under our own id may be one that we have ceased to believe in: to take it renews it.

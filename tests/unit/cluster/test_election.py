@@ -59,8 +59,11 @@ def test_a_renewal_that_comes_too_late_ends_leadership_at_once(store: FakeStore)
     store.until = 5
     store.now = 6
     new.turn()
-    old.turn()
+    assert (old.turn(), old.leader) == (0.0, None), "it looks at once who leads"
     assert (old.is_leader(), new.is_leader()) == (False, True)
+    old.turn()
+    assert old.leader is not None
+    assert old.leader.node_id == "n2"
 
 
 def test_who_cannot_reach_the_store_leads_until_its_lease_ends_and_no_longer(store: FakeStore) -> None:
