@@ -29,7 +29,7 @@ reader did not get, or not in its order. It goes on for {minutes:.0f} minutes at
 
 {said}. {jobs} jobs were done, by calls of which {refused} were answered 503 and repeated, {unknown} of them with
 `outcome_unknown`. No change was acknowledged for {writes:.1f} s at most, no read answered for {reads:.1f} s, counted
-from the blow.
+from the blow. The reader of events was told of a gap {regained} times, and began anew.
 """
 
 
@@ -69,6 +69,7 @@ def section(rounds: soak.Rounds, failovers: Failovers) -> str:
         minutes=SECONDS / 60,
         said=rounds.said(),
         jobs=len(failovers.load.submitted),
+        regained=failovers.load.regained,
         refused=refusals["unavailable"] + refusals["outcome_unknown"],
         unknown=refusals["outcome_unknown"],
         writes=max(gap.writes for gap in gaps),

@@ -306,7 +306,10 @@ class PostgresEngine(Writer):
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                 if len(operations) > 1:
                     reach("spine.batch-written")
-                link.commit()
+                if all(outcome is POSTPONED for outcome in outcomes):
+                    link.rollback()  # no answer, and so no wait for disk and standby
+                else:
+                    link.commit()
             return outcomes, signals
         except BaseException:
             self.on_rollback()

@@ -130,11 +130,10 @@ class Servers:
                     if self.newest.outruns(begun):
                         shut(own)
 
-    # --- one among several -----------------------------------------------------------------------------------------
+    # --- which of them -----------------------------------------------------------------------------------------
 
     def _choose(self) -> Host:
-        if len(self._hosts) == 1:
-            return self._hosts[0]
+        """Return the host to go to. Who come together share a look, also a vain one: they do not wait one by one."""
         with self._looking:
             if time.monotonic() >= self._holds_until:
                 self._look()
@@ -163,7 +162,7 @@ class Servers:
             self._holds_until = time.monotonic() + _VAIN_SECONDS
             return
         self._fault, self._holds_until = "", time.monotonic() + _FRESH_SECONDS
-        best, self._chosen = max(primaries, key=lambda primary: primary[0].timeline)
+        best, self._chosen = max(primaries, key=lambda primary: (primary[0].timeline, primary[1] is self._chosen))
         with contextlib.suppress(NotBelieved):  # a newer one was seen meanwhile; who goes to this one is told so
             self._admit(best)
 
