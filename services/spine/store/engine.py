@@ -93,10 +93,6 @@ class Tx:
     def alone(self) -> None:
         """Ask to be the only one that writes, before what needs it. The operation is begun again when it is not."""
 
-    def place(self) -> int | None:
-        """Return the place of a new event in the order of all; None where the store numbers them by itself."""
-        return None
-
     @property
     def settled(self) -> int:
         """Return the place below which no event comes any more: all that stands there is seen, for good."""

@@ -25,14 +25,16 @@ class EventRow(NamedTuple):
 
 
 _COLUMNS = [getattr(Event, name) for name in EventRow._fields]
-_APPEND = Statement(Event.insert({getattr(Event, name): bind(name) for name in EventRow._fields}), beside=True)
+_APPEND = Statement(
+    Event.insert({getattr(Event, name): bind(name) for name in EventRow._fields if name != "seq"}), beside=True
+)
 _APPEND_ALL = Written(
     "postgres",
     """
-    INSERT INTO events (at, type, author, seq, job_id, target, data)
-    SELECT %s, %s, %s, given.* FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS given
+    INSERT INTO events (at, type, author, job_id, target, data)
+    SELECT %s, %s, %s, given.* FROM unnest(%s::text[], %s::text[], %s::text[]) AS given
     """,
-    ("at", "type", "author", "seq", "job_id", "target", "data"),
+    ("at", "type", "author", "job_id", "target", "data"),
     beside=True,
 )
 _BETWEEN = (Event.seq > bind("after")) & (Event.seq < bind("settled"))
@@ -56,7 +58,6 @@ def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, d
     """Write one event in this transaction."""
     tx.run(
         _APPEND,
-        seq=tx.place(),
         job_id=job_id,
         target=target,
         at=tx.now,
@@ -74,7 +75,6 @@ def append_all(tx: Tx, kind: str, by: str, told: Sequence[tuple[str, str, dict[s
         at=tx.now,
         type=kind,
         author=by,
-        seq=[tx.place() for _ in told],
         job_id=[job_id for job_id, _, _ in told],
         target=[target for _, target, _ in told],
         data=[_encode(data).decode() for _, _, data in told],

@@ -26,7 +26,6 @@ from spine.store.handover import Failed
 from spine.store.link import Link
 from spine.store.marks import refuse_half_arrived
 from spine.store.migrations import NewerStore, files, split
-from spine.store.places import Places
 from spine.store.postgres_tx import DIALECT, BesideTx, PostgresTx
 from spine.store.servers import Servers
 from spine.store.writer import POSTPONED, Writer, WroteAndFailed
@@ -191,9 +190,8 @@ class PostgresEngine(Writer):
     # --- the interface ---------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Do nothing: the server does it by itself (see `Engine.checkpoint`)."""
-        if self._closed:
-            raise Unavailable("the store is closed")
+        """Count events anew when they are many (see `spine.store.places`); the rest the server does by itself."""
+        self.write(lambda tx: tx.run(places.RECOUNT)).result()
 
     def close(self) -> None:
         """Finish the queue, close the connections."""
@@ -213,7 +211,7 @@ class PostgresEngine(Writer):
             link, (servers, oldest) = self._begin_reading()
             try:
                 with link.bounded():
-                    return operation(PostgresTx(link, self._now(servers), Places(link, self._origin, oldest)))
+                    return operation(PostgresTx(link, self._now(servers), self._origin, oldest))
             finally:
                 link.rollback()
         except psycopg.Error as e:
@@ -297,12 +295,12 @@ class PostgresEngine(Writer):
     ) -> tuple[list[Any], Signals]:
         pen = self._pen(kind.beside)
         link, (servers, lane, message) = pen.begin()
-        now, stamps = self._now(servers), Places(link, self._origin)
+        now = self._now(servers)
         try:
             with link.bounded():
                 outcomes, signals = [], Signals()
                 for operation in operations:
-                    tx = kind(link, now, stamps, (lane, message))
+                    tx = kind(link, now, self._origin, known=(lane, message))
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                 if len(operations) > 1:
                     reach("spine.batch-written")

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from spine.store import places
 from spine.store.engine import Tx
-from spine.store.places import Asked, Places
+from spine.store.places import Asked
 from spine.store.statement import Statement
 from spine.store.writer import MustBeAlone
 
@@ -11,13 +12,16 @@ DIALECT = "postgres"
 
 
 class PostgresTx(Tx):
-    """A transaction whose inserts answer the new row's key as a row, and whose events have a place by its number."""
+    """A transaction whose inserts answer the new row's key as a row. `origin`, `oldest`: see `spine.store.places`."""
 
     page = 16
 
-    def __init__(self, link: Asked, now: int, places: Places, known: tuple[int, int] = (0, 0)) -> None:
+    def __init__(
+        self, link: Asked, now: int, origin: int, oldest: int | None = None, known: tuple[int, int] = (0, 0)
+    ) -> None:
         super().__init__(link, DIALECT, now)
-        self._places, self.known = places, known
+        self._link, self._origin, self._oldest = link, origin, oldest
+        self.known = known
 
     def insert(self, statement: Statement, **values: Any) -> int:
         """Run an insert, return the new row's integer key."""
@@ -31,14 +35,10 @@ class PostgresTx(Tx):
         key: int = self._execute(sql, values(row)).fetchone()[0]
         return key
 
-    def place(self) -> int:
-        """Return the place of a new event (see `Tx.place`)."""
-        return self._places.next()
-
     @property
     def settled(self) -> int:
         """Return the place below which no event comes any more (see `Tx.settled`)."""
-        return self._places.settled
+        return places.settled(self._link, self._origin, self._oldest)
 
 
 class BesideTx(PostgresTx):

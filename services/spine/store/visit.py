@@ -12,7 +12,6 @@ from spine.store import marks, places
 from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.link import Link
 from spine.store.migrations import NewerStore, files
-from spine.store.places import Places
 from spine.store.postgres_tx import DIALECT, PostgresTx
 from spine.store.servers import Servers, hosts, name
 
@@ -145,7 +144,7 @@ class Visit:
     def tx(self) -> PostgresTx:
         """Return what runs a store's statements, in the transaction there is, or each in one of its own."""
         bounded = _Bounded(self.link)
-        return PostgresTx(bounded, self.now(), Places(bounded, places.origin(bounded)))
+        return PostgresTx(bounded, self.now(), places.origin(bounded))
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresTx]:

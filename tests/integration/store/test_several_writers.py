@@ -11,7 +11,7 @@ from tests.suites.manual_clock import ManualClock
 from tests.support.postgres_server import PostgresServer
 
 from spine.queue import claim
-from spine.store import claims, idempotency
+from spine.store import claims, events, idempotency
 from spine.store.engine import Tx
 from spine.store.idempotency import Scope
 from spine.store.jobs import JobRow
@@ -187,6 +187,40 @@ def test_events_of_a_late_commit_are_not_passed_by(two: tuple[Store, Store]) -> 
         ("job.claimed", quick.id),
     ]
     assert theirs.page(HEAD, page.next_cursor).events == []
+
+
+def test_events_of_one_job_stand_in_the_order_in_which_they_came(two: tuple[Store, Store]) -> None:
+    ours, theirs = two
+    go_on, wrote = threading.Event(), threading.Event()
+    theirs.cancel(theirs.submit(target="any").id)  # its lane is known from now on: another like it need not be alone
+
+    def early(tx: Tx) -> list[JobRow]:
+        events.append(tx, "message.sent", "head", None, None, {})  # from here on this transaction has its number
+        wrote.set()
+        assert go_on.wait(10)
+        return list(claiming(ours)(tx))
+
+    older = ours.engine.write(early, beside=True)
+    assert wrote.wait(10)
+    job = theirs.submit(target="any")
+    go_on.set()
+    assert ids(older.result(10)) == [job.id]
+    assert ours.event_types(job.id) == ["job.created", "job.claimed"]
+
+
+def test_a_count_of_events_begins_anew_behind_those_before(
+    postgres: PostgresServer, database: str, two: tuple[Store, Store]
+) -> None:
+    ours, theirs = two
+    job = ours.submit(target="any")
+    ours.engine.checkpoint()
+    assert postgres.run("SELECT counted FROM event_origin", database) == [(0,)]
+    postgres.run("SELECT setval('event_count', 600000)", database)
+    theirs.take(LEFT)
+    ours.engine.checkpoint()
+    assert postgres.run("SELECT counted FROM event_origin", database) == [(600001,)]
+    ours.cancel(job.id)
+    assert theirs.event_types(job.id) == ["job.created", "job.claimed", "job.cancelled"]
 
 
 def test_both_ends_of_one_attempt_at_once_are_one(two: tuple[Store, Store]) -> None:
