@@ -33,6 +33,7 @@ def load(path: Path) -> ModuleType:
 
 
 controller = load(ANSIBLE / "controller.py")
+SECRETS = ANSIBLE / "roles/spine/templates/secrets.conf.j2"
 
 
 def test_lint_in_its_strictest_profile() -> None:
@@ -136,6 +137,59 @@ def test_units_of_a_claw_are_told_of_its_gateway_s_token_and_not_the_token(mode:
         ansible_managed="x", host_modes={"claw": mode}, claw_gateway_file="/etc/spinal-cord/secrets/a.gateway-token"
     )
     assert text.splitlines() == ["# x", "[Service]", *TOLD[mode]]
+
+
+SPINES = {
+    "a": {"ansible_host": "192.0.2.1"},
+    "b": {"spine_url": "https://b.example"},
+    "c": {"ansible_host": "192.0.2.3"},
+}
+
+
+@pytest.mark.parametrize(
+    ("hosts", "of", "urls"),
+    [
+        (["a"], "claw", "http://192.0.2.1:36725"),
+        (["a", "b", "c"], "c", "http://192.0.2.3:36725,http://192.0.2.1:36725,https://b.example"),  # its own first
+        (["a", "b"], "x", "http://192.0.2.1:36725,https://b.example"),
+        (["a", "b"], "y", "https://b.example,http://192.0.2.1:36725"),  # another one begins elsewhere
+    ],
+)
+def test_a_machine_is_told_of_every_spine(hosts: list[str], of: str, urls: str) -> None:
+    assert fleet.spine_urls(hosts, SPINES, of) == urls
+
+
+def test_several_spines_share_what_they_store() -> None:
+    both = {"spine_database_url": "postgresql://…", "spine_settings": {"SPINE_BLOB_URL": "s3://bucket"}}
+    hostvars = {"a": both, "b": both | {"spine_settings": {}}, "c": both | {"spine_database_url": ""}, "d": {}}
+    assert fleet.unshared("abcd", hostvars) == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("mode", ["native", "container"])
+def test_a_spine_has_its_database_s_password_in_a_file_alone(mode: str, tmp_path: Path) -> None:
+    password = "a-password-that-nobody-sees"
+    given = {
+        "spine_database_url": f"postgresql://spine:{password}@db/spine",
+        "spine_blob_secret": "",
+        "host_modes": {"spine": mode},
+        "host_config": "/etc/spinal-cord",
+        "spine_notices": {},
+    }
+    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
+    shown = ["{{ spine_own }}", "{{ lookup('ansible.builtin.template', '" + str(SECRETS) + "').splitlines() }}"]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "--inventory", tmp_path / "inventory", "localhost",
+         "--extra-vars", f"@{ANSIBLE / 'roles/spine/vars/main.yml'}", "--extra-vars", json.dumps(given),
+         "--module-name", "ansible.builtin.debug", "--args", json.dumps({"msg": shown})],
+        capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert password not in done.stdout
+    assert "SPINE_BLOB_SECRET" not in done.stdout
+    in_settings = '"SPINE_DATABASE_URL_FILE": "/etc/spinal-cord/database.url"'
+    assert (in_settings in done.stdout) is (mode == "container")
+    assert '"LoadCredential=database.url:/etc/spinal-cord/database.url"' in done.stdout
+    assert '"Environment=SPINE_DATABASE_URL_FILE=%d/database.url"' in done.stdout
 
 
 CALLS = {
@@ -249,8 +303,8 @@ BAD = {
         {"spine": ["a"], "claw": ["b"]},
         "The inventory has the groups claw; known are spine, head and claws.",
     ),
-    "no spine": ({"claws": ["a"]}, "The group spine needs exactly one machine; it has 0."),
-    "two spines": ({"spine": ["a", "b"]}, "The group spine needs exactly one machine; it has 2."),
+    "no spine": ({"claws": ["a"]}, "The group spine needs one machine, or several that share"),
+    "two spines": ({"spine": ["a", "b"]}, "SPINE_BLOB_URL in spine_settings, which a, b lacks."),
     "a claw with a role's name": ({"spine": ["a"], "claws": ["head"]}, "Names of claws (head) must be"),
 }
 

@@ -94,7 +94,7 @@ def words(unit: str) -> list[str]:
 OF_DISPATCH = tuple(
     row for row in DISPATCH_SETTINGS if row.name in ("LOKI_PUSH_URL", "DISPATCH_WEBHOOK_URL", "DISPATCH_WEBHOOK_SECRET")
 )
-OF_THE_SPINE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_DATABASE_URL", "SPINE_SKILL_MD_PATH"}
+OF_THE_SPINE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH"}
 COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
 
 
@@ -102,11 +102,7 @@ COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
     ("unit", "settings", "own"),
     [
         # What the image sets itself, and what commands of people read; tokens come as files.
-        (
-            "spinal-spine.service",
-            SPINE_SETTINGS,
-            {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "SPINE_SKILL_MD_PATH", "SPINE_DATABASE_URL"},
-        ),
+        ("spinal-spine.service", SPINE_SETTINGS, OF_THE_SPINE),
         ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", *COORDINATORS}),
         ("spinal-claw@.service", CLAW_SETTINGS + OF_DISPATCH, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
     ],
@@ -116,9 +112,10 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     passed = {said[i + 1].partition("=")[0] for i, word in enumerate(said) if word == "--env"}
     tokens = {name for name, *_ in settings if name.endswith(("_TOKEN", "_TOKENS"))}
     # A secret comes as a file, like a token: what is in an environment, an inspection of the container shows.
-    secrets = {"SPINE_BACKUP_SECRET_ACCESS_KEY", "SPINE_BLOB_SECRET_ACCESS_KEY", "DISPATCH_WEBHOOK_SECRET"} & {
-        name for name, *_ in settings
-    }
+    secrets = {
+        *("SPINE_BACKUP_SECRET_ACCESS_KEY", "SPINE_BLOB_SECRET_ACCESS_KEY", "SPINE_DATABASE_URL"),
+        "DISPATCH_WEBHOOK_SECRET",
+    } & {name for name, *_ in settings}
     assert passed >= {f"{name}_FILE" for name in secrets}
     passed -= {f"{name}_FILE" for name in secrets}
     tokens |= secrets

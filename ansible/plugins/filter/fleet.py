@@ -12,12 +12,41 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"fleet_claw_names": claw_names, "fleet_settings": settings}
+        return {
+            "fleet_claw_names": claw_names,
+            "fleet_settings": settings,
+            "fleet_spine_urls": spine_urls,
+            "fleet_unshared": unshared,
+        }
 
 
 def claw_names(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of the claws on these hosts: `claw_name`, or the host's name in the inventory."""
     return [str(hostvars[host].get("claw_name", host)) for host in hosts]
+
+
+def spine_urls(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], first: str = "") -> str:
+    """Return where the spines on these hosts are reached, by commas: `spine_url`, or the host's address and the port.
+
+    Machines begin with different ones: with that on their own host `first` when there is one, else by its name.
+    """
+    urls = {
+        host: str(hostvars[host].get("spine_url") or f"http://{hostvars[host].get('ansible_host', host)}:36725")
+        for host in hosts
+    }
+    names = list(urls)
+    start = names.index(first) if first in urls else sum(first.encode()) % max(1, len(names))
+    return ",".join(urls[name] for name in names[start:] + names[:start])
+
+
+def unshared(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return which of these hosts could not share a store: a spine there keeps its jobs, or its blobs, for itself."""
+
+    def shares(host: str) -> bool:
+        found = hostvars[host]
+        return bool(found.get("spine_database_url")) and bool((found.get("spine_settings") or {}).get("SPINE_BLOB_URL"))
+
+    return [host for host in hosts if not shares(host)]
 
 
 def settings(values: Mapping[str, Any]) -> str:
