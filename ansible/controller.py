@@ -120,15 +120,22 @@ def build(platforms: list[str], pythons: list[str]) -> str:
     return release
 
 
+def for_any_python(lock: str) -> str:
+    """Return a lock whose packages are for every Python: pip asks its own of a marker, not the one of the machine."""
+    return re.sub(r" ; python_(?:full_)?version [<>=]+ '[0-9.]+'(?= \\$)", "", lock, flags=re.MULTILINE)
+
+
 def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
     """Put everything that a machine needs into a folder."""
     wheels = folder / "wheels"
     for python in pythons:
         targets = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
         for lock in ("spine", "claw", "head"):
-            lock_file = str(ROOT / "requirements" / f"{lock}.txt")
+            lock_file = folder / f"{lock}.txt"
+            lock_file.write_text(for_any_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")))
             only = ["--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python]
-            pip("download", *only, *targets, "--dest", str(wheels), "--requirement", lock_file)
+            pip("download", *only, *targets, "--dest", str(wheels), "--requirement", str(lock_file))
+            lock_file.unlink()
     with tempfile.TemporaryDirectory() as source:
         for path in files():
             copy = Path(source, path.relative_to(ROOT))

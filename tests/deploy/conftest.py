@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import runpy
 import shutil
 import subprocess
 import sys
@@ -55,10 +56,11 @@ def start_container(engine: docker.DockerClient) -> Iterator[Start]:
 def wheelhouse() -> Path:
     """The locked packages as files, so that a container without network or certificates can install them.
 
-    Kept beside the environment under the digest of the lock, since it is the same until the lock changes.
+    Kept beside the environment under the digest of the locks, since it is the same until one changes.
     """
-    lock = ROOT / "requirements" / "dev.txt"
-    house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    lock, *roles = (ROOT / "requirements" / f"{name}.txt" for name in ("dev", "spine", "claw", "head"))
+    made_of = b"".join(path.read_bytes() for path in (lock, *roles))
+    house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(made_of).hexdigest()[:16]
     stamp = house / ".complete"
     house.mkdir(parents=True, exist_ok=True)
     with (house / ".lock").open("w") as alone:
@@ -70,9 +72,12 @@ def wheelhouse() -> Path:
             # A release is made for older systems too; of a package there may be another file for those.
             older = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
             older += ["--platform=manylinux_2_28_x86_64", "--platform=manylinux_2_17_x86_64"]
-            for role in ("spine", "claw", "head"):
-                lock = ROOT / "requirements" / f"{role}.txt"
-                subprocess.run([*pip, *older, "-r", str(lock)], check=True, timeout=600)
+            for_any_python = runpy.run_path(str(ROOT / "ansible" / "controller.py"))["for_any_python"]
+            for role in roles:
+                copy = house / role.name
+                copy.write_text(for_any_python(role.read_text(encoding="utf-8")))
+                subprocess.run([*pip, *older, "-r", str(copy)], check=True, timeout=600)
+                copy.unlink()
             stamp.touch()
     return house
 

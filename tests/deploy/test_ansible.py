@@ -238,6 +238,17 @@ def test_a_release_is_named_by_its_version_and_sources() -> None:
     assert not {path for path in named if path.startswith(("tests/", "docs/", "ansible/", ".git/"))}
 
 
+def test_a_release_brings_what_an_older_python_than_the_controller_s_wants() -> None:
+    lock = (
+        "async-timeout==5.0.1 ; python_full_version < '3.11.3' \\\n    --hash=sha256:aa\n"
+        "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n"
+    )
+    assert controller.for_any_python(lock) == (
+        "async-timeout==5.0.1 \\\n    --hash=sha256:aa\n"
+        "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n"
+    )
+
+
 SAID = {
     "no engine": ({}, "linux-x86_64", "no Docker with buildx answers here to build their images"),
     "another platform": (
