@@ -22,6 +22,7 @@ compile spine pyproject.toml --extra spine --extra postgres --extra s3 --constra
 # A claw runs spine-dispatch for jobs that are an agent's. Both may be a cluster's nodes.
 compile claw pyproject.toml --extra claw --extra dispatch --extra cluster --constraint requirements/dev.txt
 compile head pyproject.toml --extra head --extra cluster --constraint requirements/dev.txt
-compile bench - --constraint requirements/dev.txt <<<'huey>=3.5,<4' # the other queue that `make bench` holds itself against
+# The other queues that `make bench` holds itself against.
+compile bench - --constraint requirements/dev.txt <<<$'huey>=3.5,<4\nprocrastinate>=3.10,<4'
 compile lock - ${UPGRADE:+--upgrade} <<<'uv>=0.13,<0.14'
 wc -l requirements/*.txt

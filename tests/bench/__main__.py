@@ -11,17 +11,18 @@ import time
 from pathlib import Path
 
 import uvloop
-from tests.bench import beanstalk, huey_side
+from tests.bench import beanstalk, huey_side, procrastinate_side
 from tests.bench.depth import depth
 from tests.bench.dialects import dialects
 from tests.bench.figures import Part
 from tests.bench.firing import firing
 from tests.bench.page import PAGE, page, write
 from tests.bench.plan import SMOKE, WHOLE, Plan
+from tests.bench.shared import shared
 from tests.bench.verbs import Verbs
 from tests.bench.waiting import idle, latency
 
-PARTS = ("verbs", "dialects", "depth", "latency", "idle", "schedules")
+PARTS = ("verbs", "dialects", "depth", "latency", "idle", "schedules", "shared")
 _BEGUN = time.monotonic()
 
 
@@ -45,6 +46,8 @@ async def measure(plan: Plan, folder: Path, parts: list[str]) -> list[Part]:
         found.append(await idle(plan, folder, say))
     if "schedules" in parts:
         found.append(await firing(plan, folder, say))
+    if "shared" in parts:
+        found.append(await shared(plan, folder, say))
     return found
 
 
@@ -63,7 +66,7 @@ def main() -> int:
     asked = reading.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # thousands of connections, here and in the server
-    for other in (beanstalk, huey_side):
+    for other in (beanstalk, huey_side, procrastinate_side):
         if not other.is_installed():
             say(f"LEFT OUT: {other.MISSING}")
     with tempfile.TemporaryDirectory(prefix="spine-bench-", dir=Path.cwd()) as folder:

@@ -30,6 +30,11 @@ class Plan:
     firing_every_seconds: int = 10
     firing_lead_seconds: float = 12.0
     firing_seconds: float = 2.5
+    shared_rounds: int = 3
+    shared_calls: int = 1000
+    shared_claws: int = 100
+    shared_rate: int = 50
+    shared_seconds: float = 8.0
 
 
 WHOLE = Plan()
@@ -57,4 +62,9 @@ SMOKE = Plan(
     firing_every_seconds=10,
     firing_lead_seconds=2.5,
     firing_seconds=0.2,
+    shared_rounds=1,
+    shared_calls=40,
+    shared_claws=10,
+    shared_rate=20,
+    shared_seconds=0.3,
 )

@@ -4,8 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.docs.pages import REPO, tables
 
+# Without a Docker Engine, or without procrastinate, these are rows that say so; no gate stands in any of them.
+SHARED = ("at the store, two processes", "over HTTP, two servers", "over HTTP, one server")
 ROWS = [
     *(f"{v} : {b}" for b in ("GET /leases/:name", "GET /health") for v in ("submit", "claim", "complete")),
     *(f"{what} : {other}" for other in ("beanstalkd", "Huey") for what in ("enqueue", "dequeue", "take and finish")),
@@ -22,19 +25,28 @@ ROWS = [
     "submit p99 while they are fired : idle",
     "submit p99 while they are fired",
     "submit p99, idle",
+    *(f"claims {how} : procrastinate" for how in SHARED),
+    *(f"submit at one → running by the other, {which}" for which in ("p50", "p99")),
 ]
 
 
+@pytest.mark.timeout(180)
 def test_a_short_run_writes_every_row(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     command = [sys.executable, "-m", "tests.bench", "--smoke", "--out", str(page)]
-    run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=90)
+    run = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=160)
     assert run.returncode == 0, run.stdout + run.stderr
     rows = {row["figure"]: row for found in tables(page.read_text()) for row in found}
     assert [name for name in ROWS if name not in rows] == []
     ungated = [name for name in ROWS if not rows[name]["gate"]]
     assert [
-        name for name in ungated if not name.startswith("take and") and "ask anew" not in name and "p99" not in name
+        name
+        for name in ungated
+        if not name.startswith(("take and", "claims ", "submit at"))
+        and "ask anew" not in name
+        and "p99" not in name
+        and "ask anew" not in name
+        and "p99" not in name
     ] == []
     empty = [name for name, row in rows.items() if not row["median"]]
     assert [name for name in empty if "not taken" not in rows[name]["verdict"]] == []

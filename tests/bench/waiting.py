@@ -15,6 +15,7 @@ from tests.bench.servers import HEAD, Server
 
 WAIT = 30
 SUBMITTERS = 16
+TAKEN_SECONDS = 60.0  # after the last submit, until a claw has each job
 _TAG = re.compile(rb'"spec":(\d+)')
 
 LATENCY = """{claws} claws, each a machine with a token and a name of its own, wait with `wait` {wait}; a head submits
@@ -29,13 +30,13 @@ is over: that is what such a fleet costs as long as it has nothing to do."""
 class Fleet:
     """Claws of names of their own, and a server that knows their tokens."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, **env: str) -> None:
         folder.mkdir(parents=True)
         self.tokens = {f"c{n}": f"claw-token-{n:06}" for n in range(count)}
         listed = folder / "tokens"  # one variable of the environment would be too small for thousands
         listed.write_text(",".join(f"{name}={token}" for name, token in self.tokens.items()))
         listed.chmod(0o600)
-        self.server = Server(folder, CLAW_TOKENS_FILE=str(listed), SPINE_WAITERS_MAX=str(count + 1))
+        self.server = Server(folder, CLAW_TOKENS_FILE=str(listed), SPINE_WAITERS_MAX=str(count + 1), **env)
 
     def claims(self) -> list[bytes]:
         """Return each claw's waiting claim."""
@@ -79,34 +80,12 @@ class Claws:
 
 async def latency(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:
     """Measure from submit to running."""
-    due_at: dict[int, float] = {}
-    found: list[float] = []
-
-    def got(body: bytes) -> None:
-        tag = _TAG.search(body)
-        assert tag is not None, body[:200]
-        found.append(time.perf_counter() - due_at[int(tag[1])])
-
-    halves, ends = [], []
     with ExitStack() as stack:
         fleet = Fleet(folder / "waiting", plan.claws)
         stack.callback(fleet.server.close)
-        clients = await Clients.connect(fleet.server.port, plan.claws)
-        stack.callback(clients.close)
-        claws = Claws(clients, fleet.claims(), got)
-        claws.start()
         heads = await Clients.connect(fleet.server.port, SUBMITTERS)
         stack.callback(heads.close)
-        await fleet.server.until_waiting(heads, plan.claws)
-        for n in range(plan.waiting_rounds):
-            found.clear()
-            await _submit_evenly(heads, plan, due_at)
-            claws.check()
-            halves.append(percentile(found, 0.5) * 1e3)
-            ends.append(percentile(found, 0.99) * 1e3)
-            say(
-                f"round {n + 1} of {plan.waiting_rounds}: {len(found)} jobs, p50 {halves[-1]:.2f} p99 {ends[-1]:.2f} ms"
-            )
+        halves, ends = await rounds(plan, fleet, heads, heads, stack, say)
     text = LATENCY.format(claws=f"{plan.claws:,}", wait=WAIT, rate=plan.rate, seconds=plan.waiting_seconds)
     figures = [
         Figure("submit → running, p50", halves, "ms", Gate("at most", 10)),
@@ -115,8 +94,43 @@ async def latency(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:
     return Part("Waiting claws", text, figures)
 
 
-async def _submit_evenly(heads: Clients, plan: Plan, due_at: dict[int, float]) -> None:
-    """Submit at the plan's rate, each at its time; return when every job has been taken up by a claw."""
+async def rounds(
+    plan: Plan, fleet: Fleet, heads: Clients, watcher: Clients, stack: ExitStack, say: Callable[[str], None]
+) -> tuple[list[float], list[float]]:
+    """Let all claws of a fleet wait, and submit by `heads`, wherever they are connected; return p50 and p99 in ms.
+
+    `watcher` is connected to the fleet's server; the claws hang up when the stack is closed.
+    """
+    due_at: dict[int, float] = {}
+    found: list[float] = []
+
+    def got(body: bytes) -> None:
+        tag = _TAG.search(body)
+        assert tag is not None, body[:200]
+        found.append(time.perf_counter() - due_at[int(tag[1])])
+
+    claims = fleet.claims()
+    clients = await Clients.connect(fleet.server.port, len(claims))
+    stack.callback(clients.close)
+    claws = Claws(clients, claims, got)
+    claws.start()
+    await fleet.server.until_waiting(watcher, len(claims))
+    halves, ends = [], []
+    for n in range(plan.waiting_rounds):
+        found.clear()
+        count = await _submit_evenly(heads, plan, due_at)
+        async with asyncio.timeout(TAKEN_SECONDS):
+            while len(found) < count:
+                await asyncio.sleep(0.01)
+                claws.check()
+        halves.append(percentile(found, 0.5) * 1e3)
+        ends.append(percentile(found, 0.99) * 1e3)
+        say(f"round {n + 1} of {plan.waiting_rounds}: {len(found)} jobs, p50 {halves[-1]:.2f} p99 {ends[-1]:.2f} ms")
+    return halves, ends
+
+
+async def _submit_evenly(heads: Clients, plan: Plan, due_at: dict[int, float]) -> int:
+    """Submit at the plan's rate, each at its time; return how many, once every submit has been answered."""
     free, late = deque(heads.connections), deque[bytes]()
     loop, count = asyncio.get_running_loop(), int(plan.rate * plan.waiting_seconds)
     left, first, done = count, len(due_at), loop.create_future()
@@ -147,7 +161,7 @@ async def _submit_evenly(heads: Clients, plan: Plan, due_at: dict[int, float]) -
         due_at[first + n] = clock + n / plan.rate
         loop.call_at(begun + n / plan.rate, submit, first + n)
     await asyncio.wait_for(done, plan.waiting_seconds + 30)
-    await asyncio.sleep(0.3)  # the last claims' answers
+    return count
 
 
 async def idle(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:

@@ -78,9 +78,9 @@ class PostgresAt:
 
 
 class PostgresServer(PostgresAt):
-    """A server that is started at once; `stop` removes it with all that was in it."""
+    """A server that is started at once; `stop` removes it with all that was in it. Its data lives in memory or not."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, in_memory: bool = True) -> None:
         net = free_net(client)
         name = f"spine-test-postgres-{os.getpid()}"
         pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
@@ -93,7 +93,7 @@ class PostgresServer(PostgresAt):
             name=name,
             network=name,
             labels=labels(),
-            tmpfs={"/data": "size=2g,mode=1777"},
+            tmpfs={"/data": "size=2g,mode=1777"} if in_memory else {},
         )
         eventually(self.answers, 30, every=0.05, what="the database server")
         # Each test's database is a copy of one that has the tables already: making them takes ten times as long.
