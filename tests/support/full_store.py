@@ -1,6 +1,8 @@
 """An embedded store with rows in every table, written by the verbs where there is one that needs no server."""
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from tests.support.queue_store import HEAD, QueueStore, SetClock
@@ -73,3 +75,21 @@ def _people(tx: Tx) -> None:
     tokens.add_code(tx, "e" * 64, "new-claw", HEAD.principal.name, START)
     plans.add(tx, "plan", "job", "digest")
     idempotency.keep(tx, Scope("head", "POST", "/jobs", "k1"), b"\x00\xff", 201, b"{}\x00", "")
+
+
+def grow(data: Path, jobs: int) -> None:
+    """Add so many ended jobs, each with three events, to a store that nobody serves."""
+    with closing(sqlite3.connect(data / "spine.db")) as store:
+        columns = [row[1] for row in store.execute("PRAGMA table_info(jobs)")]
+        own = {"seq": "1000 + n", "id": "'grown' || n", "dedupe_key": "NULL"}
+        chosen = ", ".join(own.get(name, name) for name in columns)
+        store.execute(
+            f"WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {jobs})"
+            f" INSERT INTO jobs ({', '.join(columns)}) SELECT {chosen} FROM counted,"
+            " (SELECT * FROM jobs WHERE status = 'done' LIMIT 1)"
+        )
+        store.execute(
+            "INSERT INTO events (job_id, target, at, type, author, data) SELECT id, target, created_at, 'job.created',"
+            " 'head', '{}' FROM jobs, (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) WHERE seq > 1000"
+        )
+        store.commit()

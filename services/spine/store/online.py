@@ -40,7 +40,7 @@ def copy(url: str, target: Path, progress: Callable[[int, int], None]) -> None:
 
 
 def _fill(visit: Visit, there: Tx, file: sqlite3.Connection, progress: Callable[[int, int], None]) -> None:
-    total, done = sum(table.size(there) for table in COPIED), 0
+    total, done, counted = sum(table.size(there) for table in COPIED), 0, visit.counted()
     file.execute("BEGIN")
     for table in COPIED:
         for batch in table.batches(there, PAGE):
@@ -49,7 +49,7 @@ def _fill(visit: Visit, there: Tx, file: sqlite3.Connection, progress: Callable[
             progress(done, total)
     # Beyond the last row of a table: what is gone has had its number.
     for (name,) in file.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'").fetchall():
-        last = visit.counted().get(name, 0)
+        last = counted.get(name, 0)
         if file.execute("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?", (last, name)).rowcount == 0:
             file.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, last))
     file.execute("COMMIT")
