@@ -1,7 +1,8 @@
 """Lists and counts of jobs."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import peewee as pw
@@ -9,7 +10,7 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
 from spine.store.models import Job
-from spine.store.statement import Statement, behind, bind, number, place, text
+from spine.store.statement import Either, Statement, behind, bind, number, place, text
 
 
 class Filter(NamedTuple):
@@ -84,8 +85,18 @@ def _select(shape: _Shape) -> Statement:
     for column, value in first:
         after = behind(column, value, Job.seq, bind("after"))
     order = [column for column, _ in first] + [Job.seq]
-    query = Job.select(*COLUMNS).where(_where(shape, after, others))
-    return Statement(query.order_by(*order).limit(bind("limit")))
+    query = Job.select(*COLUMNS).where(_where(shape, after, others)).order_by(*order).limit(bind("limit"))
+    return Statement(query if first or not shape.statuses else Either(query, _merged(shape)))
+
+
+def _merged(shape: _Shape) -> Any:
+    """Return the list of several statuses from those of each: by one index, PostgreSQL reads what has none of them."""
+    parts = []
+    for status in shape.statuses:
+        after = behind(Job.status, text(status), Job.seq, bind("after"))
+        part = Job.select(*COLUMNS).where(_where(shape._replace(statuses=()), after, []))
+        parts.append(part.order_by(Job.status, Job.seq).limit(bind("limit")))
+    return reduce(add, parts).order_by(pw.SQL("seq")).limit(bind("limit"))
 
 
 @lru_cache(maxsize=512)

@@ -114,8 +114,8 @@ def place(within: Any, wanted: Any) -> Any:
     return _Place("place", (within, wanted))
 
 
-class _Either(pw.Node):
-    """One of two expressions, by the dialect."""
+class Either(pw.Node):
+    """One of two expressions, or of two queries, by the dialect."""
 
     def __init__(self, sqlite: Any, postgres: Any) -> None:
         self._sqlite, self._postgres = sqlite, postgres
@@ -131,4 +131,4 @@ def behind(column: Any, value: Any, key: Any, after: Any) -> Any:
     as long as the first fitting rows are far from its begin: it is not told that there is only one value.
     """
     rows = (pw.Tuple(column, key) > pw.Tuple(value, after)) & (column <= value)
-    return _Either((column == value) & (key > after), rows)
+    return Either((column == value) & (key > after), rows)

@@ -181,6 +181,11 @@ VERBS: dict[str, tuple[Callable[[Store, int], object], str, int]] = {
         "jobs_status",
         210,
     ),
+    "those that have not ended": (
+        lambda store, n: store.listed(limit=100, statuses=("queued", "running", "waiting")),
+        "jobs_status",
+        310,
+    ),
     "those that wait": (lambda store, n: store.listed(limit=100, statuses=("waiting",)), "jobs_status", 210),
     "those of a target": (lambda store, n: store.listed(limit=100, target="right-claw"), "jobs_target", 210),
     "those with a label": (lambda store, n: store.listed(limit=100, label="label-0"), "jobs_label", 210),
