@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -23,6 +22,7 @@ from spine.queue.reap import expire
 from spine.queue.rules import Rules
 from spine.queue.why import obstacles
 from spine.store import attempts, claims, jobs, keys, machines
+from spine.store.claims import Claim
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
@@ -71,8 +71,8 @@ def claim_next(
         lanes = rules.lanes.satisfied(tx, targets - machines.paused_targets(tx), capabilities, among)
         taken = _beside(tx, lanes, caller, most) if tx.beside else _next(tx, lanes, caller, most)
     machines.note_seen(tx, machine, caller.name, canonical(capabilities))
-    if tx.beside and len(taken) > 1:
-        return claims.start_all(tx, [_claim(tx, rules, caller, job, among is not None) for job in taken], caller.name)
+    if tx.beside:
+        return claims.start(tx, [_claim(tx, rules, caller, job, among is not None) for job in taken])
     return [_start(tx, rules, caller, job, accepted=among is not None) for job in taken]
 
 
@@ -196,10 +196,7 @@ def claim_one(
     return _start(tx, rules, caller, job, accepted=True)
 
 
-def _claim(
-    tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool
-) -> tuple[JobRow, dict[str, Any], dict[str, Any]]:
-    """Return a job with its claim's event data and what the claim changes."""
+def _claim(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> Claim:
     fence, attempt = job.fence + 1, job.attempts + 1
     lease_ms = rules.lease_ms if accepted else min(rules.accept_lease_ms, rules.lease_ms)
     lease_until = rules.lease_end(tx.now, tx.now, job.timeout_seconds, lease_ms)
@@ -216,14 +213,14 @@ def _claim(
         "prefer_until": None,
         "started_at": tx.now,
     }
-    return job, data, changes
+    return Claim(job, caller.name, data, changes)
 
 
 def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> JobRow:
-    _, data, changes = _claim(tx, rules, caller, job, accepted)
-    name = caller.name
-    attempts.start(tx, job.id, changes["fence"], job.round, changes["attempts"], name, caller.worker_id, name)
-    return move(tx, Action.CLAIM, job, name, data, **changes)
+    found = _claim(tx, rules, caller, job, accepted)
+    fence, attempt, name = found.changes["fence"], found.changes["attempts"], caller.name
+    attempts.start(tx, job.id, fence, job.round, attempt, name, caller.worker_id, name)
+    return move(tx, Action.CLAIM, job, name, found.data, **found.changes)
 
 
 def bury(tx: Tx, job: JobRow, by: str) -> JobRow:

@@ -41,11 +41,9 @@ _START = Statement(
     Attempt.insert({**{getattr(Attempt, n): bind(n) for n in _AT_BIRTH}, Attempt.outcome: text("running")}),
     beside=True,
 )
-# Which columns of a job that runs say what about its attempt.
-_OF_JOB_ROW = {
-    "job_id": "id",
+# What of an attempt is which column of its job.
+_OF_CLAIM = {
     "fence": "fence",
-    "round": "round",
     "attempt": "attempts",
     "claimed_by": "claimed_by",
     "worker_id": "worker_id",
@@ -54,12 +52,12 @@ _OF_JOB_ROW = {
 _START_ALL = Written(
     "postgres",
     """
-    INSERT INTO attempts (job_id, fence, round, attempt, claimed_by, worker_id, machine, started_at, outcome)
+    INSERT INTO attempts (job_id, round, fence, attempt, claimed_by, worker_id, machine, started_at, outcome)
     SELECT given.*, %s, 'running' FROM unnest(
         %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[]
     ) AS given
     """,
-    ("started_at", *_OF_JOB_ROW),
+    ("started_at", "job_id", "round", *_OF_CLAIM),
     beside=True,
 )
 _END = Statement(
@@ -124,10 +122,11 @@ def start(
     )
 
 
-def start_all(tx: Tx, jobs: Sequence["JobRow"]) -> None:
-    """Record the claims of jobs as they run now, on PostgreSQL."""
-    given: dict[str, list[Any]] = {name: [getattr(job, of) for job in jobs] for name, of in _OF_JOB_ROW.items()}
-    tx.run(_START_ALL, **given, started_at=tx.now)
+def start_all(tx: Tx, claims: Sequence[tuple["JobRow", dict[str, Any]]]) -> None:
+    """Record claims, each with what it changes of its job, on PostgreSQL."""
+    given: dict[str, list[Any]] = {name: [changes[of] for _, changes in claims] for name, of in _OF_CLAIM.items()}
+    whose = {"job_id": [job.id for job, _ in claims], "round": [job.round for job, _ in claims]}
+    tx.run(_START_ALL, **given, **whose, started_at=tx.now)
 
 
 def end(

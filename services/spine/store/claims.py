@@ -1,7 +1,8 @@
 """Claims beside other writers, on PostgreSQL: which jobs, and many of them started at once."""
 
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import peewee as pw
 
@@ -46,38 +47,76 @@ _ANY_READY = Written(
     "postgres",
     """
     SELECT 1 FROM unnest(%s::bigint[]) AS asked (lane)
-    WHERE EXISTS (SELECT 1 FROM jobs WHERE jobs.lane = asked.lane AND status = 'queued' AND ready = 1) LIMIT 1
+    WHERE EXISTS (
+        SELECT 1 FROM jobs WHERE jobs.lane = asked.lane AND status = 'queued' AND ready = 1 AND seq <> ALL(%s::bigint[])
+    ) LIMIT 1
     """,
-    ("lanes",),
+    ("lanes", "but"),
 )
 
 
+class Claim(NamedTuple):
+    """A job that was queued, who takes it, what its event says, and what changes."""
+
+    job: JobRow
+    by: str
+    data: dict[str, Any]
+    changes: dict[str, Any]
+
+
+@dataclass
+class _Held:
+    """What the claims of one transaction hold: `seqs` of all of it, `spare` what none of them has taken, by lanes."""
+
+    seqs: set[int] = field(default_factory=set)
+    spare: dict[tuple[int, ...], list[JobRow]] = field(default_factory=dict)
+
+
+def _held(tx: Tx) -> _Held:
+    found: _Held = tx.memo.setdefault(_Held, _Held())
+    return found
+
+
 def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
-    """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold."""
-    return [JobRow._make(row) for row in tx.rows(_PICK, lanes=lanes, most=most, limit=most)]
+    """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
+
+    Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
+    of them: each time for as many again as they hold already.
+    """
+    held = _held(tx)
+    spare = held.spare.setdefault(tuple(lanes), [])
+    if len(spare) < most:
+        limit = len(held.seqs) + max(most - len(spare), len(held.seqs))
+        fresh = [JobRow._make(row) for row in tx.rows(_PICK, lanes=lanes, most=limit, limit=limit)]
+        spare += [job for job in fresh if job.seq not in held.seqs]
+        held.seqs.update(job.seq for job in fresh)
+    found, spare[:] = spare[:most], spare[most:]
+    return found
 
 
 def is_any_ready(tx: Tx, lanes: list[int]) -> bool:
-    """Tell, beside other writers, whether a lane has a claimable job, be it one that somebody holds."""
-    return tx.one(_ANY_READY, lanes=lanes) is not None
+    """Tell, beside other writers, whether a lane has a claimable job that another transaction holds."""
+    held = _held(tx)
+    return tx.one(_ANY_READY, lanes=lanes, but=list(held.seqs)) is not None
 
 
-def start_all(tx: Tx, claims: list[tuple[JobRow, dict[str, Any], dict[str, Any]]], by: str) -> list[JobRow]:
-    """Move held jobs to `running` at once: each with its event's data and its changes, of the same columns for all.
+def start(tx: Tx, claims: list[Claim]) -> list[JobRow]:
+    """Move held jobs to `running`, at the end of the transaction, together with those of its other claims."""
+    for claim in claims:
+        tx.at_end(_start_all, claim)
+    tx.signals.events = tx.signals.events or bool(claims)
+    return [moved_row(tx, Action.CLAIM, claim.job, claim.changes) for claim in claims]
 
-    Raises:
-        Conflict: one of them was not queued under its fence any more.
-    """
-    names = tuple(claims[0][2])
-    given: dict[str, list[Any]] = {name: [changes[name] for _, _, changes in claims] for name in names}
-    places = {"guard_seq": [job.seq for job, _, _ in claims], "guard_fence": [job.fence for job, _, _ in claims]}
-    if tx.run(_start_statement(names), now=tx.now, none=None, **places, **given) != len(claims):
+
+def _start_all(tx: Tx, claims: list[Claim]) -> None:
+    names = tuple(claims[0].changes)
+    given: dict[str, list[Any]] = {name: [claim.changes[name] for claim in claims] for name in names}
+    guards = {"guard_seq": [claim.job.seq for claim in claims], "guard_fence": [claim.job.fence for claim in claims]}
+    if tx.run(_start_statement(names), now=tx.now, none=None, **guards, **given) != len(claims):
         raise Conflict("a job that was picked is another's already")
-    moved = [moved_row(tx, Action.CLAIM, job, changes) for job, _, changes in claims]
-    attempts.start_all(tx, moved)
-    told = [(job.id, job.target, data) for job, data, _ in claims]
-    events.append_all(tx, TRANSITIONS[Action.CLAIM].event, by, told)
-    return moved
+    attempts.start_all(tx, [(claim.job, claim.changes) for claim in claims])
+    told = [(claim.by, claim.job.id, claim.job.target, claim.data) for claim in claims]
+    events.append_all(tx, TRANSITIONS[Action.CLAIM].event, told)
 
 
 @lru_cache(maxsize=8)

@@ -77,7 +77,8 @@ class Tx:
     `beside`: whether others write at the same time. `page`: how many rows of a long list to ask for at first, where
     not all of them may be needed; where rows are fetched one by one that is all of them. `known`: the newest lane and
     the newest message as the transaction began, by which a cache of them tells that another server has added some; a
-    server that is the only one has no need of it.
+    server that is the only one has no need of it. `memo`: what operations of one transaction beside others leave for
+    those after them.
     """
 
     beside = False
@@ -89,6 +90,15 @@ class Tx:
         self._dialect = dialect
         self.now = now
         self.signals = Signals()
+        self.memo: dict[Any, Any] = {}
+        self.ends: list[tuple[Callable[[Tx, list[Any]], None], Any]] = []
+
+    def at_end(self, what: "Callable[[Tx, list[Any]], None]", item: Any) -> None:
+        """Have something done once all operations of a transaction beside others are through, if this one is.
+
+        It is done for all items at once. What reads the same rows in the transaction does not see it yet.
+        """
+        self.ends.append((what, item))
 
     def alone(self) -> None:
         """Ask to be the only one that writes, before what needs it. The operation is begun again when it is not."""

@@ -32,7 +32,7 @@ _APPEND_ALL = Written(
     "postgres",
     """
     INSERT INTO events (at, type, author, job_id, target, data)
-    SELECT %s, %s, %s, given.* FROM unnest(%s::text[], %s::text[], %s::text[]) AS given
+    SELECT %s, %s, given.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS given
     """,
     ("at", "type", "author", "job_id", "target", "data"),
     beside=True,
@@ -68,16 +68,16 @@ def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, d
     tx.signals.events = True
 
 
-def append_all(tx: Tx, kind: str, by: str, told: Sequence[tuple[str, str, dict[str, Any]]]) -> None:
-    """Write one event of a kind for each of several jobs (id, target, data), on PostgreSQL."""
+def append_all(tx: Tx, kind: str, told: Sequence[tuple[str, str, str, dict[str, Any]]]) -> None:
+    """Write one event of a kind for each of several jobs (by whom, id, target, data), on PostgreSQL."""
     tx.run(
         _APPEND_ALL,
         at=tx.now,
         type=kind,
-        author=by,
-        job_id=[job_id for job_id, _, _ in told],
-        target=[target for _, target, _ in told],
-        data=[_encode(data).decode() for _, _, data in told],
+        author=[by for by, _, _, _ in told],
+        job_id=[job_id for _, job_id, _, _ in told],
+        target=[target for _, _, target, _ in told],
+        data=[_encode(data).decode() for _, _, _, data in told],
     )
     tx.signals.events = True
 

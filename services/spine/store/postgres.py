@@ -17,7 +17,7 @@ import structlog
 from psycopg import errors as pg
 
 from contract.clock import Clock
-from contract.errors import Internal, OutcomeUnknown, SpineError, StorageFull, Unavailable
+from contract.errors import Conflict, Internal, OutcomeUnknown, SpineError, StorageFull, Unavailable
 from contract.killpoints import reach
 from spine.store import places
 from spine.store.deadline import DEADLINE_SECONDS
@@ -253,7 +253,7 @@ class PostgresEngine(Writer):
         """Run what can be run beside others. With others in the way nothing is done, and all of it goes on alone."""
         try:
             return self._attempt(BesideTx, operations, savepoints=False)
-        except (WroteAndFailed, *_COLLIDED, *self.refused):
+        except (WroteAndFailed, Conflict, *_COLLIDED, *self.refused):
             return [POSTPONED] * len(operations), Signals()
 
     def _transact(self, operations: list[Operation[Any]]) -> tuple[list[Any], Signals]:
@@ -298,10 +298,16 @@ class PostgresEngine(Writer):
         now = self._now(servers)
         try:
             with link.bounded():
-                outcomes, signals = [], Signals()
+                outcomes, signals, memo, ends = [], Signals(), dict[Any, Any](), dict[Any, list[Any]]()
                 for operation in operations:
                     tx = kind(link, now, self._origin, known=(lane, message))
+                    tx.memo = memo
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
+                    if outcomes[-1] is not POSTPONED and not isinstance(outcomes[-1], Failed):
+                        for what, item in tx.ends:
+                            ends.setdefault(what, []).append(item)
+                for what, items in ends.items():
+                    what(kind(link, now, self._origin), items)
                 if len(operations) > 1:
                     reach("spine.batch-written")
                 if all(outcome is POSTPONED for outcome in outcomes):
