@@ -165,7 +165,7 @@ class Fleet:
             thread.start()
         try:
             self.submit()
-            eventually(lambda: self.faults or self._settled(head), self.count / 50 + 20, 0.2, "the end of all jobs")
+            eventually(lambda: self.faults or self._settled(head), self.count / 50 + 60, 0.2, "the end of all jobs")
         finally:
             self.over.set()
             for thread in threads:

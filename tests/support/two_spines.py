@@ -148,7 +148,8 @@ class TwoSpines:
         name, chance = self._names[number], random.Random(self._seed + 1 + number)
         clients = [self._either(n, name, f"{name}-worker") for n in (0, 1)]
         while not self._over.is_set():
-            with suppress(Unavailable):  # the end
+            # The end; or the answer was lost, and of what it would have brought something was cancelled meanwhile.
+            with suppress(Unavailable, StaleFence):
                 for job in chance.choice(clients).claim(most=chance.choice([1, 1, 1, 4]), wait=2):
                     self._do(job, chance, clients)
 

@@ -101,7 +101,7 @@ class OnDriver(Server):
 
     driver: ClassVar[OpenEngine]
 
-    def _open_store(self) -> Engine:
+    def _open_store(self, locked: bool) -> Engine:
         return self.driver(self.settings.data_dir, self.clock)
 
 
