@@ -103,7 +103,9 @@ class Server:
             digests.turn()
         self.store.read(self.core.auth.load).result(timeout=30)
         self.core.name_targets()
-        self.reaper = Reaper(self.store, rules, self.clock, settings.reaper_interval_ms, metrics.lease_expired.inc)
+        shared = settings.database_url is not None
+        interval = settings.reaper_interval_ms
+        self.reaper = Reaper(self.store, rules, self.clock, interval, metrics.lease_expired.inc, shared)
         self.firing = Firing(self.store, rules, self.clock)
         old = Retention(self.store, files, settings.data_dir, settings.retention_days)
         self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)

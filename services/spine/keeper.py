@@ -43,21 +43,37 @@ DAY_MS = 24 * 3600 * 1000
 JUMP_MS = 5_000
 
 
+# Servers that share a store: how often each notes a pass at least, and since when nobody must have, until it is a gap.
+# A shorter one harms no lease whose holder beats; and each start would put off the end of what nobody holds any more.
+SHARED_MS, SHARED_GAP_MS = 4_000, 10_000
+
+
 class Reaper(Turns):
-    """Ends leases as they run out: wakes at the next lease end, or after the interval, whichever comes first."""
+    """Ends leases as they run out: wakes at the next lease end, or after the interval, whichever comes first.
+
+    `shared`: other servers may do the same for this store.
+    """
 
     name = "reaper"
 
     def __init__(
-        self, store: Engine, rules: Rules, clock: Clock, interval_ms: int, expired: Callable[[int], None]
+        self,
+        store: Engine,
+        rules: Rules,
+        clock: Clock,
+        interval_ms: int,
+        expired: Callable[[int], None],
+        shared: bool = False,
     ) -> None:
-        super().__init__(clock, interval_ms)
+        super().__init__(clock, min(interval_ms, SHARED_MS) if shared else interval_ms)
         self._store, self._rules, self._expired = store, rules, expired
+        self._gap_ms = SHARED_GAP_MS if shared else 0
         self._jumps = JumpDetector(clock)
 
     def begin(self) -> int:
         """Excuse leases that ended while no server ran; return how many. Call before anything is served."""
-        changed: int = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules)).result(timeout=WAIT_SECONDS)
+        excused = self._store.write(lambda tx: reap.excuse_gap(tx, self._rules, least_ms=self._gap_ms))
+        changed: int = excused.result(timeout=WAIT_SECONDS)
         if changed:
             _log.info("reaper.grace", reason="the server was down", leases=changed)
         return changed

@@ -114,12 +114,19 @@ def two(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[Coo
         yield found
 
 
+def registrations(two: Coordinators) -> int:
+    """How often hosts have registered."""
+    return sum(host["version"] for host in state(two.clients[0])["hosts"])
+
+
 @pytest.fixture
 def hosts(two: Coordinators) -> Iterator[None]:
-    """Hosts of this test; and no job is left for them by another one."""
+    """Hosts of this test, once they have registered: so no claim of the ones before them is still on its way."""
     two.ledger.write_text("")
+    before = registrations(two)
     for n in range(HOSTS):
         two.start_host(f"host-{n}")
+    eventually(lambda: registrations(two) == before + HOSTS, 20, every=0.1, what="every host's registration")
     yield
     two.end_hosts()
 

@@ -83,14 +83,17 @@ def reap(tx: Tx) -> Pass:
     return Pass(len(overdue), len(due), leases.next_moment(tx))
 
 
-def excuse_gap(tx: Tx, rules: Rules, since: int | None = None) -> int:
+def excuse_gap(tx: Tx, rules: Rules, since: int | None = None, least_ms: int = 0) -> int:
     """Give leases that ended while nobody could extend them a little more; return how many.
 
-    `since` (ms): when the gap began; None: at the last pass that was noted (the server was down).
+    `since` (ms): when the gap began; None: at the last pass that was noted (the server was down). One that is shorter
+    than `least_ms` is none.
     """
     if since is None:
         noted = meta.get(tx, meta.LAST_PASS)
         since = int(noted) if noted else tx.now
+    if tx.now - since < least_ms:
+        return 0
     changed = leases.grant_grace(tx, since, tx.now + rules.grace_ms) if since < tx.now else 0
     meta.put(tx, meta.LAST_PASS, str(tx.now))
     return changed

@@ -32,8 +32,8 @@ class Watched:
         self.ended: list[int] = []
         self.reaper = self.new_reaper()
 
-    def new_reaper(self) -> Reaper:
-        reaper = Reaper(self.store.engine, self.store.rules, self.clock, INTERVAL_MS, self.ended.append)
+    def new_reaper(self, shared: bool = False) -> Reaper:
+        reaper = Reaper(self.store.engine, self.store.rules, self.clock, INTERVAL_MS, self.ended.append, shared)
         reaper.replan = self.plans.append
         return reaper
 
@@ -338,3 +338,26 @@ def test_every_hour_the_file_gets_what_only_the_log_had(watched: Watched, kept: 
         assert trigger.interval.total_seconds() == 3600
     finally:
         kept.keeper.stop()
+
+
+# --- several servers on one store ------------------------------------------------------------------------------------
+
+
+def test_a_server_that_starts_beside_another_puts_off_no_end_of_a_lease(watched: Watched) -> None:
+    job_id = watched.running()
+    watched.clock.advance(280)
+    watched.reaper.turn()
+    watched.clock.advance(9.999)
+    assert watched.new_reaper(shared=True).begin() == 0
+    assert watched.lease(job_id) == 10_001
+    watched.clock.advance(0.001)  # 10 s since anybody noted a pass: nobody was there
+    assert watched.new_reaper(shared=True).begin() == 1
+    assert watched.lease(job_id) == 60_000
+
+
+def test_each_of_several_servers_notes_a_pass_often_enough_for_the_others(watched: Watched) -> None:
+    plans: list[int] = []
+    reaper = watched.new_reaper(shared=True)
+    reaper.replan = plans.append
+    reaper.turn()
+    assert plans == [4_001]
