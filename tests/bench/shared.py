@@ -11,9 +11,9 @@ from tests.bench import procrastinate_side
 from tests.bench.figures import Figure, Part
 from tests.bench.load import Clients, request
 from tests.bench.plan import Plan
-from tests.bench.servers import HEAD, Server
+from tests.bench.servers import CLAW, HEAD, Server
 from tests.bench.sides import together
-from tests.bench.verbs import CLAIM
+from tests.bench.verbs import WORKER
 from tests.bench.waiting import SUBMITTERS, Fleet, rounds
 from tests.conftest import engine_answers
 from tests.support.engine import opened
@@ -21,12 +21,18 @@ from tests.support.postgres_server import PostgresServer
 
 NO_ENGINE = "no Docker Engine answers, on which the database server runs"
 FILLED = 1000
-RATES = ("at the store, two processes", "over HTTP, two servers", "over HTTP, one server")
+RATES = (
+    "at the store, two processes",
+    "over HTTP, two servers",
+    "over HTTP, one server",
+    "over HTTP, two servers, 25 a call",
+)
+A_CALL = 25
 THEIRS = "procrastinate, fetch_job, two processes"
 TEXT = """Two servers (`spine serve` with `SPINE_DATABASE_URL`), and procrastinate, on one PostgreSQL server with its
 settings as they are installed, its data on a disk. {clients} calls are under way at any moment, half of them in each
-process or at each server; {calls} jobs a round, all of them queued before. Each is handed out alone and is committed
-when that is answered.
+process or at each server; {calls} jobs a round, all of them queued before. Each is handed out alone, save where it
+says 25 a call, and is committed when that is answered.
 
 *At the store* claims are made as a server makes them for its clients, but without HTTP; that is what procrastinate's
 `fetch_job` is beside, of which each of two processes has {half} workers with a connection each. The goal is five times
@@ -90,6 +96,9 @@ async def _claims(
             taken[RATES[1]] = max(await asyncio.gather(*(_claim(port, count // 2, half) for port in ports)))
             await _fill(ports[0], count)
             taken[RATES[2]] = await _claim(ports[0], count, plan.clients)
+            await _fill(ports[0], count)
+            some = (_claim(port, count // 2, half, min(A_CALL, count // 2)) for port in ports)
+            taken[RATES[3]] = max(await asyncio.gather(*some))
             if procrastinate_side.is_installed():
                 await asyncio.to_thread(procrastinate_side.fill, other, count, not tables)
                 tables = True
@@ -102,11 +111,12 @@ async def _claims(
                     rates.setdefault(name, []).append(count / seconds)
 
 
-async def _claim(port: int, count: int, under_way: int) -> float:
-    """Claim so many jobs at a server; return how long that took (s)."""
-    clients = await Clients.connect(port, under_way)
+async def _claim(port: int, count: int, under_way: int, most: int = 1) -> float:
+    """Claim so many jobs at a server, some a call; return how long that took (s)."""
+    asked = request("POST", "/jobs/claim", CLAW, json.dumps({"max": most}).encode(), **WORKER)
+    clients = await Clients.connect(port, min(under_way, count // most))
     try:
-        return (await clients.drive([CLAIM] * count, 200)).seconds
+        return (await clients.drive([asked] * (count // most), 200)).seconds
     finally:
         clients.close()
 

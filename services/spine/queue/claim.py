@@ -64,7 +64,7 @@ def claim_next(
     Raises:
         Unauthorized: its machine was revoked while it waited.
     """
-    machine = machines.find(tx, caller.name)
+    machine = machines.find_once(tx, caller.name)
     _require_not_revoked(caller, machine)
     taken: list[JobRow] = []
     if machine is None or machine.state == "active":

@@ -59,6 +59,14 @@ def find(tx: Tx, name: str) -> MachineRow | None:
     return None if row is None else MachineRow._make(row)
 
 
+def find_once(tx: Tx, name: str) -> MachineRow | None:
+    """The same, asked of the store once for all claims of a transaction beside others."""
+    known: dict[str, MachineRow | None] = tx.memo.setdefault(MachineRow, {})
+    if name not in known:
+        known[name] = find(tx, name)
+    return known[name]
+
+
 def seen(tx: Tx, name: str, capabilities: str | None) -> None:
     """Note that a machine was heard of (to about 30 s), and what it can do when it said so."""
     note_seen(tx, find(tx, name), name, capabilities)
@@ -76,6 +84,7 @@ def meet(tx: Tx, name: str, capabilities: str) -> MachineRow:
 def note_seen(tx: Tx, known: MachineRow | None, name: str, capabilities: str | None) -> None:
     """The same, of a machine that has been looked up."""
     if known is None:
+        tx.memo.pop(MachineRow, None)
         tx.run(
             _ADD,
             name=name,
@@ -88,6 +97,7 @@ def note_seen(tx: Tx, known: MachineRow | None, name: str, capabilities: str | N
         return
     said = known.capabilities if capabilities is None else capabilities
     if known.seen_at < tx.now - SEEN_MS or said != known.capabilities:
+        tx.memo.pop(MachineRow, None)
         tx.run(_SEEN, name=name, now=tx.now, before=tx.now - SEEN_MS, capabilities=said)
 
 
@@ -109,17 +119,22 @@ def set_revoked(tx: Tx, name: str, at: int | None) -> None:
 
 def pause_target(tx: Tx, name: str) -> None:
     """Pause a target."""
+    tx.memo.pop(PausedTarget, None)
     tx.run(_PAUSE, name=name, now=tx.now)
 
 
 def resume_target(tx: Tx, name: str) -> None:
     """Resume a target."""
+    tx.memo.pop(PausedTarget, None)
     tx.run(_RESUME, name=name)
 
 
 def paused_targets(tx: Tx) -> frozenset[str]:
-    """Return the targets that are paused."""
-    return frozenset(row[0] for row in tx.rows(_PAUSED))
+    """Return the targets that are paused, asked of the store once a transaction: only what runs alone changes them."""
+    found: frozenset[str] | None = tx.memo.get(PausedTarget)
+    if found is None:
+        found = tx.memo[PausedTarget] = frozenset(row[0] for row in tx.rows(_PAUSED))
+    return found
 
 
 def is_target_paused(tx: Tx, name: str) -> bool:
