@@ -57,6 +57,22 @@ def postgres():
         server.stop()
 
 
+@pytest.fixture
+def database(postgres):
+    """The name of a database with a store's tables and nothing in them."""
+    name = postgres.create()
+    yield name
+    postgres.drop(name)
+
+
+@pytest.fixture
+def empty_database(postgres):
+    """The name of a database without tables."""
+    name = postgres.create(template="template0")
+    yield name
+    postgres.drop(name)
+
+
 @pytest.fixture(scope="session")
 def redis_server():
     """A Redis server for the whole session; its tests are marked `docker` and empty it first."""

@@ -1,6 +1,5 @@
 """A server whose store is a PostgreSQL database: a job's whole life over HTTP, and a commit that was lost."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
@@ -9,13 +8,6 @@ from tests.support.server import MakeProcess, Server, StartSpine
 from tests.support.spine_process import free_port
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
 
 
 def test_a_job_lives_through_a_restart(postgres: PostgresServer, database: str, start_spine: StartSpine) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -31,10 +31,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    name = postgres.create(template="template0")
-    yield name
-    postgres.drop(name)
+def database(empty_database: str) -> str:
+    return empty_database
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
-@pytest.fixture
 def two(postgres: PostgresServer, database: str, start_spine: StartSpine) -> tuple[Server, Server]:
     url = postgres.url(database)
     return start_spine(SPINE_DATABASE_URL=url), start_spine(SPINE_DATABASE_URL=url)

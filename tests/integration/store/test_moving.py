@@ -5,7 +5,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -41,11 +40,8 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    """An empty database, without tables."""
-    name = postgres.create(template="template0")
-    yield name
-    postgres.drop(name)
+def database(empty_database: str) -> str:
+    return empty_database
 
 
 @pytest.fixture

@@ -80,13 +80,6 @@ def batch(engine: PostgresEngine, *operations: Any) -> list["Future[Any]"]:
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
-@pytest.fixture
 def opened(postgres: PostgresServer, database: str) -> Iterator[Open]:
     """Open engines on the test's database; all are closed at the end."""
     engines: list[PostgresEngine] = []

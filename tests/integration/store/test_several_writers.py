@@ -24,13 +24,6 @@ FREE = Raw("SELECT count(*) FROM (SELECT 1 FROM jobs WHERE status = 'queued' FOR
 
 
 @pytest.fixture
-def database(postgres: PostgresServer) -> Iterator[str]:
-    name = postgres.create()
-    yield name
-    postgres.drop(name)
-
-
-@pytest.fixture
 def two(postgres: PostgresServer, database: str) -> Iterator[tuple[Store, Store]]:
     """Two servers on one database."""
     clock = ManualClock()
