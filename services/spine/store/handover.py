@@ -26,10 +26,8 @@ class Asked(NamedTuple):
 
     def begin(self) -> bool:
         """Tell whether it is still wanted: a client that has gone cancels its future."""
-        if self.begun:
-            return True
         if isinstance(self.future, Future):
-            return self.future.set_running_or_notify_cancel()
+            return self.begun or self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,17 @@ def test_a_closed_store_takes_nothing_more(tmp_path: Path) -> None:
             await engine.ask(put("k1"))
 
     asyncio.run(play())
+
+
+def test_what_goes_on_alone_is_left_undone_too_when_its_client_has_gone() -> None:
+    async def play() -> list[bool]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        later = Asked(lambda tx: None, future, beside=True)._replace(begun=True)
+        wanted = later.begin()
+        future.cancel()
+        return [wanted, later.begin()]
+
+    assert asyncio.run(play()) == [True, False]
+    begun: Future[None] = Future()
+    assert Asked(lambda tx: None, begun).begin()
+    assert Asked(lambda tx: None, begun, begun=True).begin()
