@@ -39,7 +39,7 @@ IMAGES = ("spine", "head", "claw")
 PLAYBOOKS = ("site", "tokens", "rollback", "rotate", "uninstall")
 PYTHONS = ("3.11", "3.12", "3.13")
 SOURCES = ("LICENSE", "README.md", "images", "launchd", "pyproject.toml", "services", "systemd")
-LOCKS = ("build.txt", "claw.txt", "head.txt", "spine.txt")
+LOCKS = ("build.txt", "claw.txt", "cluster.txt", "head.txt", "spine.txt")
 KEPT = 5  # releases of which files stay
 SHOWN = ("machine", "release", "units", "clock", "free", "token", "capabilities")
 SKEW_SECONDS = 60
@@ -130,7 +130,7 @@ def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
     wheels = folder / "wheels"
     for python in pythons:
         targets = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
-        for lock in ("spine", "claw", "head"):
+        for lock in ("spine", "claw", "head", "cluster"):
             lock_file = folder / f"{lock}.txt"
             lock_file.write_text(for_any_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")))
             only = ["--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python]

@@ -20,7 +20,7 @@ from spine.queue.access import RESERVED
 from .conftest import ROOT
 
 ANSIBLE = ROOT / "ansible"
-ROLES = ["claw", "head", "host", "spine"]
+ROLES = ["claw", "cluster", "head", "host", "spine"]
 
 
 def load(path: Path) -> ModuleType:
@@ -192,6 +192,85 @@ def test_a_spine_has_its_database_s_password_in_a_file_alone(mode: str, tmp_path
     assert '"Environment=SPINE_DATABASE_URL_FILE=%d/database.url"' in done.stdout
 
 
+def test_a_node_whose_store_is_the_spine_has_a_token_by_its_id() -> None:
+    hostvars: dict[str, dict[str, Any]] = {
+        "a": {},
+        "b": {"claw_name": "left"},
+        "c": {"claw_name": "right", "cluster_node_id": "third"},
+        "d": {"cluster_redis_url": "redis://192.0.2.9"},
+    }
+    assert fleet.node_names("abcd", hostvars) == ["a", "left", "third"]
+
+
+STORES = {
+    "the spine": (
+        {},
+        ["LoadCredential=", "LoadCredential=token:/etc/spinal-cord/secrets/node-1.token"],
+        ['CLUSTER_BACKEND="spine"', 'OPENCLAW_NODE_ID="node-1"', 'SPINE_BASE_URL="http://192.0.2.1:36725"'],
+    ),
+    "a Redis": (
+        {"cluster_redis_url": "redis://192.0.2.9:6379/0"},
+        ["LoadCredential=", "UnsetEnvironment=SPINE_TOKEN_FILE"],
+        ['CLUSTER_BACKEND="redis"', 'OPENCLAW_NODE_ID="node-1"', 'REDIS_URL="redis://192.0.2.9:6379/0"'],
+    ),
+    "a Redis that asks for a password": (
+        {"cluster_redis_url": "redis://192.0.2.9", "cluster_redis_password": "a-password-that-nobody-sees"},
+        [
+            "LoadCredential=",
+            "UnsetEnvironment=SPINE_TOKEN_FILE",
+            "LoadCredential=redis.password:/etc/spinal-cord/secrets/redis.password",
+            "Environment=REDIS_PASSWORD_FILE=%d/redis.password",
+        ],
+        ['CLUSTER_BACKEND="redis"', 'OPENCLAW_NODE_ID="node-1"', 'REDIS_URL="redis://192.0.2.9"'],
+    ),
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_node_is_told_of_one_store_and_has_its_secret_as_a_credential(store: str) -> None:
+    given, unit, settings = STORES[store]
+    variables = {
+        "ansible_managed": "x",
+        "host_config": "/etc/spinal-cord",
+        "cluster_node_id": "node-1",
+        "cluster_spine_url": "http://192.0.2.1:36725",
+        "cluster_redis_url": "",
+        "cluster_redis_password": "",
+        "cluster_settings": {},
+    }
+    folder = ANSIBLE / "roles/cluster/templates"
+    made = jinja2.Environment(trim_blocks=True, autoescape=False)  # noqa: S701 - no page
+    made.filters |= {"combine": lambda one, other: one | other, "fleet_settings": fleet.settings}
+    laid = made.from_string((folder / "store.conf.j2").read_text(encoding="utf-8")).render(variables | given)
+    assert [line for line in laid.splitlines() if line[0] != "#"] == ["[Service]", *unit]
+    env = made.from_string((folder / "cluster.env.j2").read_text(encoding="utf-8")).render(variables | given)
+    assert env.splitlines()[1:] == settings
+
+
+NODES = {
+    "a password in the address": {"cluster_redis_url": "redis://:hidden-word@192.0.2.9"},
+    "a user's password in the address": {"cluster_redis_url": "rediss+sentinel://user:hidden-word@h,i/name"},
+    "a password without an address": {"cluster_redis_password": "hidden-word"},
+    "a password among the settings": {"cluster_settings": {"REDIS_PASSWORD": "hidden-word"}},
+    "a user in the address": {"cluster_redis_url": "redis://user@192.0.2.9", "cluster_redis_password": "hidden-word"},
+}
+
+
+@pytest.mark.parametrize("case", NODES)
+def test_a_node_s_password_is_given_in_one_place(case: str, tmp_path: Path) -> None:
+    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "--inventory", tmp_path / "inventory", "localhost",
+         "--extra-vars", json.dumps({"cluster_redis_url": "", "cluster_settings": {}} | NODES[case]),
+         "--module-name", "ansible.builtin.include_role", "--args", "name=cluster tasks_from=given"],
+        capture_output=True, text=True, timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg")},
+    )  # fmt: skip
+    assert (done.returncode == 0) is (case == "a user in the address"), done.stdout + done.stderr
+    assert done.returncode == 0 or "a password goes into cluster_redis_password" in done.stdout
+    assert "hidden-word" not in done.stdout + done.stderr
+
+
 CALLS = {
     "a spine elsewhere": ("http://192.0.2.11:36725", "", {}, False),
     "the machine's spine": ("http://127.0.0.1:36725", "", {}, True),
@@ -312,11 +391,15 @@ def test_a_second_deployment_at_the_same_time_does_nothing(tmp_path: Path) -> No
 BAD = {
     "a typo in a group": (
         {"spine": ["a"], "claw": ["b"]},
-        "The inventory has the groups claw; known are spine, head and claws.",
+        "The inventory has the groups claw; known are spine, head, claws and cluster.",
     ),
     "no spine": ({"claws": ["a"]}, "The group spine needs one machine, or several that share"),
     "two spines": ({"spine": ["a", "b"]}, "SPINE_BLOB_URL in spine_settings, which a, b lacks."),
     "a claw with a role's name": ({"spine": ["a"], "claws": ["head"]}, "Names of claws (head) must be"),
+    "a node with a role's name": (
+        {"spine": ["a"], "claws": ["b"], "cluster": ["b", "viewer"]},
+        "Names of claws (b) and nodes (b, viewer) must be",
+    ),
 }
 
 

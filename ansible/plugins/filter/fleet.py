@@ -14,6 +14,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "fleet_claw_names": claw_names,
+            "fleet_node_names": node_names,
             "fleet_settings": settings,
             "fleet_spine_urls": spine_urls,
             "fleet_unshared": unshared,
@@ -23,6 +24,15 @@ class FilterModule:
 def claw_names(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of the claws on these hosts: `claw_name`, or the host's name in the inventory."""
     return [str(hostvars[host].get("claw_name", host)) for host in hosts]
+
+
+def node_names(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the ids of nodes on these hosts whose store is the spine: there each needs a token of that name.
+
+    That is `cluster_node_id`, the name of the claw there, or the host's name in the inventory.
+    """
+    kept = [host for host in hosts if not hostvars[host].get("cluster_redis_url")]
+    return [str(hostvars[host].get("cluster_node_id") or claw_names([host], hostvars)[0]) for host in kept]
 
 
 def spine_urls(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], first: str = "") -> str:
