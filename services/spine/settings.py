@@ -62,7 +62,7 @@ SETTINGS = (
     Setting("SPINE_WAITERS_MAX", "10000", "waiting claims at once; over it 429"),
     Setting("SPINE_STREAMS_MAX", "1000", "open event and log streams at once; over it 429"),
     Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
-    Setting("SPINE_WORKERS", "1", "processes that serve, on a database: more than one needs `SPINE_DATABASE_URL`"),
+    Setting("SPINE_WORKERS", "1", "processes that serve; more than one needs a database"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
     *dialect_settings.SETTINGS,

@@ -60,6 +60,7 @@ class Leases:
         core, lanes_taken = self._core, set[int]()
 
         def verb(tx: Tx) -> Answer:
+            lanes_taken.clear()  # it may be carried out again
             rows = claim.claim_next(tx, core.rules, caller, targets, capabilities, request.max)
             told = messages.offer(tx, core.rules, caller)
             if not rows and not told:

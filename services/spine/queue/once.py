@@ -59,4 +59,5 @@ def _require_live(tx: Tx, holds: str) -> None:
         job_id, _, fence = pair.partition(":")
         job = jobs.find(tx, job_id)
         if job is None or job.fence != int(fence) or job.status != Status.RUNNING:
+            tx.alone()  # the claim may be one of this very transaction, whose jobs are moved at its end
             raise StaleFence("the claim that this key made is over", jobId=job_id, fence=job.fence if job else None)

@@ -74,6 +74,8 @@ def submit(
     Raises:
         InvalidField: it waits for a job that does not exist, or that can never be done.
     """
+    if request.after:
+        tx.alone()  # what it waits for must not end meanwhile
     if request.dedupe_key is not None:
         same = jobs.holder_of_dedupe_key(tx, request.dedupe_key)
         if same is not None:

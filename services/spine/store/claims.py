@@ -66,10 +66,10 @@ class Claim(NamedTuple):
 
 @dataclass
 class _Held:
-    """What the claims of one transaction hold: `seqs` of all of it, `spare` what none of them has taken, by lanes."""
+    """What the claims of one transaction hold: `out` what some were given, `stock` what comes next, by lanes."""
 
-    seqs: set[int] = field(default_factory=set)
-    spare: dict[tuple[int, ...], list[JobRow]] = field(default_factory=dict)
+    out: set[int] = field(default_factory=set)
+    stock: dict[tuple[int, ...], list[JobRow]] = field(default_factory=dict)
 
 
 def _held(tx: Tx) -> _Held:
@@ -81,23 +81,23 @@ def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
     """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
 
     Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
-    of them: each time for as many again as they hold already.
+    of them: each time for as many again as have been given out already.
     """
-    held = _held(tx)
-    spare = held.spare.setdefault(tuple(lanes), [])
-    if len(spare) < most:
-        limit = len(held.seqs) + max(most - len(spare), len(held.seqs))
-        fresh = [JobRow._make(row) for row in tx.rows(_PICK, lanes=lanes, most=limit, limit=limit)]
-        spare += [job for job in fresh if job.seq not in held.seqs]
-        held.seqs.update(job.seq for job in fresh)
-    found, spare[:] = spare[:most], spare[most:]
+    held, key = _held(tx), tuple(lanes)
+    stock = [job for job in held.stock.get(key, ()) if job.seq not in held.out]
+    if len(stock) < most:
+        limit = len(held.out) + max(most, len(held.out))  # what this transaction holds itself comes up again
+        rows = tx.rows(_PICK, lanes=lanes, most=limit, limit=limit)
+        stock = [job for job in map(JobRow._make, rows) if job.seq not in held.out]
+    found, held.stock[key] = stock[:most], stock[most:]
+    held.out.update(job.seq for job in found)
     return found
 
 
 def is_any_ready(tx: Tx, lanes: list[int]) -> bool:
-    """Tell, beside other writers, whether a lane has a claimable job that another transaction holds."""
-    held = _held(tx)
-    return tx.one(_ANY_READY, lanes=lanes, but=list(held.seqs)) is not None
+    """Tell, beside other writers, whether a lane has a claimable job that no claim of this transaction takes."""
+    started = [claim.job.seq for claim in tx.done.get(_start_all, ())]
+    return tx.one(_ANY_READY, lanes=lanes, but=started) is not None
 
 
 def start(tx: Tx, claims: list[Claim]) -> list[JobRow]:

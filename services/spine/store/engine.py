@@ -78,7 +78,7 @@ class Tx:
     not all of them may be needed; where rows are fetched one by one that is all of them. `known`: the newest lane and
     the newest message as the transaction began, by which a cache of them tells that another server has added some; a
     server that is the only one has no need of it. `memo`: what operations of one transaction beside others leave for
-    those after them.
+    those after them; `done`: what those before it have put off to the end, if they are through.
     """
 
     beside = False
@@ -91,6 +91,7 @@ class Tx:
         self.now = now
         self.signals = Signals()
         self.memo: dict[Any, Any] = {}
+        self.done: dict[Any, list[Any]] = {}
         self.ends: list[tuple[Callable[[Tx, list[Any]], None], Any]] = []
 
     def at_end(self, what: "Callable[[Tx, list[Any]], None]", item: Any) -> None:

@@ -8,7 +8,7 @@ import peewee as pw
 
 from contract.errors import Conflict
 from contract.states import TERMINAL, TRANSITIONS, Action, Status
-from spine.store import events, keys
+from spine.store import dependencies, events, keys
 from spine.store.engine import Tx
 from spine.store.models import Job
 from spine.store.statement import Statement, bind, number, text
@@ -192,10 +192,13 @@ def find(tx: Tx, job_id: str) -> JobRow | None:
 
 
 def alone_if_tied(tx: Tx, job: JobRow) -> None:
-    """Ask to be the only writer where a job's moves concern more than the job: its key, its schedule, notices."""
+    """Ask to be the only writer where a job's moves concern more than the job.
+
+    That is its concurrency key, its schedule, notices, and jobs that wait for it.
+    """
     if job.concurrency_key is not None or job.schedule_id is not None or job.delivery is not None:
         tx.alone()
-    if job.notify != "[]":
+    if job.notify != "[]" or (tx.beside and job.seq and dependencies.waiting_for(tx, job.id)):
         tx.alone()
 
 

@@ -46,6 +46,7 @@ class _Known:
         self.all: list[LaneRow] | None = None
         self.satisfied: dict[tuple[frozenset[str], frozenset[str], str | None], list[int]] = {}
         self.newest = 0
+        self.added: list[int] = []
 
 
 class Lanes:
@@ -57,8 +58,9 @@ class Lanes:
 
     def forget(self) -> None:
         """Drop what this writer knows: a rollback may have taken back a lane, whose id is then another's."""
+        for lane in self._known().added:
+            self._by_id.pop(lane, None)
         self._local.known = _Known()
-        self._by_id.clear()
 
     def lane(self, lane_id: int) -> LaneRow | None:
         """Return a lane that has been seen, else None. Safe to ask from any thread."""
@@ -72,6 +74,7 @@ class Lanes:
             row = tx.one(_FIND, target=target, requires=requires)
             lane = known.ids[key] = tx.insert(_ADD, target=target, requires=requires) if row is None else row[0]
             if row is None:
+                known.added.append(lane)
                 known.all = None  # read again by the next claim
             self._by_id[lane] = _row(lane, target, requires)
         return lane

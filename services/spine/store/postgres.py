@@ -277,6 +277,7 @@ class PostgresEngine(Writer):
                 (outcome,), told = self._again(operation)
             except Exception as e:  # noqa: BLE001 — those before it are committed, and must be told so
                 outcomes.append(Failed(self._fault(e)))
+                self._given_up(e)
             else:
                 outcomes.append(outcome)
                 signals.merge(told)
@@ -301,7 +302,8 @@ class PostgresEngine(Writer):
                 outcomes, signals, memo, ends = [], Signals(), dict[Any, Any](), dict[Any, list[Any]]()
                 for operation in operations:
                     tx = kind(link, now, self._origin, known=(lane, message))
-                    tx.memo = memo
+                    if kind.beside:  # alone, an operation may change what one before it has read
+                        tx.memo, tx.done = memo, ends
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                     if outcomes[-1] is not POSTPONED and not isinstance(outcomes[-1], Failed):
                         for what, item in tx.ends:

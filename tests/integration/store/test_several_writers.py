@@ -10,7 +10,7 @@ from tests.suites.harness import HEAD, LEFT, RIGHT, Raw, Store
 from tests.suites.manual_clock import ManualClock
 from tests.support.postgres_server import PostgresServer
 
-from spine.queue import claim
+from spine.queue import claim, once
 from spine.store import claims, events, idempotency
 from spine.store.engine import Tx
 from spine.store.idempotency import Scope
@@ -120,6 +120,39 @@ def test_claims_of_one_transaction_take_each_job_once(two: tuple[Store, Store]) 
     assert {ours.job(job_id).status for job_id in submitted} == {"running"}
 
 
+def test_claims_of_one_transaction_hide_no_job_from_claws_of_other_lanes(two: tuple[Store, Store]) -> None:
+    ours, _ = two
+    for _n in range(20):
+        ours.submit(target="any")
+    ours.submit(target="left-claw")
+    busy = [Held(ours, lambda _tx: None) for _ in range(WRITERS_BESIDE)]
+    found = [
+        ours.engine.write(claiming(ours, caller, most), beside=True)
+        for caller, most in ((LEFT, 10), (LEFT, 1), (RIGHT, 5))
+    ]
+    for held in busy:
+        held.let_go()
+    assert [len(future.result(10)) for future in found] == [10, 1, 5]
+
+
+def test_a_claim_and_its_repeat_in_one_transaction_get_one_answer(two: tuple[Store, Store]) -> None:
+    ours, _ = two
+    job = ours.submit(target="any")
+    key = once.key_of("left-claw", "POST", "/jobs/claim", "k1", b"{}")
+
+    def verb(tx: Tx) -> once.Answer:
+        rows = claiming(ours)(tx)
+        return once.Answer(200, b"[]", tuple(f"{row.id}:{row.fence}" for row in rows))
+
+    busy = [Held(ours, lambda _tx: None) for _ in range(WRITERS_BESIDE)]
+    found = [ours.engine.write(lambda tx: once.once(tx, key, verb), beside=True) for _ in range(2)]
+    for held in busy:
+        held.let_go()
+    first, second = [future.result(10) for future in found]
+    assert (first.holds, first.replayed, second.replayed) == ((f"{job.id}:1",), False, True)
+    assert [attempt.fence for attempt in ours.attempts(job.id)] == [1]
+
+
 def test_the_last_job_that_another_takes_is_waited_for(two: tuple[Store, Store]) -> None:
     ours, theirs = two
     job = ours.submit(target="any")
@@ -152,7 +185,7 @@ def test_one_idempotency_key_at_two_servers_is_one_answer(two: tuple[Store, Stor
     ours, theirs = two
     scope = Scope("head", "POST", "/jobs", "k")
 
-    def once(answer: bytes) -> Any:
+    def kept(answer: bytes) -> Any:
         def verb(tx: Tx) -> bytes:
             kept = idempotency.find(tx, scope)
             if kept is not None:
@@ -162,8 +195,8 @@ def test_one_idempotency_key_at_two_servers_is_one_answer(two: tuple[Store, Stor
 
         return verb
 
-    held = Held(ours, once(b"ours"))
-    late = theirs.engine.write(once(b"theirs"), beside=True)
+    held = Held(ours, kept(b"ours"))
+    late = theirs.engine.write(kept(b"theirs"), beside=True)
     assert held.let_go() == b"ours"
     assert late.result(10) == b"ours"
 
