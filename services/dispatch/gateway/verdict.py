@@ -1,4 +1,4 @@
-"""Ask a gateway what became of a run: one look at its session, and a second one before it counts as lost."""
+"""Ask a gateway what became of a run: one look at its session, and a second one before it is lost or had no words."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import msgspec
 
 from dispatch.gateway import judge
 from dispatch.gateway.client import Gateway
-from dispatch.gateway.judge import LOST, Outcome
+from dispatch.gateway.judge import LOST, OK, Outcome
 from dispatch.gateway.rows import Final, View
 
 SECOND_LOOK_SECONDS = 3.0
@@ -41,7 +41,9 @@ def verdict(
         GatewayError: the gateway could not be asked; nothing is known then.
     """
     found = glance(gateway, key, run_id, dispatched_at, now=now, final=final)
-    if found.outcome.state != LOST:
+    # A busy gateway says that a run is over a moment before the session's messages have its answer.
+    silent = found.outcome.state == OK and not found.outcome.text
+    if found.outcome.state != LOST and not silent:
         return found
     sleep(SECOND_LOOK_SECONDS)
     return glance(gateway, key, run_id, dispatched_at, now=now, final=final)
