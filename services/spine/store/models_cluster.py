@@ -33,23 +33,21 @@ class ClusterBeat(Table):
         table_name = "cluster_beats"
 
 
-class ClusterEvent(Table):
+class _Entry(Table):
+    """What the two streams have in common."""
+
     seq = pw.AutoField()
     at = pw.BigIntegerField()
     author = pw.TextField()
     kind = pw.TextField()
     body = pw.TextField()
 
+
+class ClusterEvent(_Entry):
     class Meta:
         table_name = "cluster_events"
 
 
-class ClusterMessage(Table):
-    seq = pw.AutoField()
-    at = pw.BigIntegerField()
-    author = pw.TextField()
-    kind = pw.TextField()
-    body = pw.TextField()
-
+class ClusterMessage(_Entry):
     class Meta:
         table_name = "cluster_messages"
