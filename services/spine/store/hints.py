@@ -12,6 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import psycopg
@@ -33,16 +34,11 @@ _PAYLOAD_MOST = 7900  # the server refuses 8000 bytes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-class _Hint(msgspec.Struct, omit_defaults=True, rename="camel"):
+class _Hint(msgspec.Struct):
     """One notification's text. `by`: which process sent it."""
 
     by: str
-    lanes: dict[int, int] = {}
-    messages: list[str] = []
-    logs: list[str] = []
-    events: bool = False
-    everything: bool = False
-    tokens: bool = False
+    signals: Signals
 
 
 class Hints:
@@ -139,18 +135,11 @@ class Hints:
     def _say(self, link: Link) -> None:
         with self._asked:
             signals, self._waiting = self._waiting, Signals()
-        hint = _Hint(
-            self._me,
-            signals.lanes,
-            sorted(signals.messages),
-            sorted(signals.logs),
-            signals.events,
-            signals.everything,
-            signals.tokens,
-        )
-        text = msgspec.json.encode(hint)
+        # What is due at a moment, whoever wrote it looks after itself.
+        told = replace(signals, deadline=None, firing=None, notices=False)
+        text = msgspec.json.encode(_Hint(self._me, told))
         if len(text) > _PAYLOAD_MOST:
-            text = msgspec.json.encode(_Hint(self._me, events=True, everything=True, tokens=signals.tokens))
+            text = msgspec.json.encode(_Hint(self._me, Signals(events=True, everything=True, tokens=signals.tokens)))
         with link.bounded():
             link.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, text.decode()))
 
@@ -163,16 +152,7 @@ class Hints:
                 except msgspec.DecodeError:  # anyone may notify: it is not ours
                     continue
                 if hint.by != self._me:
-                    heard.merge(
-                        Signals(
-                            lanes=hint.lanes,
-                            events=hint.events,
-                            everything=hint.everything,
-                            logs=set(hint.logs),
-                            messages=set(hint.messages),
-                            tokens=hint.tokens,
-                        )
-                    )
+                    heard.merge(hint.signals)
         if heard != Signals():
             self._heard(heard)
 
