@@ -54,6 +54,7 @@ from spine.store.lock import take_lock
 from spine.store.sqlite import SqliteEngine
 from spine.turns import Firing
 from spine.watching import GROUPS_SECONDS, Groups
+from spine.web import site
 
 if TYPE_CHECKING:  # an extra brings what it needs
     from spine.store.hints import Hints
@@ -280,9 +281,9 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
         await super().__call__(scope, receive, send)
 
 
-def foreign_fronts(core: Core) -> Fronts:
-    """Build the foreign dialects that are spoken: which paths are whose, and what of them is taken off."""
-    found = []
+def other_fronts(core: Core) -> Fronts:
+    """Build what is not our API: the dashboard, and the foreign dialects. Which paths are whose, what is taken off."""
+    found = [Front(site.build(core), {"/ui": ""}, 0)]
     if core.settings.skyclaw is not None:
         known = {"/skyclaw": "/skyclaw", "/v1": ""}
         found.append(Front(skyclaw.build(core, core.settings.skyclaw), known, core.settings.skyclaw.port))
@@ -297,7 +298,7 @@ def create_app(server: Server) -> App:
     lifespan: Any = server
     app = _WatchedApp(middleware=[lifespan])
     app.body_seconds = server.settings.body_seconds
-    app.fronts = foreign_fronts(core)
+    app.fronts = other_fronts(core)
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
     form = falcon.media.MultipartFormHandler()

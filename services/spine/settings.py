@@ -61,6 +61,7 @@ SETTINGS = (
     Setting("SPINE_BODY_SECONDS", "30", "how long a body may take to arrive, between two pieces for a blob"),
     Setting("SPINE_WAITERS_MAX", "10000", "waiting claims at once; over it 429"),
     Setting("SPINE_STREAMS_MAX", "1000", "open event and log streams at once; over it 429"),
+    Setting("SPINE_SESSION_HOURS", "168", "how long a browser stays signed in at the dashboard"),
     Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
     Setting("SPINE_WORKERS", "1", "processes that serve; more than one needs a database"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
@@ -109,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_seconds: int = 30
     waiters_max: int = 10_000
     streams_max: int = 1000
+    session_hours: int = 168
     backlog: int = 2048
     workers: int = 1
     drain_seconds: int = 30
@@ -172,6 +174,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         body_seconds=env.integer("SPINE_BODY_SECONDS", 30, 1, 3600),
         waiters_max=env.integer("SPINE_WAITERS_MAX", 10_000, 1, 1_000_000),
         streams_max=env.integer("SPINE_STREAMS_MAX", 1000, 1, 100_000),
+        session_hours=env.integer("SPINE_SESSION_HOURS", 168, 1, 8760),
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
         workers=env.integer("SPINE_WORKERS", 1, 1, 64),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),

@@ -99,7 +99,10 @@ class Adopt(Request):
 
 
 class Bulk(Request):
-    """Body of POST /jobs/bulk/…: a filter, or `all`. One call handles up to 500 jobs; go on from `nextCursor`."""
+    """Body of POST /jobs/bulk/…: a filter, or `all`. One call handles up to 500 jobs; go on from `nextCursor`.
+
+    `dryRun`: change nothing, tell in `matched` how many jobs the verb would take.
+    """
 
     status: list[str] | UnsetType = UNSET
     target: Name | UnsetType = UNSET
@@ -108,6 +111,7 @@ class Bulk(Request):
     q: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
     since: str | UnsetType = UNSET
     all: bool = False
+    dry_run: bool = False
     reason: Annotated[str, Meta(max_length=4000)] | None = None
     cursor: str | None = None
 

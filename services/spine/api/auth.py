@@ -10,7 +10,7 @@ from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.queue.access import Caller, Principal, Role
-from spine.store import machines, tokens
+from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
 
 _ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}
@@ -18,6 +18,8 @@ _WORKER_ID_MOST = 128
 _GUESSES = 100
 _WINDOW_SECONDS = 60.0
 _ADDRESSES_MOST = 10_000
+SESSION_COOKIE = "spine_session"
+PAGE_HEADER = "X-Spine-Page"
 
 
 class Auth:
@@ -32,6 +34,7 @@ class Auth:
         self._listed: Mapping[str, Principal] = {}
         self._stored: dict[str, tuple[Principal, int | None]] = {}
         self._revoked: frozenset[str] = frozenset()
+        self._sessions: dict[str, tuple[str, int]] = {}
         self._guesses: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def list_anew(self, principals: Mapping[str, Principal]) -> None:
@@ -39,11 +42,12 @@ class Auth:
         self._listed = dict(principals)
 
     def load(self, tx: Tx) -> None:
-        """Read machines' tokens and which machines are revoked."""
+        """Read machines' tokens, which machines are revoked, and who is signed in at the dashboard."""
         stored = {}
         for row in tokens.all_of(tx):
             stored[row.digest] = (Principal(row.name, _ROLES[row.role]), row.expires_at)
         self._stored = stored
+        self._sessions = {row.digest: (row.token, row.expires_at) for row in sessions.all_of(tx)}
         self._revoked = frozenset(m.name for m in machines.all_of(tx) if m.revoked_at is not None)
 
     def names(self) -> set[str]:
@@ -58,20 +62,60 @@ class Auth:
             Unauthorized: no token, more than one, an unknown or a revoked one. RateLimited: too many wrong ones.
             InvalidField: a worker id of wrong form.
         """
-        header = req.get_header("Authorization") or ""
+        header = req.get_header("Authorization")
+        principal = self._signed_in(req) if header is None else self._bearer(req, header)
+        worker_id = req.get_header("X-Worker-Id")
+        if worker_id is not None and not (0 < len(worker_id) <= _WORKER_ID_MOST and worker_id.isprintable()):
+            raise InvalidField(f"X-Worker-Id: 1 to {_WORKER_ID_MOST} printable characters", "X-Worker-Id")
+        return Caller(principal, worker_id)
+
+    def _bearer(self, req: falcon.asgi.Request, header: str) -> Principal:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized("send Authorization: Bearer <token>")
-        principal = self._principal(token_digest(token.strip()))
+        return self.holder(req, token_digest(token.strip()))
+
+    def holder(self, req: falcon.asgi.Request, digest: str) -> Principal:
+        """Return whose token this is, by its digest.
+
+        Raises:
+            Unauthorized, RateLimited
+        """
+        principal = self._principal(digest)
         if principal is None:
             self.guessed(req)
             raise Unauthorized("this token is not known")
         if principal.name in self._revoked:
             raise Unauthorized(f"the machine {principal.name} is revoked")
-        worker_id = req.get_header("X-Worker-Id")
-        if worker_id is not None and not (0 < len(worker_id) <= _WORKER_ID_MOST and worker_id.isprintable()):
-            raise InvalidField(f"X-Worker-Id: 1 to {_WORKER_ID_MOST} printable characters", "X-Worker-Id")
-        return Caller(principal, worker_id)
+        return principal
+
+    def knows_session(self, req: falcon.asgi.Request) -> bool:
+        """Tell whether the session that a request names is among those that were read from the store."""
+        held = req.get_cookie_values(SESSION_COOKIE)
+        return held is not None and token_digest(held[0]) in self._sessions
+
+    def _signed_in(self, req: falcon.asgi.Request) -> Principal:
+        """Return who is signed in at the dashboard. A session is for our own pages alone.
+
+        A browser sends the cookie along with whatever another page on this host makes it ask (other ports are the same
+        site to it). Such a page cannot set a header of ours: without CORS the browser asks us first, and hears no.
+
+        Raises:
+            Unauthorized, RateLimited
+        """
+        held = req.get_cookie_values(SESSION_COOKIE)
+        if not held:
+            raise Unauthorized("send Authorization: Bearer <token>")
+        if req.method not in ("GET", "HEAD") and req.get_header(PAGE_HEADER) is None:
+            raise Unauthorized(f"a session changes things from the dashboard alone: it sends {PAGE_HEADER}")
+        if (req.get_header("Sec-Fetch-Site") or "same-origin") not in ("same-origin", "none"):
+            raise Unauthorized("a session is for the dashboard's own pages")
+        token, expires_at = self._sessions.get(token_digest(held[0]), ("", 0))
+        if expires_at <= self._clock.now():
+            if not token:
+                self.guessed(req)
+            raise Unauthorized("this session is over; sign in again at /ui")
+        return self.holder(req, token)
 
     def _principal(self, digest: str) -> Principal | None:
         given = self._fixed.get(digest) or self._listed.get(digest)

@@ -9,12 +9,13 @@ from msgspec import UNSET
 
 from contract import wire
 from contract.errors import InvalidField, SpineError
-from contract.states import Action, Status
+from contract.states import UNFINISHED, Action, Status
 from spine.api.body import moment
 from spine.api.core import Core
 from spine.queue import history, listing, settle, steer, view
 from spine.queue.access import Caller
 from spine.queue.once import Answer
+from spine.store import listing as rows
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
@@ -70,7 +71,7 @@ class Reviews:
         """POST /jobs/bulk/cancel, /retry, /release: up to 500 jobs a call, in one transaction."""
         core = self._core
         caller = core.auth.head(req)
-        act = _BULK.get(verb)
+        act, taken = _BULK.get(verb, (None, frozenset()))
         if act is None:
             raise InvalidField(f"verb: {verb[:40]!r} is none of {', '.join(_BULK)}", "verb")
         data = await core.body(req)
@@ -79,6 +80,14 @@ class Reviews:
         start = history.position(core.store_id, request.cursor)
         if start is None:
             raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
+
+        if request.dry_run:
+            eligible = taken & set(narrowed.statuses) if narrowed.statuses else taken
+            whole = narrowed._replace(statuses=tuple(sorted(eligible)))
+            matched = await core.read(lambda tx: rows.count(tx, whole)) if eligible else 0
+            resp.data = msgspec.json.encode(wire.BulkResult(matched=matched, changed=0, next_cursor=None))
+            resp.content_type = "application/json"
+            return
 
         def carry_out(tx: Tx) -> Answer:
             def one(job: JobRow) -> bool:
@@ -112,16 +121,20 @@ def _filter(request: wire.Bulk) -> Filter:
     return narrowed
 
 
+_CANCELLABLE = frozenset(status.value for status in UNFINISHED)
+_RETRIABLE = frozenset({Status.FAILED.value, Status.DEAD.value, Status.CANCELLED.value})
+
+
 def _cancel(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
     current = steer.current(tx, job)
-    if current.status not in (Status.WAITING, Status.QUEUED, Status.RUNNING):
+    if current.status not in _CANCELLABLE:
         return False
     steer.cancel(tx, caller, job.id, reason)
     return True
 
 
 def _retry(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
-    if job.status not in (Status.FAILED, Status.DEAD, Status.CANCELLED):
+    if job.status not in _RETRIABLE:
         return False
     try:
         steer.retry(tx, caller, job.id)
@@ -136,8 +149,9 @@ def _release(tx: Tx, caller: Caller, job: JobRow, reason: str | None) -> bool:
     return not isinstance(settle.release(tx, caller, job.id, None, reason, True), Refusal)
 
 
-_BULK: dict[str, Callable[[Tx, Caller, JobRow, str | None], bool]] = {
-    Action.CANCEL.value: _cancel,
-    Action.RETRY.value: _retry,
-    Action.RELEASE.value: _release,
+# The verbs, and of which jobs each takes those that match.
+_BULK: dict[str, tuple[Callable[[Tx, Caller, JobRow, str | None], bool], frozenset[str]]] = {
+    Action.CANCEL.value: (_cancel, _CANCELLABLE),
+    Action.RETRY.value: (_retry, _RETRIABLE),
+    Action.RELEASE.value: (_release, frozenset({Status.RUNNING.value})),
 }

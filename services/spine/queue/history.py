@@ -65,6 +65,12 @@ def page(
     return wire.EventPage(events=found, next_cursor=cursor(store_id, end, pruned.epoch), gap=gap), end
 
 
+def newest(tx: Tx, store_id: str) -> str:
+    """Return the cursor behind all that has happened until now."""
+    pruned = retention.pruned(tx, 0)
+    return cursor(store_id, max(events.last(tx), pruned.newest), pruned.epoch)
+
+
 def record(store_id: str, row: EventRow, epoch: int = 0) -> wire.Event:
     """Return an event as a record."""
     return wire.Event(

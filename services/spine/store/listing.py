@@ -10,7 +10,7 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
 from spine.store.models import Job
-from spine.store.statement import Either, Statement, behind, bind, number, place, text
+from spine.store.statement import Either, Statement, ahead, behind, bind, number, place, text
 
 
 class Filter(NamedTuple):
@@ -89,6 +89,22 @@ def _select(shape: _Shape) -> Statement:
     return Statement(query if first or not shape.statuses else Either(query, _merged(shape)))
 
 
+@lru_cache(maxsize=512)
+def _newest(shape: _Shape) -> Statement:
+    first, others = shape.single()[:1], shape.single()[1:]
+    before: Any = Job.seq < bind("before")
+    for column, value in first:
+        before = ahead(column, value, Job.seq, bind("before"))
+    order = [column.desc() for column, _ in first] + [Job.seq.desc()]
+    where = _where(shape, before, others) & (Job.seq >= bind("floor"))
+    return Statement(Job.select(*COLUMNS).where(where).order_by(*order).limit(bind("limit")))
+
+
+_CREATED_BEFORE = Statement(
+    Job.select(Job.created_at).where(Job.seq < bind("seq")).order_by(Job.seq.desc()).limit(number(1))
+)
+
+
 def _merged(shape: _Shape) -> Any:
     """Return the list of several statuses from those of each: by one index, PostgreSQL reads what has none of them."""
     parts = []
@@ -123,6 +139,23 @@ def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: i
     """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
     statement = _select(_shape(narrowed, targets))
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
+
+
+def newest(tx: Tx, narrowed: Filter, before: int, floor: int, limit: int) -> list[JobRow]:
+    """Return jobs that match, newest first, whose place is below `before` and not below `floor`."""
+    found: list[JobRow] = []
+    # Each status has its own index; with several the newest of each are put together here.
+    for status in narrowed.statuses or ("",):
+        one = narrowed._replace(statuses=(status,) if status else ())
+        values = _values(one, None, 0) | {"before": before, "floor": floor, "limit": limit}
+        found += map(JobRow._make, tx.rows(_newest(_shape(one, None)), **values))
+    return sorted(found, key=lambda job: job.seq, reverse=True)[:limit]
+
+
+def created_before(tx: Tx, seq: int) -> int | None:
+    """Return when the newest job before a place was created (ms), or None."""
+    row = tx.one(_CREATED_BEFORE, seq=seq)
+    return None if row is None else int(row[0])
 
 
 def unfinished_of_skyclaw(tx: Tx) -> list[JobRow]:

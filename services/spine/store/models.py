@@ -226,6 +226,16 @@ class Token(Table):
         table_name = "tokens"
 
 
+class Session(Table):
+    digest = pw.TextField(primary_key=True)
+    token = pw.TextField()
+    created_at = pw.BigIntegerField()
+    expires_at = pw.BigIntegerField()
+
+    class Meta:
+        table_name = "sessions"
+
+
 class JoinCode(Table):
     digest = pw.TextField(primary_key=True)
     name = pw.TextField()
@@ -376,7 +386,7 @@ class ScheduleEnd(Table):
 
 TABLES = (
     *(Lane, Job, Attempt, Dependency, Comment, Event, Idempotency, Log, LogChunk, Blob, BlobMention, MetaEntry),
-    *(Machine, Token, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
+    *(Machine, Token, Session, JoinCode, PausedTarget, NamedLease, Plan, Tombstone, EventPrune),
     *(Notice, NoticeAttempt),
     *(Schedule, Occurrence, ScheduleEnd),
     *(Message, Receipt, Group, GroupJob),

@@ -114,6 +114,12 @@ def place(within: Any, wanted: Any) -> Any:
     return _Place("place", (within, wanted))
 
 
+def ahead(column: Any, value: Any, key: Any, before: Any) -> Any:
+    """The same for what stands before a place. Order by both, descending."""
+    rows = (pw.Tuple(column, key) < pw.Tuple(value, before)) & (column >= value)
+    return Either((column == value) & (key < before), rows)
+
+
 class Either(pw.Node):
     """One of two expressions, or of two queries, by the dialect."""
 
