@@ -1,6 +1,8 @@
 """The application: parts put together, routes, start and stop. Nothing happens at import."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,15 +63,18 @@ if TYPE_CHECKING:  # an extra brings what it needs
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
+ROUTE = "spine.route"
+"""Where a request's scope has the template of its route, or which front it went to."""
 
 
 class Server:
     """One server process: builds the parts, starts the ticks with the event loop, stops them with it.
 
-    `locked`: whoever started this process holds the data directory for it.
+    `locked`: whoever started this process holds the data directory for it. `worker`: which of those that serve
+    together this one is.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, locked: bool = False) -> None:
+    def __init__(self, settings: Settings, clock: Clock | None = None, locked: bool = False, worker: int = 0) -> None:
         self.clock = clock or SystemClock()
         self.settings = settings
         self.store = self._open_store(locked)
@@ -82,7 +87,7 @@ class Server:
         )
         self.store.on_rollback = rules.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
-        metrics = Metrics(self.store, self.clock, self.hub)
+        metrics = Metrics(self.store, self.hub, settings.data_dir, worker)
         try:
             files = self._open_blobs(metrics)
         except BlobsUnusable:
@@ -205,6 +210,7 @@ class Server:
         self.hints = self._hints(loop)
 
         def tell(signals: Signals) -> None:
+            self.core.metrics.committed(signals)
             loop.call_soon_threadsafe(self.hub.committed, signals)
             if signals.notices:
                 self.sender.kick()
@@ -242,7 +248,8 @@ class Server:
         _log.info("spine.stopped")
 
     async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:
-        """Refuse names in the query string that the table of routes does not have."""
+        """Note the route; refuse names in the query string that the table of routes does not have."""
+        req.scope[ROUTE] = req.uri_template
         known = routes.QUERIES.get((req.uri_template or "", req.method)) if req.query_string else None
         if known is not None:
             known_query(req, *known)
@@ -267,18 +274,32 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
 
     body_seconds = 30.0
     fronts = Fronts([])
+    answered: Callable[[str, str, int, float], None]
 
     async def __call__(  # type: ignore[override]
         self, scope: dict[str, Any], receive: Any, send: Any
     ) -> None:
         if scope["type"] == "http":
+            send = self._timed(scope, send)
             receive = intake(scope, receive, self.body_seconds)
             foreign = self.fronts.of(scope)
             if foreign is not None:
-                app, seen = foreign
+                app, seen, scope[ROUTE] = foreign
                 await app(seen, receive, send)
                 return
         await super().__call__(scope, receive, send)
+
+    def _timed(self, scope: dict[str, Any], send: Any) -> Any:
+        """Return `send` with a look at when the answer begins. What is sent of it for hours is no time to answer."""
+        begun, answered = time.perf_counter(), self.answered
+
+        async def timed(event: dict[str, Any]) -> None:
+            if event["type"] == "http.response.start":
+                took = time.perf_counter() - begun
+                answered(scope.get(ROUTE) or "none", scope["method"], event["status"], took)
+            await send(event)
+
+        return timed
 
 
 def other_fronts(core: Core) -> Fronts:
@@ -298,6 +319,7 @@ def create_app(server: Server) -> App:
     lifespan: Any = server
     app = _WatchedApp(middleware=[lifespan])
     app.body_seconds = server.settings.body_seconds
+    app.answered = core.metrics.answered
     app.fronts = other_fronts(core)
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True

@@ -59,6 +59,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "proc_name": "spine",
             "limit_request_line": 8190,
             "when_ready": _tell_addresses,
+            "pre_fork": _give_place,
         }.items():
             self.cfg.set(name, value)
 
@@ -66,7 +67,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         """Build the application in a worker process, which owns the store, or shares it with others like it."""
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
-            server = Server(self._settings, locked=self._settings.workers > 1)
+            server = Server(self._settings, locked=self._settings.workers > 1, worker=SpineWorker.place)
         except (DataDirBusy, StoreAway, BlobsAway) as e:
             self._give_up(EXIT_BUSY, str(e))
         except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable) as e:
@@ -139,6 +140,12 @@ def _rarely_collect() -> None:
 def _tell_addresses(arbiter: Any) -> None:
     """Log where the server listens: with port 0 nobody could know otherwise."""
     _log.info("spine.listening", addresses=[str(listener) for listener in arbiter.LISTENERS])
+
+
+def _give_place(arbiter: Any, worker: SpineWorker) -> None:
+    """Number a worker that is about to be made: the lowest that none has, so that figures go on under a few names."""
+    taken = {other.place for other in arbiter.WORKERS.values()}
+    SpineWorker.place = worker.place = next(n for n in range(len(taken) + 1) if n not in taken)
 
 
 def _bracketed(host: str) -> str:

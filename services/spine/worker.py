@@ -50,6 +50,7 @@ class SpineWorker(ASGIWorker):  # type: ignore[misc]
     on_serving: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
     on_drain: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
     drain_seconds: ClassVar[float] = 30.0
+    place = 0  # which of those that serve together: the class has that of the process itself
 
     loop: Any
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.claw_process import Machine, processes_of_job
 from tests.support.eventually import eventually
+from tests.support.figures import figure
 from tests.support.ledger import Ledger
 from tests.support.raw_http import Api
 from tests.support.spine_process import TOKENS, SpineProcess
@@ -109,10 +110,7 @@ def test_a_spine_that_stops_answers_waiting_claims_and_loses_nothing(
 
 def waiting_claims(spine: SpineProcess) -> int:
     """Read how many claims wait, from the metrics."""
-    page = Api(spine.port, TOKENS["HEAD_TOKEN"]).get("/metrics").body.decode()
-    lines = [line for line in page.splitlines() if line.startswith(("spine_waiters ", "spine_waiting_claims "))]
-    assert len(lines) == 1, page
-    return int(float(lines[0].split()[-1]))
+    return int(figure(Api(spine.port, TOKENS["HEAD_TOKEN"]), "spine_waiting_claims"))
 
 
 @ON_BOTH_ENGINES

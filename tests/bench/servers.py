@@ -45,7 +45,7 @@ class Server:
         async with asyncio.timeout(60):
             while True:
                 page = (await clients.drive([request("GET", "/metrics", HEAD)], 200)).bodies[0]
-                if b"\nspine_waiting_claims %.1f\n" % count in page:
+                if b'\nspine_waiting_claims{worker="0"} %.1f\n' % count in page:
                     return
                 await asyncio.sleep(0.1)
 

@@ -240,17 +240,3 @@ def test_the_parameters_of_the_list_are_those_that_it_is_described_with() -> Non
     calls = next(route.calls for route in routes_module.ROUTES if route.path == "/jobs")
     known = {param.name for call in calls for param in call.params if param.place == "query"}
     assert {row["parameter"] for row in table(PAGE, "GET /jobs")} == known
-
-
-def test_every_figure_is_there(spine: SpineProcess) -> None:
-    api = Api(spine.port, TOKENS["HEAD_TOKEN"])
-    api.submit()
-    text = api.get("/metrics").body.decode()
-    families = {
-        (name + "_total" if kind == "counter" and not name.endswith("_total") else name)
-        for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
-        if not name.endswith("_created")
-    }
-    # Only a spine that makes backups by itself counts them, only one with an object store the calls of it.
-    some = {"spine_backup_newest_timestamp_seconds", "spine_backup_failures_total", "spine_blob_failures_total"}
-    assert {row["name"] for row in table(PAGE, "GET /metrics")} == families | some

@@ -249,5 +249,5 @@ def waiting_claims(spine: SpineProcess) -> int:
         f"{spine.url}/metrics", headers={"Authorization": f"Bearer {TOKENS['HEAD_TOKEN']}"}
     )
     with urllib.request.urlopen(request, timeout=5) as answer:
-        found = re.search(r"^spine_waiting_claims (\d+)", answer.read().decode(), re.MULTILINE)
+        found = re.search(r"^spine_waiting_claims{.*} (\d+)", answer.read().decode(), re.MULTILINE)
     return int(found[1]) if found else 0

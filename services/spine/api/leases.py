@@ -15,7 +15,6 @@ from spine.queue.access import Caller
 from spine.queue.once import Answer, Key, once
 from spine.queue.wake import Waiter
 from spine.store.engine import Refusal, Tx
-from spine.store.jobs import JobRow
 
 
 class Leases:
@@ -67,7 +66,6 @@ class Leases:
                 return Answer(204, b"")
             if rows:
                 lanes_taken.update(row.lane for row in rows)
-                core.metrics.claim_wait.observe((tx.now - rows[0].created_at) / 1000)
             return Answer(200, view.claimed(tx, rows, told), tuple(f"{row.id}:{row.fence}" for row in rows))
 
         operation = core.under_lease(req, lambda tx: once(tx, key, verb))
@@ -109,7 +107,6 @@ class Leases:
             row = claim.claim_one(tx, core.rules, caller, job_id, capabilities)
             if isinstance(row, Refusal):
                 return row
-            core.metrics.claim_wait.observe((tx.now - row.created_at) / 1000)
             return Answer(200, view.job(tx, row), (f"{row.id}:{row.fence}",))
 
         await core.carry_out(req, resp, core.key(req, caller, data), verb)
@@ -177,15 +174,9 @@ class Leases:
             row = verb(tx)
             if isinstance(row, Refusal):
                 return row
-            _observe(core, row)
             return Answer(200, view.job(tx, row))
 
         await core.carry_out(req, resp, core.key(req, caller, data), answered, beside=True)
-
-
-def _observe(core: Core, row: JobRow) -> None:
-    if row.finished_at == row.updated_at and row.started_at is not None and row.finished_at is not None:
-        core.metrics.job_run.observe((row.finished_at - row.started_at) / 1000)
 
 
 async def _turn(waiter: Waiter, deadline: float) -> bool:

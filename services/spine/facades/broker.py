@@ -151,7 +151,6 @@ class Broker:
             taken = claim.claim_next(tx, self._rules, caller, ANY, caps, 1, BROKER)
             if not taken:
                 return {"job": None}
-            self._core.metrics.claim_wait.observe((tx.now - taken[0].created_at) / 1000)
             return {"job": job_record(taken[0])}
 
         _reply(resp, await self._core.write(verb))

@@ -33,6 +33,11 @@ class Front(NamedTuple):
     prefixes: Mapping[str, str]
     port: int
 
+    @property
+    def name(self) -> str:
+        """What it is called among the routes."""
+        return next(iter(self.prefixes))
+
 
 class Fronts:
     """Tells a foreign dialect's requests from ours, by the port that they came to or by the beginning of their path."""
@@ -42,17 +47,17 @@ class Fronts:
         self._by_prefix = {prefix: (front, taken) for front in fronts for prefix, taken in front.prefixes.items()}
         self._beginnings = (*self._by_prefix, "//") if fronts else ()
 
-    def of(self, scope: Scope) -> tuple[App, Scope] | None:
-        """Return the application of a request, and the request as that sees it; None for one of ours."""
+    def of(self, scope: Scope) -> tuple[App, Scope, str] | None:
+        """Return a request's application, the request as that sees it, and the front's name; None for one of ours."""
         ported = self._by_port.get(scope["server"][1]) if self._by_port else None
         if ported is not None:
-            return ported.app, _seen(scope, "")
+            return ported.app, _seen(scope, ""), ported.name
         if not scope["path"].startswith(self._beginnings):
             return None
         path = _SLASHES.sub("/", scope["path"])
         for prefix, (front, taken) in self._by_prefix.items():
             if path == prefix or path.startswith(prefix + "/"):
-                return front.app, _seen(scope, taken)
+                return front.app, _seen(scope, taken), front.name
         return None
 
 

@@ -193,7 +193,6 @@ class Skyclaw:
             taken = claim.claim_next(tx, self._rules, mapping.holder(SKYCLAW, host_id), ANY, can, 1, SKYCLAW)
             if not taken:
                 return {"job": None}
-            self._core.metrics.claim_wait.observe((tx.now - taken[0].created_at) / 1000)
             holds.append(f"{taken[0].id}:{taken[0].fence}")
             return {"job": records.job(taken[0], self._node.writer)}
 

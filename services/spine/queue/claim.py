@@ -172,6 +172,7 @@ def claim_one(
     job = visible(tx, caller.principal, job_id)
     if job.status == Status.RUNNING and (job.lease_until or 0) <= tx.now:
         job = expire(tx, job)
+        tx.signals.expired += 1
     if job.status == Status.RUNNING:
         raise AlreadyClaimed(
             f"{job.claimed_by} holds this job",
@@ -197,6 +198,7 @@ def claim_one(
 
 
 def _claim(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> Claim:
+    tx.signals.waits.append((job.target, tx.now - _queued_since(job)))
     fence, attempt = job.fence + 1, job.attempts + 1
     lease_ms = rules.lease_ms if accepted else min(rules.accept_lease_ms, rules.lease_ms)
     lease_until = rules.lease_end(tx.now, tx.now, job.timeout_seconds, lease_ms)
@@ -221,6 +223,12 @@ def _start(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) ->
     fence, attempt, name = found.changes["fence"], found.changes["attempts"], caller.name
     attempts.start(tx, job.id, fence, job.round, attempt, name, caller.worker_id, name)
     return move(tx, Action.CLAIM, job, name, found.data, **found.changes)
+
+
+def _queued_since(job: JobRow) -> int:
+    """Return when a queued job became so (ms): it was born so, or moved; a comment since then counts as a move."""
+    born_so = job.fence == 0 and job.not_before is None and job.approval is None and job.after == "[]"
+    return job.created_at if born_so else job.updated_at
 
 
 def bury(tx: Tx, job: JobRow, by: str) -> JobRow:

@@ -13,6 +13,8 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
 SPINE = "spine"
+AGAIN = "again"
+"""What a run came to after which its job is to be run again, to the metrics."""
 
 
 def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **changes: Any) -> JobRow:
@@ -22,10 +24,18 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
         Conflict: see `store.jobs.move`.
     """
     moved = jobs.move(tx, action, job, by, data, **changes)
+    if job.status == Status.RUNNING or action == Action.COMPLETE_LATE:
+        _note_run(tx, job, moved)
     if moved.status in TERMINAL:
         ended(tx, moved)
         settle_dependants(tx, moved)
     return moved
+
+
+def _note_run(tx: Tx, job: JobRow, moved: JobRow) -> None:
+    if job.started_at is not None:
+        outcome = moved.status if moved.status in TERMINAL else AGAIN
+        tx.signals.runs.append((job.target, outcome, tx.now - job.started_at))
 
 
 def ended(tx: Tx, job: JobRow) -> None:
@@ -78,6 +88,8 @@ def cancel_row(tx: Tx, job: JobRow, by: str, reason: str | None, cause: str | No
     if cause is not None:
         data["after"] = cause
     cancelled = jobs.move(tx, Action.CANCEL, job, by, data, error=reason or job.error)
+    if job.status == Status.RUNNING:
+        _note_run(tx, job, cancelled)
     ended(tx, cancelled)
     return cancelled
 

@@ -39,6 +39,10 @@ class Signals:
     written; `everything`: more than a lane may be claimable; `logs`: jobs whose log grew or ended;
     `notices`: some are due now; `firing`: the earliest new moment (ms) at which there is something to do for schedules;
     `messages`: readers for whom one was written; `tokens`: who is let in has changed.
+
+    For the metrics of this server, since an operation may be run more than once and is committed once: `waits`: of each
+    claim the target and how long the job had been queued (ms); `runs`: of each run that ended the target, how, and how
+    long it took (ms); `expired`: leases that were over and that no reaper ended.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -50,6 +54,9 @@ class Signals:
     firing: int | None = None
     messages: set[str] = field(default_factory=set)
     tokens: bool = False
+    waits: list[tuple[str, int]] = field(default_factory=list)
+    runs: list[tuple[str, str, int]] = field(default_factory=list)
+    expired: int = 0
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -63,6 +70,9 @@ class Signals:
         self.notices = self.notices or other.notices
         self.messages |= other.messages
         self.tokens = self.tokens or other.tokens
+        self.waits += other.waits
+        self.runs += other.runs
+        self.expired += other.expired
         if other.firing is not None:
             self.fire(other.firing)
 

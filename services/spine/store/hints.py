@@ -135,8 +135,8 @@ class Hints:
     def _say(self, link: Link) -> None:
         with self._asked:
             signals, self._waiting = self._waiting, Signals()
-        # What is due at a moment, whoever wrote it looks after itself.
-        told = replace(signals, deadline=None, firing=None, notices=False)
+        # What is due at a moment, whoever wrote it looks after itself; and each server counts what it did.
+        told = replace(signals, deadline=None, firing=None, notices=False, waits=[], runs=[], expired=0)
         text = msgspec.json.encode(_Hint(self._me, told))
         if len(text) > _PAYLOAD_MOST:
             text = msgspec.json.encode(_Hint(self._me, Signals(events=True, everything=True, tokens=signals.tokens)))

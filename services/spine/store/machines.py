@@ -31,6 +31,7 @@ _ADD = Statement(
     ).on_conflict_ignore(),
     beside=True,
 )
+_CONTACTS = Statement(Machine.select(Machine.name, Machine.state, Machine.seen_at, Machine.revoked_at))
 _SEEN = Statement(
     Machine.update({Machine.seen_at: bind("now"), Machine.capabilities: bind("capabilities")}).where(
         (Machine.name == bind("name"))
@@ -51,6 +52,11 @@ _PAUSED = Statement(PausedTarget.select(PausedTarget.name).order_by(PausedTarget
 def all_of(tx: Tx) -> list[MachineRow]:
     """Return every machine, by name."""
     return [MachineRow._make(row) for row in tx.rows(_ALL)]
+
+
+def contacts(tx: Tx) -> list[tuple[str, str, int, int | None]]:
+    """Return of every machine its name, its state, when it was heard of and since when it is revoked (ms)."""
+    return [(row[0], row[1], row[2], row[3]) for row in tx.rows(_CONTACTS)]
 
 
 def find(tx: Tx, name: str) -> MachineRow | None:

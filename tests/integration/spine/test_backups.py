@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from tests.integration.spine.test_operations import spine, upload
 from tests.support.eventually import eventually
+from tests.support.figures import figure
 from tests.support.s3_server import KEY_ID, SECRET, S3Server
 from tests.support.server import MakeProcess, Server, StartSpine
 from tests.support.spine_process import SpineProcess
@@ -46,11 +46,6 @@ def made(process: SpineProcess) -> list[dict[str, Any]]:
     return [json.loads(line) for line in process.log().splitlines() if '"backup.made"' in line]
 
 
-def figure(server: Server, name: str) -> float:
-    page = server.head.get("/metrics").body.decode()
-    return float(re.search(rf"^{name} (\S+)$", page, re.MULTILINE)[1])  # type: ignore[index]
-
-
 def doctor(process: SpineProcess, **more: str) -> dict[str, tuple[str, str]]:
     """Return what `doctor` says, run with the server's tokens: it looks at the settings too."""
     import subprocess
@@ -72,8 +67,8 @@ def test_on_a_disk_kept_pruned_and_restored(start_spine: StartSpine, process: Ma
     job = server.head.submit(meta={"see": blob})
     known = len(made(server.process))
     eventually(lambda: len(made(server.process)) >= known + 2, 30, what="two more backups")
-    assert figure(server, "spine_backup_newest_timestamp_seconds") > 1_700_000_000
-    assert figure(server, "spine_backup_failures_total") == 0
+    assert figure(server.head, "spine_backup_newest_timestamp_seconds") > 1_700_000_000
+    assert figure(server.head, "spine_backup_failures_total") == 0
     assert doctor(server.process)["backups"][0] == "ok"
     assert server.process.stop() == 0
     assert server.process.faults() == []
@@ -163,7 +158,7 @@ def test_a_store_of_objects_that_is_away_is_told_and_tried_again(process: MakePr
     server = Server(process(**s3.settings(URL), SPINE_BACKUP_EVERY_SECONDS="1").start())
     job = server.head.submit()
     eventually(lambda: "backup.failed" in server.process.log(), 60, what="a failure in the log")
-    eventually(lambda: figure(server, "spine_backup_failures_total") >= 1)
+    eventually(lambda: figure(server.head, "spine_backup_failures_total") >= 1)
     said = doctor(server.process)["backups"]
     assert said[0] == "failed"
     assert URL in said[1]

@@ -114,7 +114,7 @@ def test_a_store_that_goes_away_is_503_and_nothing_is_acknowledged(
             assert answer.headers["retry-after"] == "1"
             assert [word for word in (place.bucket, proxy.url, KEY_ID) if word in answer.body.decode()] == []
         assert server.head.get("/ready").status == 200, "jobs go on"
-        assert b"\nspine_blob_failures_total 2.0\n" in server.head.get("/metrics").body
+        assert b'\nspine_blob_failures_total{worker="0"} 2.0\n' in server.head.get("/metrics").body
         job = server.head.submit(target="left-claw")
         assert server.left.claim(job["id"])["status"] == "running"
     assert server.left.get(there["url"]).body == b"there"

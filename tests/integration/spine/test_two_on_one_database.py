@@ -33,7 +33,10 @@ def waiting_claim(server: Server, **fields: Any) -> Iterator[Poll]:
     """A claim of left-claw that waits at a server."""
     poll = server.left.by("w1").poll(wait=20, **fields)
     try:
-        eventually(lambda: b"spine_waiting_claims 1.0" in server.head.get("/metrics").body, what="a claim that waits")
+        eventually(
+            lambda: b'spine_waiting_claims{worker="0"} 1.0' in server.head.get("/metrics").body,
+            what="a claim that waits",
+        )
         yield poll
     finally:
         poll.close()

@@ -238,6 +238,17 @@ PLANS = {
 }
 
 
+# A scrape counts all jobs: it reads indices, and no job.
+COUNTS = {"jobs_queued": listing._COUNT_QUEUED, "jobs_tally": listing._COUNT_OTHERS}
+
+
+@pytest.mark.parametrize("index", COUNTS)
+def test_jobs_are_counted_by_an_index_alone(connection: sqlite3.Connection, index: str) -> None:
+    migrate(connection, "sqlite", 0)
+    found = connection.execute(f"EXPLAIN QUERY PLAN {COUNTS[index].compiled('sqlite')[0]}").fetchall()
+    assert [row[3] for row in found] == [f"SCAN jobs USING COVERING INDEX {index}"]
+
+
 @pytest.mark.parametrize("what", PLANS)
 def test_hot_statements_take_their_index_and_sort_nothing(connection: sqlite3.Connection, what: str) -> None:
     migrate(connection, "sqlite", 0)
