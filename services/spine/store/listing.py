@@ -9,7 +9,7 @@ import peewee as pw
 
 from spine.store.engine import Tx
 from spine.store.jobs import COLUMNS, JobRow
-from spine.store.models import Job
+from spine.store.models import Job, Lane
 from spine.store.statement import Either, Statement, ahead, behind, bind, number, place, text
 
 
@@ -27,9 +27,11 @@ class Filter(NamedTuple):
 _HOW_MANY = pw.fn.COUNT(pw.SQL("*"))
 # Each by an index alone. Few run at a time; of what neither is queued nor runs there may be millions, whose index is
 # written to only when a job comes there: at its end, mostly.
-_QUEUED, _RUNNING = Job.status == text("queued"), Job.status == text("running")
-_COUNT_QUEUED = Statement(Job.select(Job.target, _HOW_MANY, pw.fn.MIN(Job.seq)).where(_QUEUED).group_by(Job.target))
-_COUNT_RUNNING = Statement(Job.select(Job.target, _HOW_MANY).where(_RUNNING).group_by(Job.target))
+_TARGETS = Statement(Lane.select(Lane.target).distinct().order_by(Lane.target))
+_COUNT_QUEUED = Statement(
+    Job.select(_HOW_MANY, pw.fn.MIN(Job.seq)).where((Job.status == text("queued")) & (Job.target == bind("target")))
+)
+_COUNT_RUNNING = Statement(Job.select(Job.target, _HOW_MANY).where(Job.status == text("running")).group_by(Job.target))
 _COUNT_OTHERS = Statement(
     Job.select(Job.status, Job.target, _HOW_MANY)
     .where((Job.status != text("queued")) & (Job.status != text("running")))
@@ -189,8 +191,10 @@ def counts(tx: Tx) -> list[tuple[str, str, int, int | None]]:
     With a million jobs it takes some 50 ms: keep what it returns for a while.
     """
     found: list[tuple[str, str, int, int | None]] = []
-    for target, count, first in list(tx.rows(_COUNT_QUEUED)):
-        row = tx.one(_CREATED_AT, seq=first)
-        found.append(("queued", target, count, None if row is None else row[0]))
+    for (target,) in list(tx.rows(_TARGETS)):
+        count, first = tx.one(_COUNT_QUEUED, target=target) or (0, None)
+        oldest = None if first is None else tx.one(_CREATED_AT, seq=first)
+        if oldest is not None:
+            found.append(("queued", target, count, oldest[0]))
     found += [("running", target, count, None) for target, count in tx.rows(_COUNT_RUNNING)]
     return found + [(status, target, count, None) for status, target, count in tx.rows(_COUNT_OTHERS)]
