@@ -224,6 +224,10 @@ class Keeper:
         self._others: list[tuple[str, float, Callable[[], object]]] = []
         # Their ticks plan themselves, by the id of their job in the scheduler.
         self._turns: dict[str, Turns] = {"reap": reaper} | ({} if firing is None else {"fire": firing})
+        # Plans and the stop exclude each other: the scheduler, once told to shut down, holds the lock that a plan wants
+        # until the ticks have ended, and the tick would wait for it in vain.
+        self._planning = threading.Lock()
+        self._stopped = False
         self._scheduler = BackgroundScheduler(
             timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         )
@@ -264,8 +268,9 @@ class Keeper:
 
     def stop(self) -> None:
         """End ticking; waits for the tick under way."""
+        with self._planning:
+            self._stopped = True
         for tick in self._turns.values():
-            tick.replan = lambda _delay_ms: None
             tick.stop()
         if self._retention is not None:
             self._retention.stop()
@@ -273,8 +278,10 @@ class Keeper:
             self._scheduler.shutdown(wait=True)
 
     def _replan(self, name: str, delay_ms: int) -> None:
-        at = datetime.now(UTC) + timedelta(milliseconds=delay_ms)
-        self._scheduler.modify_job(name, next_run_time=at)
+        with self._planning:
+            if not self._stopped:
+                at = datetime.now(UTC) + timedelta(milliseconds=delay_ms)
+                self._scheduler.modify_job(name, next_run_time=at)
 
     def seal(self) -> None:
         """Move ended logs from rows into blobs."""

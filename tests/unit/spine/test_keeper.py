@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from apscheduler.executors.pool import ThreadPoolExecutor
 from tests.suites.harness import LEFT, Store
 from tests.suites.manual_clock import START_MS, ManualClock
 
@@ -238,6 +239,46 @@ class Kept:
 @pytest.fixture
 def kept(watched: Watched, tmp_path: Path) -> Kept:
     return Kept(watched, tmp_path / "blobs")
+
+
+class _Told(ThreadPoolExecutor):
+    """An executor that says when the scheduler, with its locks in hand, begins to wait for the ticks under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Event()
+
+    def shutdown(self, wait: bool = True) -> None:
+        self.asked.set()
+        super().shutdown(wait)
+
+
+def test_a_stop_waits_for_a_tick_that_is_about_to_plan(watched: Watched, kept: Kept) -> None:
+    executor = _Told()
+    kept.keeper._scheduler.add_executor(executor)
+    ready, planning, go = threading.Event(), threading.Event(), threading.Event()
+
+    def in_the_pass(_count: int) -> None:
+        ready.wait(60)
+
+    watched.reaper._expired = in_the_pass
+    kept.keeper.start()
+    plan = watched.reaper.replan
+
+    def held(delay_ms: int) -> None:
+        planning.set()
+        go.wait(60)
+        plan(delay_ms)
+
+    watched.reaper.replan = held
+    ready.set()
+    assert planning.wait(60)
+    stopping = threading.Thread(target=kept.keeper.stop, daemon=True)
+    stopping.start()
+    assert executor.asked.wait(60)
+    go.set()
+    stopping.join(60)
+    assert not stopping.is_alive()
 
 
 def test_an_ended_log_becomes_a_blob(watched: Watched, kept: Kept) -> None:
