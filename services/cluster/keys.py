@@ -27,7 +27,7 @@ KEYS = (
     Key("EVENTS", OURS + "events", "stream"),
     Key("MESSAGES", OURS + "messages", "stream"),
     Key("CURSORS", OURS + "cursors", "hash"),  # by node id
-    Key("BEATS", OURS + "beats", "zset"),  # the history of heartbeats, by ms
+    Key("BEATS", OURS + "beats", "zset"),  # the history of heartbeats, by ms and its thousandths
 )
 HEARTBEAT = "hb:"
 DONE = OURS + "done:"

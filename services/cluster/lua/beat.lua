@@ -6,6 +6,7 @@ if not record or record.old or record.state ~= 'online' then return redis.error_
 record.seen = now
 keep(node, record)
 show(node, record, is_leader and 'leader' or 'follower', is_leader, leader)
-redis.call('ZADD', BEATS, now, text({node, is_leader, leader, ARGV[5]}))
+-- With its thousandths: the order within a millisecond, too, is that of arrival, and not that of the texts.
+redis.call('ZADD', BEATS, string.format('%.3f', clock[1] * 1000 + clock[2] / 1000), text({node, is_leader, leader, ARGV[5]}))
 redis.call('ZREMRANGEBYRANK', BEATS, 0, -BEATS_MOST - 1)
 return 1

@@ -107,6 +107,14 @@ def test_members_come_beat_and_leave(backend: Backend) -> None:
     assert told(backend, cursor) == [("node_joined", "n1"), ("node_left", "n1")]
 
 
+def test_history_has_the_newest_first_also_within_a_millisecond(backend: Backend) -> None:
+    backend.join(Node("n1", "i1"), 30)
+    leaders = [f"n{n}" for n in range(99, 9, -1)]
+    for leader in leaders:
+        backend.beat(Beat("n1", "i1", False, leader))
+    assert [beat.leader for beat in backend.history(100)] == leaders[::-1]
+
+
 def test_a_silent_node_is_offline_and_the_sweep_tells_once(backend: Backend) -> None:
     cursor = begin(backend)
     grant = lead(backend)
