@@ -64,6 +64,11 @@ backup: ## Write a backup of the running spine to TO (backups/spine-<time>.tar)
 restore: ## Put the backup FROM in the place of the spine's store, which is set aside
 	@compose/backup.sh load $(or $(FROM),$(error say which: make restore FROM=backups/spine-….tar))
 
+.PHONY: observe
+observe: images ## Make what compose.observability.yaml needs: a viewer's token, and the image of Prometheus
+	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION) viewer
+	@docker build --quiet --tag spinal-cord/prometheus:$(SPINAL_CORD_VERSION) compose/prometheus
+
 .PHONY: up-ha
 up-ha: images ## Start two of each: databases, spines, heads, claws, and a proxy; also after one of them was lost
 	@compose/tokens.sh spinal-cord/spine:$(SPINAL_CORD_VERSION) ha

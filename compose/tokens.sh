@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tokens.sh IMAGE [ha]: makes a token for each role in secrets/, one file each; with `ha` also the passwords of the databases
-# of compose.ha.yaml, and their address. What is there already stays as it is.
+# tokens.sh IMAGE [ha|viewer]: makes a token for each role in secrets/, one file each; with `ha` also the passwords of the
+# databases of compose.ha.yaml, and their address; with `viewer` a viewer's token. What is there already stays as it is.
 # The folder is its owner's alone. The files in it are 0444, because the numeric users of the containers must read them.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -29,5 +29,6 @@ ha)
   for user in database replication; do make "$user.password" token "$user"; done
   make database.url address
   ;;
-*) echo "tokens.sh: ha or nothing, not $more" >&2; exit 2 ;;
+viewer) make viewer.token token viewer ;;
+*) echo "tokens.sh: ha, viewer or nothing, not $more" >&2; exit 2 ;;
 esac

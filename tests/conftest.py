@@ -86,6 +86,16 @@ def redis_server():
 
 
 @pytest.fixture(scope="session")
+def promtool():
+    """Prometheus' own tool; its tests are marked `docker`."""
+    from tests.support.engine import opened
+    from tests.support.promtool import Promtool
+
+    with opened() as client:
+        yield Promtool(client)
+
+
+@pytest.fixture(scope="session")
 def s3():
     """A server that speaks S3, for the whole session; each test takes a bucket of its own."""
     from tests.support.s3_server import S3Server

@@ -1,22 +1,41 @@
-"""What a person adds to the project: aliases of notices, a gateway's token, the secret of an object store."""
+"""What a person adds to the project: aliases of notices, a gateway's token, an object store's secret, Prometheus."""
 
 import base64
 import json
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
+import docker
 import pytest
+import yaml
+from tests.support.engine import image
 from tests.support.eventually import eventually
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.mock_model import ANSWER
+from tests.support.promtool import CONTEXT
 from tests.support.receiver import Receiver
 from tests.support.s3_server import KEY_ID, SECRET, S3Server
+from tests.support.spine_process import free_port
 from tests.support.stack import CLAWS, SERVICES, Stack
 
 pytestmark = pytest.mark.docker
 
 SIGNING = "whsec_" + base64.b64encode(b"a key that signs a notice").decode()
-FILES = {"notices.json": SIGNING, "gateway.token": TOKEN, "backup.secret": SECRET}
-HOLDERS = {"notices.json": ["spine"], "gateway.token": list(CLAWS), "backup.secret": ["spine"]}
+VIEWER = "spn_viewer_of-these-tests-0001"
+FILES = {"notices.json": SIGNING, "gateway.token": TOKEN, "backup.secret": SECRET, "viewer.token": VIEWER}
+HOLDERS = {
+    "notices.json": ["spine"],
+    "gateway.token": list(CLAWS),
+    "backup.secret": ["spine"],
+    "viewer.token": ["spine"],  # and Prometheus
+}
+# Container and volume are found by the labels of the tests; everything else is as it is for a person.
+LABELS = """\
+x-labels: &labels {spine.test: "1", spine.test.pid: "${TEST_OWNER}", spine.test.start: "${TEST_START}"}
+services: {prometheus: {labels: *labels}}
+volumes: {prometheus-data: {labels: *labels}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +59,23 @@ def store(whole_stack: Stack) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="module")
-def added(whole_stack: Stack, gateway: FakeGateway, receiver: Receiver, store: S3Server) -> Iterator[Stack]:
-    """The project with all three, and afterwards as it was."""
+def watched_at() -> int:
+    """The port of Prometheus."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def added(
+    engine: docker.DockerClient,
+    whole_stack: Stack,
+    gateway: FakeGateway,
+    receiver: Receiver,
+    store: S3Server,
+    watched_at: int,
+) -> Iterator[Stack]:
+    """The project with all of it, and afterwards as it was."""
+    engine.images.get(image(engine, CONTEXT)).tag("spinal-cord/prometheus", whole_stack.image_tag)
+    (whole_stack.folder / "compose.labels.yaml").write_text(LABELS)
     aliases = {"room": {"channel": "webhook", "url": f"{receiver.url}/room", "secrets": [SIGNING]}}
     secrets = whole_stack.folder / "secrets"
     for name, text in {**FILES, "notices.json": json.dumps(aliases)}.items():
@@ -49,7 +83,8 @@ def added(whole_stack: Stack, gateway: FakeGateway, receiver: Receiver, store: S
         (secrets / name).chmod(0o444)
     before = whole_stack.configure(
         {
-            "COMPOSE_FILE": whole_stack.also("notices", "gateway", "s3"),
+            "COMPOSE_FILE": whole_stack.also("notices", "gateway", "s3", "observability", "labels"),
+            "PROMETHEUS_PUBLISH": f"127.0.0.1:{watched_at}",
             "OPENCLAW_GATEWAY_URL": gateway.url,
             "SPINE_BACKUP_URL": "s3://backups/here",
             "SPINE_BACKUP_ENDPOINT": store.url,
@@ -61,7 +96,9 @@ def added(whole_stack: Stack, gateway: FakeGateway, receiver: Receiver, store: S
         yield whole_stack
         assert whole_stack.faults() == []
     finally:
+        whole_stack.run("rm", "--stop", "--force", "prometheus")
         whole_stack.configure(before)
+        engine.volumes.get(f"{whole_stack.project}_prometheus-data").remove()
         for name in FILES:
             (secrets / name).unlink()
         whole_stack.up()
@@ -89,6 +126,36 @@ def test_a_text_becomes_a_session_by_the_token_of_the_secret(added: Stack, gatew
 def test_a_backup_goes_to_the_object_store_by_the_secret(added: Stack, store: S3Server) -> None:
     eventually(lambda: store.keys("backups"), 30, every=0.3, what="a backup")
     assert {key.partition("/")[0] for key in store.keys("backups")} == {"here"}
+
+
+def asked(port: int, path: str) -> Any:
+    """Ask Prometheus; return the data of its answer."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def test_prometheus_watches_the_spine(added: Stack, watched_at: int) -> None:
+    def found() -> dict[str, Any] | None:
+        (target,) = asked(watched_at, "targets")["activeTargets"]
+        return target if target["health"] == "up" else None
+
+    target = eventually(found, 60, every=0.3, what="a first scrape")
+    assert (target["labels"], target["lastError"]) == ({"instance": "spine:36725", "job": "spine"}, "")
+    (build,) = asked(watched_at, "query?query=spine_build_info")["result"]
+    assert build["metric"]["worker"] == "0"
+    there = yaml.safe_load((added.folder / "observability" / "alerts.yml").read_text())["groups"][0]["rules"]
+    rules = asked(watched_at, "rules")["groups"][0]["rules"]
+    assert [rule["name"] for rule in rules] == [rule["alert"] for rule in there]
+
+
+def test_prometheus_is_shut_as_the_others_are(added: Stack) -> None:
+    attributes = added.container("prometheus").attrs
+    host = attributes["HostConfig"]
+    assert (attributes["Config"]["User"], host["ReadonlyRootfs"], host["CapDrop"]) == ("10006:10006", True, ["ALL"])
+    code, output = added.sh("prometheus", "touch /etc/prometheus/x; grep CapEff /proc/1/status")
+    assert (code, output.split()[-1]) == (0, "0" * 16)
+    assert "Read-only file system" in output
+    assert VIEWER not in json.dumps(attributes) + added.logs("prometheus")
 
 
 @pytest.mark.parametrize("file", FILES)

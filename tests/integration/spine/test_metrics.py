@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.support.engine import opened
-from tests.support.promtool import promtool
+from tests.support.promtool import Promtool
 from tests.support.raw_http import Api
 from tests.support.server import Server
 
@@ -21,7 +20,9 @@ def requests(head: Api) -> dict[tuple[str, str, str], float]:
 
 
 @pytest.mark.docker
-def test_prometheus_finds_nothing_amiss(server: Server, claw: Api, name: str, tmp_path: Path) -> None:
+def test_prometheus_finds_nothing_amiss(
+    server: Server, claw: Api, name: str, promtool: Promtool, tmp_path: Path
+) -> None:
     for _ in range(2):
         server.head.submit(target=name)
     (job,) = claw.claim_next()
@@ -29,8 +30,7 @@ def test_prometheus_finds_nothing_amiss(server: Server, claw: Api, name: str, tm
     assert claw.post(f"/jobs/{job['id']}/complete", {"fence": job["fence"]}).status == 200
     tmp_path.chmod(0o755)
     (tmp_path / "page").write_bytes(server.head.get("/metrics").body)
-    with opened() as client:
-        assert promtool(client, "check metrics < page", tmp_path) == (0, "")
+    assert promtool.run("check metrics < page", tmp_path) == (0, "")
 
 
 def test_requests_are_counted_by_the_template_of_their_route(server: Server, claw: Api, name: str) -> None:
