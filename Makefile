@@ -148,6 +148,10 @@ soak: $(VENV)/.dev ## Run the long tests, or those in T, for at most an hour, an
 bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) and write docs/reference/speed.md
 	@$(PY) -m tests.bench
 
+.PHONY: pictures
+pictures: $(VENV)/.run ## Draw the pictures of the docs that come from the code
+	@$(PY) docs/pictures/life_of_a_job.py
+
 ##@ Maintain
 .PHONY: lock
 lock: $(VENV)/.run ## Write requirements/*.txt anew (UPGRADE=1 takes newer versions)

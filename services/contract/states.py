@@ -1,4 +1,4 @@
-"""The one transition table of a job. The database's CHECK constraint, the docs diagram and every move derive from it.
+"""The one transition table of a job. The database's CHECK constraint, the docs' picture and every move derive from it.
 
 A move is named by its action. `spine.store.jobs.move` is the only function that changes a status, and it refuses any
 status outside the action's from-set.
@@ -149,13 +149,3 @@ TRANSITIONS: dict[Action, Transition] = {row.action: row for row in _TABLE}
 def allowed(action: Action, status: Status) -> bool:
     """Tell whether a job in `status` may take `action`."""
     return status in TRANSITIONS[action].sources
-
-
-def mermaid() -> str:
-    """Draw the table as a Mermaid state diagram (docs/reference/states.md holds exactly this text)."""
-    lines = ["stateDiagram-v2"]
-    for row in _TABLE:
-        sources = [s.value for s in Status if s in row.sources] or ["[*]"]
-        lines += [f"    {source} --> {row.target.value}: {row.action.value}" for source in sources]
-    lines += [f"    {status.value} --> [*]" for status in Status if status in TERMINAL]
-    return "\n".join(lines) + "\n"

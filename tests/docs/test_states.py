@@ -3,7 +3,7 @@
 import re
 import sqlite3
 
-from tests.docs.pages import REPO, blocks, reference, section, table
+from tests.docs.pages import REPO, reference, section, table
 
 from contract import states
 from contract.states import TRANSITIONS, Action, Status
@@ -15,10 +15,6 @@ PAGE = reference("states.md")
 def test_every_state_is_there_and_says_whether_it_is_an_end() -> None:
     rows = {row["state"]: row["ended"] for row in table(PAGE, "The seven states")}
     assert rows == {s.value: "yes" if s in states.TERMINAL else "no" for s in Status}
-
-
-def test_the_diagram_is_the_one_that_the_table_draws() -> None:
-    assert [block.text for block in blocks(PAGE) if block.info == "mermaid"] == [states.mermaid()]
 
 
 def test_every_transition_is_there_in_full() -> None:

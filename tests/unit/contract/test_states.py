@@ -3,7 +3,7 @@
 import pytest
 from tests.suites.matrix import ENDED, MATRIX, STATUSES, Row
 
-from contract.states import TERMINAL, TRANSITIONS, UNFINISHED, Action, Status, allowed, mermaid
+from contract.states import TERMINAL, TRANSITIONS, UNFINISHED, Action, Status, allowed
 
 
 def test_the_names_are_those_of_the_matrix() -> None:
@@ -49,23 +49,3 @@ def test_the_arrows_of_v0() -> None:
         ("cancelled", "queued"),
         ("cancelled", "done"),
     }
-
-
-def test_the_diagram() -> None:
-    lines = mermaid().splitlines()
-    assert lines[0] == "stateDiagram-v2"
-    for line in (
-        "    [*] --> queued: submit",
-        "    [*] --> waiting: hold",
-        "    waiting --> queued: ready",
-        "    queued --> running: claim",
-        "    running --> done: complete",
-        "    running --> queued: release",
-        "    queued --> cancelled: cancel",
-        "    dead --> queued: retry",
-        "    done --> [*]",
-        "    cancelled --> [*]",
-    ):
-        assert lines.count(line) == 1, line
-    assert len(lines) == 1 + 2 + sum(len(row.sources) for row in MATRIX) + 4
-    assert mermaid().endswith("\n")
