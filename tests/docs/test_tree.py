@@ -19,6 +19,7 @@ _HOSTS = (
 _OPTIONS = ("index" + "-url", "find" + "-links")
 REGISTRIES = re.compile("|".join(map(re.escape, (*_HOSTS, *_OPTIONS))) + r"|//[^\s/]+/simple/")
 MODULE_MOST = 400
+DASHBOARD = (".css", ".html", ".js", ".svg")
 
 
 def texts() -> list[tuple[Path, str]]:
@@ -79,4 +80,5 @@ def test_all_that_is_imported_or_read_is_installed() -> None:
     files = [path.relative_to(REPO / "services") for path in tracked() if REPO / "services" in path.parents]
     folders = {folder for path in files if path.suffix == ".py" for folder in path.parents if folder != Path()}
     assert {folder / "__init__.py" for folder in folders} - set(files) == set()
-    assert {path.suffix for path in files if path.name != "py.typed"} == {".py", ".lua", ".md", ".sql"}
+    kinds = {path.suffix for path in files if path.name != "py.typed"}
+    assert kinds == {".py", ".lua", ".md", ".sql", *DASHBOARD}
