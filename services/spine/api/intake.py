@@ -48,6 +48,11 @@ class Intake:
 
     async def _piece(self) -> Event:
         event = await self._receive()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # The piece came just as the time was up. The server below waits by `wait_for`, which before Python 3.12
+            # then returns the piece and forgets the cancellation: a body that trickles on would never be late.
+            raise asyncio.CancelledError
         if event["type"] == "http.disconnect":
             raise BadJson("the body stopped before its end")
         self._ended = not event.get("more_body", False)

@@ -1,6 +1,7 @@
 """Bodies as they come in: whole or in pieces, late, cut short; and awaiting without a timer what need not wait."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -65,6 +66,28 @@ def test_one_that_stops_before_its_end_is_none(events: tuple[Event, ...]) -> Non
     for way in (read, receive):
         with pytest.raises(BadJson, match="stopped before its end"):
             asyncio.run(way())
+
+
+def test_a_piece_that_comes_just_as_the_time_is_up_is_late_all_the_same() -> None:
+    async def play() -> None:
+        loop, left = asyncio.get_running_loop(), [b"x"] * 100
+
+        async def receive() -> Event:
+            came = loop.create_future()
+
+            def come() -> None:
+                time.sleep(0.02)  # the loop is busy: when it comes to look, piece and time-out are both there
+                came.set_result(None)
+
+            loop.call_soon(come)
+            await asyncio.wait_for(came, 30)
+            return piece(left.pop(), bool(left))
+
+        with pytest.raises(TimeoutError):
+            await within(0.01, Intake(receive, 1).read(1000))
+        assert len(left) == 99
+
+    asyncio.run(play())
 
 
 def test_a_piece_that_does_not_come_is_a_timeout() -> None:
