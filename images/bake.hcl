@@ -18,6 +18,11 @@ variable "CA" {
   default = ""
 }
 
+# 1: the spine can offer its API as tools for agents (SPINE_MCP).
+variable "MCP" {
+  default = ""
+}
+
 group "default" {
   targets = ["spine", "claw", "head"]
 }
@@ -35,6 +40,7 @@ target "role" {
 target "spine" {
   inherits = ["role"]
   target   = "spine"
+  args     = { MCP = MCP }
   tags     = ["spinal-cord/spine:${TAG}"]
 }
 

@@ -302,9 +302,15 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
         return timed
 
 
-def other_fronts(core: Core) -> Fronts:
-    """Build what is not our API: the dashboard, and the foreign dialects. Which paths are whose, what is taken off."""
+def other_fronts(core: Core, app: App) -> Fronts:
+    """Build what is not our API: the dashboard, agents' tools, foreign dialects. Which paths are whose, what is cut."""
     found = [Front(site.build(core), {"/ui": ""}, 0)]
+    if core.settings.mcp:
+        from spine.mcp import endpoint  # an extra brings what it needs
+
+        tools = endpoint.Endpoint(core, app)
+        app.add_middleware(tools)
+        found.append(Front(endpoint.build(core, tools), {"/mcp": ""}, 0))
     if core.settings.skyclaw is not None:
         known = {"/skyclaw": "/skyclaw", "/v1": ""}
         found.append(Front(skyclaw.build(core, core.settings.skyclaw), known, core.settings.skyclaw.port))
@@ -320,7 +326,7 @@ def create_app(server: Server) -> App:
     app = _WatchedApp(middleware=[lifespan])
     app.body_seconds = server.settings.body_seconds
     app.answered = core.metrics.answered
-    app.fronts = other_fronts(core)
+    app.fronts = other_fronts(core, app)
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.keep_blank_qs_values = True
     form = falcon.media.MultipartFormHandler()

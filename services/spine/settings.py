@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, MutableMapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -62,6 +63,7 @@ SETTINGS = (
     Setting("SPINE_WAITERS_MAX", "10000", "waiting claims at once; over it 429"),
     Setting("SPINE_STREAMS_MAX", "1000", "open event and log streams at once; over it 429"),
     Setting("SPINE_SESSION_HOURS", "168", "how long a browser stays signed in at the dashboard"),
+    Setting("SPINE_MCP", "0", "1: agents find the API as tools at `/mcp`; needs the extra `mcp`"),
     Setting("SPINE_BACKLOG", "2048", "connections that the kernel queues for the server"),
     Setting("SPINE_WORKERS", "1", "processes that serve; more than one needs a database"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
@@ -111,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     waiters_max: int = 10_000
     streams_max: int = 1000
     session_hours: int = 168
+    mcp: bool = False
     backlog: int = 2048
     workers: int = 1
     drain_seconds: int = 30
@@ -175,6 +178,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         waiters_max=env.integer("SPINE_WAITERS_MAX", 10_000, 1, 1_000_000),
         streams_max=env.integer("SPINE_STREAMS_MAX", 1000, 1, 100_000),
         session_hours=env.integer("SPINE_SESSION_HOURS", 168, 1, 8760),
+        mcp=env.flag("SPINE_MCP", False),
         backlog=env.integer("SPINE_BACKLOG", 2048, 1, 65_535),
         workers=env.integer("SPINE_WORKERS", 1, 1, 64),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
@@ -191,6 +195,8 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     )
     if settings.skill_md_path is not None and not settings.skill_md_path.is_file():
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
+    if settings.mcp and find_spec("mcp") is None:
+        env.faults.append("SPINE_MCP: mcp is not installed; pip install 'spinal-cord[mcp]'")
     if settings.workers > 1 and settings.database_url is None:
         env.faults.append("SPINE_WORKERS: more than one needs a database; take it out, or set SPINE_DATABASE_URL")
     if settings.database_url is not None and settings.backups is not None:

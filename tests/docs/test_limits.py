@@ -163,6 +163,7 @@ def test_each_number_is_that_of_the_code(limit: str) -> None:
 def test_no_size_count_or_time_of_the_spine_settings_is_forgotten() -> None:
     counted = {name for name, default in DEFAULTS.items() if default.isdigit() and name.startswith(("SPINE_", "LEASE"))}
     assert counted - {row["setting"] for row in ROWS.values()} == {
+        "SPINE_MCP",
         "SPINE_PORT",
         "SPINE_SKYCLAW_PORT",
         "SPINE_BROKER_PORT",

@@ -93,7 +93,7 @@ def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
             if not str(e).startswith(_UNKNOWN):
                 raise
             members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-            ignored = _unknown(members, kind, lenient)
+            ignored = unknown(members, {shown for _name, shown in _members(kind)}, lenient)
             left = {name: members[name] for name in members.keys() - ignored}
             record = msgspec.json.decode(msgspec.json.encode(left), type=kind)
         return _checked(record, _NUL in data), ignored
@@ -105,13 +105,12 @@ def decode(data: bytes, kind: type[T], lenient: bool) -> tuple[T, list[str]]:
         raise _malformed(data, e) from e
 
 
-def _unknown(members: Iterable[str], kind: type[Request], lenient: bool) -> list[str]:
-    """Return the unknown members of an object.
+def unknown(members: Iterable[str], known: set[str], lenient: bool) -> list[str]:
+    """Return the unknown members of an object; `lenient`: those that resemble no known one are not refused.
 
     Raises:
         InvalidField: one nearly matches a known name, or unknown ones are not taken here, or they are too many.
     """
-    known = {shown for _name, shown in _members(kind)}
     found = [name for name in members if name not in known]
     if len(found) > _UNKNOWN_MOST:  # each is compared with every known name, on the event loop
         raise InvalidField(f"body: {len(found)} members that are not known, at most {_UNKNOWN_MOST}", "body")

@@ -252,3 +252,15 @@ def test_a_database_is_an_address_that_nobody_sees(tmp_path: Path) -> None:
     ]
     (fault,) = faults(SPINE_DATABASE_URL=url, SPINE_BACKUP_DIR=str(tmp_path))
     assert fault.startswith("SPINE_DATABASE_URL: SPINE_BACKUP_DIR and")
+
+
+def test_tools_for_agents_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [from_env(TOKENS | given).mcp for given in ({}, {"SPINE_MCP": "0"}, {"SPINE_MCP": "1"})] == [
+        False,
+        False,
+        True,
+    ]
+    assert faults(SPINE_MCP="maybe") == ["SPINE_MCP: 'maybe' is neither yes nor no; use 1 or 0"]
+    monkeypatch.setattr("spine.settings.find_spec", lambda _name: None)
+    assert faults(SPINE_MCP="1") == ["SPINE_MCP: mcp is not installed; pip install 'spinal-cord[mcp]'"]
+    assert from_env(TOKENS).mcp is False
