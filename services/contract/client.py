@@ -23,6 +23,7 @@ from contract.errors import Draining, Unauthorized, Unavailable
 from contract.multipart import FileForm
 from contract.retry import ONCE, PATIENT, RetryPolicy
 from contract.servers import Servers, cannot, nobody_there
+from contract.servertime import ServerTime
 from contract.sse import ServerEvent, parse_events
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class SpineClient:
         self._timeouts = (connect_seconds, read_seconds)
         self._retry, self._sleep = retry, sleep
         self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried
-        self._local = threading.local()
+        self._local, self.time = threading.local(), ServerTime()
 
     @property
     def base_url(self) -> str:
@@ -330,6 +331,7 @@ class SpineClient:
                     timeout=(self._timeouts[0], self._timeouts[1] + extra_seconds),
                     allow_redirects=False,
                 )
+                self.time.hear(answer.headers.get("Date"))
                 if answer.status_code < 300 or answer.status_code == 304:
                     return answer
                 fault = fault_of(answer)

@@ -1,5 +1,6 @@
 """What only a head says: decisions about jobs, the same for many at once, machines, targets, join codes."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -10,6 +11,8 @@ import requests
 from contract import wire
 from contract.errors import Unavailable
 from contract.mail_client import MailClient
+
+_JOBS = re.compile(r"^spine_jobs\{[^}\n]*\bstatus=\"(\w+)\"[^}\n]*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
 class TargetState(msgspec.Struct):
@@ -105,6 +108,23 @@ class HeadClient(MailClient):
         """
         body = narrowed | {name: value for name, value in (("reason", reason), ("cursor", cursor)) if value is not None}
         return self._post(f"/jobs/bulk/{quote(verb, safe='')}", body, wire.BulkResult, key=idempotency_key)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs the spine keeps, by status, as its figures tell."""
+        page = self._call("GET", "/metrics").text
+        found: dict[str, int] = {}
+        for status, number in _JOBS.findall(page):
+            found[status] = found.get(status, 0) + int(float(number))
+        return found
+
+    def log_state(self, job_id: str, fence: int | None = None) -> wire.LogState:
+        """Return how long the newest attempt's log is, or that of the one with `fence`."""
+        params = {"limit": 1} | ({} if fence is None else {"fence": fence})
+        told = self._call("GET", _verb(job_id, "log"), params=params).headers
+        try:
+            return wire.LogState(fence=int(told["Spine-Log-Fence"]), size=int(told["Spine-Log-Size"]))
+        except (KeyError, ValueError) as e:
+            raise Unavailable("the answer does not tell how long the log is") from e
 
     # --- machines --------------------------------------------------------------------------------------------------
 

@@ -3,13 +3,14 @@
 Kept up to date from lists and events; how it looks is decided in `head.boardview`.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from contract.clock import iso, parse_iso
-from contract.errors import Gone, NotFound
+from contract.errors import Gone, NotFound, SpineError
 from contract.head_client import HeadClient
 from contract.states import TERMINAL, Status
 from contract.wire import Event, Job, Machine, Reason
@@ -21,6 +22,7 @@ _WHY_MOST = 20
 _ENDED_MOST = 10
 _LATE_LOOKS = 50
 _PAGE = 500
+_COUNT_SECONDS = 2.0
 _FETCH_MOST = 50  # over it one list is cheaper than single looks
 # Reviews and late results of jobs older than this are not looked for; those that come while we look are shown.
 BACK_MS = 7 * 86_400_000
@@ -46,7 +48,10 @@ class Need(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class Picture(msgspec.Struct, rename="camel", kw_only=True):
-    """One look at the fleet; `more…` says that there are more than are listed. `at` is the spine's time."""
+    """One look at the fleet; `more…` says that there are more than are listed. `at` is the spine's time.
+
+    `counts` are all jobs that the spine keeps, by status; empty where it does not tell.
+    """
 
     at: str
     running: list[Job] = []
@@ -57,6 +62,7 @@ class Picture(msgspec.Struct, rename="camel", kw_only=True):
     ended: list[Job] = []
     machines: list[Machine] = []
     paused_targets: list[str] = []
+    counts: dict[str, int] = {}
 
 
 class Board:
@@ -68,6 +74,8 @@ class Board:
         self._late: dict[str, tuple[Job, int]] = {}
         self._ended: dict[str, Job] = {}
         self._since = ""
+        self._counts: dict[str, int] = {}
+        self._counted_at = float("-inf")
 
     def place(self) -> str | None:
         """Return a cursor near the end of all events, without reading them; None for their begin.
@@ -142,6 +150,7 @@ class Board:
             ended=sorted(self._ended.values(), key=_end, reverse=True)[:_ENDED_MOST],
             machines=[machine for machine in fleet.machines if machine.revoked_at is None],
             paused_targets=fleet.paused_targets,
+            counts=self._count(),
         )
 
     def _keep(self, job: Job) -> None:
@@ -163,6 +172,16 @@ class Board:
             return next(iter(self._client.why(job_id).reasons), None)
         except (NotFound, Gone):
             return None
+
+    def _count(self) -> dict[str, int]:
+        """Return how many jobs there are, asked for only so often: a look may follow on another at once."""
+        if time.monotonic() - self._counted_at >= _COUNT_SECONDS:
+            self._counted_at = time.monotonic()
+            try:
+                self._counts = self._client.counts()
+            except SpineError:  # figures may be kept from us by a proxy: the board does without
+                self._counts = {}
+        return self._counts
 
     def _now(self) -> str:
         """Return the spine's time."""

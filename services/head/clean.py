@@ -9,8 +9,10 @@ import re
 import unicodedata
 
 _KEPT = "\n\t"
-# Embedding, override and isolate marks, and the two plain ones: text that reads otherwise than it is.
+# Embedding, override and isolate marks, and the two plain ones: text that reads otherwise than it is. Then what no
+# terminal shows: marks of byte order and of annotations, and letters for tags.
 _DIRECTION = frozenset(map(chr, (0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+_UNSEEN = frozenset(map(chr, (0xFEFF, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080))))
 # One whole escape sequence: CSI, a string (OSC, DCS, SOS, PM, APC) with its end, or a short one.
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-OQ-WYZ\\`-~]|\x1b", re.DOTALL
@@ -32,20 +34,24 @@ def line(value: str) -> str:
 
 
 def _unsafe(c: str) -> bool:
-    return unicodedata.category(c) in ("Cc", "Cs") or c in _DIRECTION or c in "\u2028\u2029"
+    return unicodedata.category(c) in ("Cc", "Cs") or c in _DIRECTION or c in _UNSEEN or c in "\u2028\u2029"
 
 
 def _written(c: str) -> str:
-    return f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}"
+    return f"\\x{ord(c):02x}" if ord(c) < 0x100 else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
 
 
 class TerminalFilter:
     """Turns a log's bytes into text that is safe on a terminal: of escape sequences only colours are kept.
 
     A sequence or a character that is cut by a chunk's border is held back until the rest comes.
+
+    Args:
+        colours: keep them; else they are left out as all other sequences are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, colours: bool = True) -> None:
+        self._colours = colours
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._coloured = False
@@ -69,7 +75,7 @@ class TerminalFilter:
         parts, end = [], 0
         for match in _SEQUENCE.finditer(data):
             parts.append(_plain(data[end : match.start()]))
-            if _COLOUR.fullmatch(match.group()):
+            if self._colours and _COLOUR.fullmatch(match.group()):
                 parts.append(match.group())
                 self._coloured = True
             end = match.end()

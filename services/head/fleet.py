@@ -1,7 +1,6 @@
 """The commands about machines and targets: machines, machine, join-code, targets."""
 
 import shlex
-import time
 from urllib.parse import urlsplit
 
 import click
@@ -20,12 +19,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @pass_desk
 def machines(desk: Desk, json: bool) -> None:
     """List the machines that have been heard of, what they can do and what they run."""
-    found = desk.client().machines()
+    client = desk.client()
+    found = client.machines()
     if json:
         desk.screen.json(found)
         return
     if found.machines:
-        desk.screen.show(tables.machines(found.machines, time.time_ns() // 1_000_000, desk.screen.live))
+        desk.screen.show(tables.machines(found.machines, client.time.now(), desk.screen.live))
     else:
         desk.screen.notice("no machine has been heard of; let one join: spine-head join-code NAME")
     if found.paused_targets:

@@ -112,11 +112,12 @@ def read(desk: Desk, message_ids: tuple[str, ...], json: bool) -> None:
 
 
 def _list(desk: Desk, json: bool, query: dict[str, str | int]) -> None:
-    page = desk.client().messages(**query)
+    client = desk.client()
+    page = client.messages(**query)
     if json:
         desk.screen.json(page)
     elif page.messages:
-        desk.screen.show(tables.messages(page.messages, desk.screen.live))
+        desk.screen.show(tables.messages(page.messages, client.time.now(), desk.screen.live))
         if page.next_cursor is not None:
             desk.screen.notice("there are more; see them with a higher --limit, or with --json")
     else:

@@ -1,7 +1,6 @@
 """The group `spine-head notices`: what waits to be told, what could not be, and a word by hand."""
 
 import sys
-import time
 from typing import Any
 
 import click
@@ -42,14 +41,15 @@ def listing(
 ) -> None:
     """List notices, the newest first."""
     asked: dict[str, Any] = {"status": status, "alias": alias, "jobId": job, "limit": limit, "cursor": cursor}
-    found = desk.notices().notices(**{name: value for name, value in asked.items() if value is not None})
+    client = desk.notices()
+    found = client.notices(**{name: value for name, value in asked.items() if value is not None})
     if json:
         desk.screen.json(found)
         return
     if not found.notices:
         desk.screen.notice("no notice is there")
         return
-    desk.screen.show(_table(found.notices, desk.screen.live))
+    desk.screen.show(_table(found.notices, client.time.now(), desk.screen.live))
     if found.next_cursor is not None:
         desk.screen.notice(f"there are more; go on with --cursor {found.next_cursor}")
 
@@ -60,7 +60,8 @@ def listing(
 @pass_desk
 def show(desk: Desk, notice_id: str, json: bool) -> None:
     """Show a notice and every attempt to send it."""
-    found = desk.notices().notice(notice_id)
+    client = desk.notices()
+    found = client.notice(notice_id)
     if json:
         desk.screen.json(found)
         return
@@ -78,7 +79,7 @@ def show(desk: Desk, notice_id: str, json: bool) -> None:
     for line in clean.text(found.text).splitlines():
         desk.screen.say(Line(line))
     if isinstance(found.tries, list) and found.tries:
-        desk.screen.show(Text(""), _tries(found.tries, desk.screen.live))
+        desk.screen.show(Text(""), _tries(found.tries, client.time.now(), desk.screen.live))
 
 
 @notices.command()
@@ -146,8 +147,7 @@ def _say(desk: Desk, found: Notice, json: bool) -> None:
         desk.screen.say(Line(f"{found.id} is {found.status}, for {clean.line(found.alias)}"))
 
 
-def _table(found: list[Notice], live: bool) -> Table:
-    now = time.time_ns() // 1_000_000
+def _table(found: list[Notice], now_ms: int, live: bool) -> Table:
     table = tables.plain(live, "ID", "STATUS", "ALIAS", "TRIES", "MADE", last="WHAT")
     for notice in found:
         told = notice.title if notice.error is None else f"{notice.title}: {notice.error}"
@@ -156,17 +156,22 @@ def _table(found: list[Notice], live: bool) -> Table:
             Text(notice.status, _STYLES.get(notice.status, "")),
             Text(clean.line(notice.alias)),
             Text(str(notice.attempts)),
-            Text(words.ago(notice.created_at, now), "dim"),
+            Text(words.ago(notice.created_at, now_ms), "dim"),
             Text(clean.line(told)),
         )
     return table
 
 
-def _tries(found: list[NoticeAttempt], live: bool) -> Table:
+def _tries(found: list[NoticeAttempt], now_ms: int, live: bool) -> Table:
     table = tables.plain(live, "TRY", "BEGAN", "OUTCOME", last="WHY")
     for each in found:
         outcome = each.outcome or "under way"
-        table.add_row(Text(str(each.fence)), Text(each.started_at), Text(outcome), Text(clean.line(each.detail or "")))
+        table.add_row(
+            Text(str(each.fence)),
+            Text(words.when(each.started_at, now_ms), "dim"),
+            Text(outcome),
+            Text(clean.line(each.detail or "")),
+        )
     return table
 
 

@@ -31,14 +31,15 @@ def listing(desk: Desk, /, status: tuple[str, ...], limit: int, json: bool, **na
     query = {name: value for name, value in narrowed.items() if value is not None}
     if status:
         query["status"] = ",".join(status)
-    found, seen = _newest(desk.client(), query, limit)
+    client = desk.client()
+    found, seen = _newest(client, query, limit)
     if json:
         desk.screen.json({"jobs": found, "matched": seen})
         return
     if not found:
         desk.screen.notice("no jobs" if not query else "no jobs match")
         return
-    desk.screen.show(tables.jobs(found, desk.screen.live))
+    desk.screen.show(tables.jobs(found, client.time.now(), desk.screen.live))
     if seen > len(found):
         desk.screen.notice(f"the newest {len(found)} of {seen}; --limit 0 shows all")
 

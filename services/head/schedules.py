@@ -13,7 +13,7 @@ from rich.text import Text
 from contract import seed_schedule, wire
 from contract.clock import iso
 from contract.errors import InvalidField
-from head import clean, specs, tables
+from head import clean, specs, tables, words
 from head.desk import Desk, as_json, pass_desk
 from head.words import Line
 
@@ -45,7 +45,7 @@ def listing(desk: Desk, name: str | None, json: bool) -> None:
     if json:
         desk.screen.json({"schedules": found})
     elif found:
-        desk.screen.show(_schedule_table(found, desk.screen.live))
+        desk.screen.show(_schedule_table(found, client.time.now(), desk.screen.live))
     else:
         desk.screen.notice("there are no schedules; make one: spine-head schedules add")
 
@@ -216,11 +216,12 @@ def next_times(
 @pass_desk
 def runs(desk: Desk, schedule_id: str, limit: int | None, json: bool) -> None:
     """Show what became of a schedule's due times, newest first."""
-    found = desk.schedules().schedule_runs(schedule_id, limit)
+    client = desk.schedules()
+    found = client.schedule_runs(schedule_id, limit)
     if json:
         desk.screen.json(found)
     elif found.runs:
-        desk.screen.show(_run_table(found.runs, desk.screen.live))
+        desk.screen.show(_run_table(found.runs, client.time.now(), desk.screen.live))
     else:
         desk.screen.notice("nothing was due yet")
 
@@ -334,24 +335,24 @@ def _when(found: wire.Schedule) -> str:
     return found.at or f"on {found.on} of {found.parent_id}"
 
 
-def _schedule_table(found: list[wire.Schedule], live: bool) -> Table:
+def _schedule_table(found: list[wire.Schedule], now_ms: int, live: bool) -> Table:
     table = tables.plain(live, "ID", "STATE", "WHEN", "NEXT", last="NAME")
     for one in found:
         table.add_row(
             Text(one.id, "bold"),
             Text(one.state, _STYLES.get(one.state, "")),
             Text(clean.line(_when(one))),
-            Text(one.next_at or "-"),
+            Text(words.when(one.next_at, now_ms) if one.next_at else "-"),
             Text(clean.line(one.name)),
         )
     return table
 
 
-def _run_table(found: list[wire.Occurrence], live: bool) -> Table:
+def _run_table(found: list[wire.Occurrence], now_ms: int, live: bool) -> Table:
     table = tables.plain(live, "DUE", "CAUSE", "OUTCOME", "JOB", "STATUS", last="REASON")
     for one in found:
         table.add_row(
-            Text(one.due_at),
+            Text(words.when(one.due_at, now_ms)),
             Text(one.cause),
             Text(one.outcome, _OUTCOMES.get(one.outcome, "red")),
             Text(one.job_id or "-"),

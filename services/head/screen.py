@@ -15,7 +15,8 @@ _PIPE_COLUMNS = 2000
 class Screen:
     """Standard output and error. `out` never reads markup or emoji codes out of text: much of it is written by others.
 
-    On a pipe nothing is coloured, and lines are not folded at the width of a terminal that is not there.
+    On a pipe nothing is coloured, unless FORCE_COLOR says so, and lines are not folded at the width of a terminal that
+    is not there. `terminal` tells that there is one, `live` that it can do more than print.
     """
 
     def __init__(self, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
@@ -24,7 +25,8 @@ class Screen:
                 stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop
         self.out = _console(stdout or sys.stdout)
         self.err = _console(stderr or sys.stderr)
-        self.live = self.out.is_terminal and not self.out.is_dumb_terminal
+        self.terminal = self.out.file.isatty()
+        self.live = self.terminal and not self.out.is_dumb_terminal
 
     def say(self, line: Line) -> None:
         """Print one line."""
@@ -64,6 +66,6 @@ class Screen:
 
 def _console(file: TextIO) -> Console:
     console = Console(file=file, markup=False, emoji=False, highlight=False)
-    if not console.is_terminal:
+    if not file.isatty():
         console = Console(file=file, markup=False, emoji=False, highlight=False, width=_PIPE_COLUMNS)
     return console

@@ -101,7 +101,7 @@ def adopt(desk: Desk, job_id: str, fence: int | None, json: bool) -> None:
     if json:
         desk.screen.json({"candidates": found})
     elif found:
-        desk.screen.show(tables.late(found, desk.screen.live))
+        desk.screen.show(tables.late(found, client.time.now(), desk.screen.live))
         desk.screen.notice(f"take one: spine-head adopt {clean.line(job_id)} FENCE")
     if not found:
         complain("no attempt of this job left a late result")

@@ -86,7 +86,7 @@ def _happen(screen: Screen, desk: Desk, cursor: str | None, only: str | None, js
 
 def _grow(screen: Screen, pieces: Iterable[Piece], json: bool) -> None:
     """Print pieces of logs; where another attempt begins, standard error says so."""
-    shown = TerminalFilter()
+    shown = TerminalFilter(colours=not screen.out.no_color)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     fence = 0
     for piece in pieces:
@@ -98,11 +98,11 @@ def _grow(screen: Screen, pieces: Iterable[Piece], json: bool) -> None:
         elif json:
             text = decoder.decode(piece.data)
             screen.json({"fence": piece.fence, "offset": piece.offset, "text": text}, pretty=False)
-        elif screen.out.is_terminal:
+        elif screen.terminal:
             screen.raw(shown.feed(piece.data).encode("utf-8", "replace"))
         else:
             screen.raw(piece.data)
-    if screen.out.is_terminal and not json:
+    if screen.terminal and not json:
         screen.raw(shown.flush().encode("utf-8", "replace"))
 
 

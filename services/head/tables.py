@@ -1,97 +1,82 @@
 """Lists for people: jobs and events."""
 
-import time
 from collections.abc import Iterable
 
 import msgspec
 from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from contract.wire import Attempt, Event, Job, Machine, Message
 from head import clean, words
+from head.columns import Column, Fitted
 from head.words import Line
 
-_WHAT_ON_PIPE = 60
+_CUT_ON_PIPE = 60
 MACHINE_STYLES = {"active": "green", "draining": "yellow", "paused": "magenta", "revoked": "dim"}
 
 
-def jobs(found: Iterable[Job], live: bool) -> Table:
-    """Return a table of jobs, one line each; on a pipe without rules, so that tools can read it."""
-    now = time.time_ns() // 1_000_000
-    table = _table(live)
-    for name in ("ID", "STATUS", "TARGET"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("WHAT", no_wrap=True, overflow="ellipsis", max_width=None if live else _WHAT_ON_PIPE, ratio=1)
-    for name in ("TRIES", "HOLDER", "UPDATED"):
-        table.add_column(name, no_wrap=True)
-    for job in found:
-        table.add_row(
-            Text(job.id, "bold"),
-            Text(job.status, words.style(job.status)),
-            Text(clean.line(job.target)),
-            Text(words.what(job)),
-            Text(f"{job.attempts}/{job.max_attempts}"),
-            Text(words.holder(job)),
-            Text(words.ago(job.updated_at, now), "dim"),
-        )
-    return table
+def jobs(found: Iterable[Job], now_ms: int, live: bool) -> RenderableType:
+    """Return a table of jobs, one line each; on a pipe nothing is left out, so that tools can read it."""
+    rows = list(found)
+    return _fit(
+        live,
+        Column("ID", [Text(job.id, "bold") for job in rows]),
+        Column("STATUS", [Text(job.status, words.style(job.status)) for job in rows]),
+        Column("TARGET", [Text(clean.line(job.target)) for job in rows], 3, 9),
+        Column("WHAT", [Text(words.what(job)) for job in rows], 1, 10),
+        Column("TRIES", [Text(f"{job.attempts}/{job.max_attempts}") for job in rows], 5),
+        Column("HOLDER", [Text(words.holder(job)) for job in rows], 4, 9),
+        Column("UPDATED", [Text(words.ago(job.updated_at, now_ms), "dim") for job in rows], 2),
+    )
 
 
-def machines(found: Iterable[Machine], now_ms: int, live: bool) -> Table:
+def machines(found: Iterable[Machine], now_ms: int, live: bool) -> RenderableType:
     """Return a table of machines, one line each."""
-    table = _table(live)
-    for name in ("NAME", "STATE", "LAST CONTACT", "RUNNING"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("CAPABILITIES", overflow="fold" if live else "ellipsis")
-    for machine in found:
-        running = [clean.line(job_id) for job_id in machine.running]
-        table.add_row(
-            Text(clean.line(machine.name), "bold"),
-            Text(machine.state, MACHINE_STYLES.get(machine.state, "")),
-            Text(words.ago(machine.seen_at, now_ms)),
-            Text(running[0] + (f" +{len(running) - 1}" if len(running) > 1 else "") if running else "-"),
-            Text(clean.line(" ".join(machine.capabilities)) or "-", "dim"),
-        )
-    return table
+    rows = list(found)
+    return _fit(
+        live,
+        Column("NAME", [Text(clean.line(one.name), "bold") for one in rows], 0, 9),
+        Column("STATE", [Text(one.state, MACHINE_STYLES.get(one.state, "")) for one in rows]),
+        Column("LAST CONTACT", [Text(words.ago(one.seen_at, now_ms)) for one in rows], 1),
+        Column("RUNNING", [Text(_some(one.running)) for one in rows], 2),
+        Column("CAPABILITIES", [Text(clean.line(" ".join(one.capabilities)) or "-", "dim") for one in rows], 3, 12),
+    )
 
 
-def late(found: Iterable[Attempt], live: bool) -> Table:
+def _some(ids: list[str]) -> str:
+    more = f" +{len(ids) - 1}" if len(ids) > 1 else ""
+    return clean.line(ids[0]) + more if ids else "-"
+
+
+def late(found: Iterable[Attempt], now_ms: int, live: bool) -> RenderableType:
     """Return a table of attempts that left a late result."""
-    table = _table(live)
-    for name in ("FENCE", "FROM", "CAME", "RESULT"):
-        table.add_column(name, no_wrap=True, overflow="ellipsis")
-    for attempt in found:
-        names = dict.fromkeys(name for name in (attempt.claimed_by, attempt.machine) if name)
-        shown = msgspec.json.encode(attempt.late_result).decode("utf-8", "replace")
-        table.add_row(
-            Text(str(attempt.fence), "bold"),
-            Text(clean.line(" on ".join(names))),
-            Text(attempt.late_at if isinstance(attempt.late_at, str) else ""),
-            Text(clean.line(_short(shown))),
-        )
-    return table
+    rows = list(found)
+    came = [attempt.late_at if isinstance(attempt.late_at, str) else "" for attempt in rows]
+    results = [msgspec.json.encode(attempt.late_result).decode("utf-8", "replace") for attempt in rows]
+    return _fit(
+        live,
+        Column("FENCE", [Text(str(attempt.fence), "bold") for attempt in rows]),
+        Column("FROM", [Text(words.who(attempt.claimed_by, attempt.machine)) for attempt in rows], 2, 9),
+        Column("CAME", [Text(words.ago(at, now_ms) if at else "") for at in came], 1),
+        Column("RESULT", [Text(clean.line(_short(told))) for told in results], 0, 10),
+    )
 
 
-def messages(found: Iterable[Message], live: bool) -> Table:
+def messages(found: Iterable[Message], now_ms: int, live: bool) -> RenderableType:
     """Return a table of messages, one line each."""
-    now = time.time_ns() // 1_000_000
-    table = _table(live)
-    for name in ("ID", "KIND", "FROM", "TO", "STATE"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("TEXT", no_wrap=True, overflow="ellipsis", max_width=None if live else _WHAT_ON_PIPE, ratio=1)
-    table.add_column("SENT", no_wrap=True)
-    for message in found:
-        table.add_row(
-            Text(message.id, "bold"),
-            Text(message.kind),
-            Text(clean.line(message.by)),
-            Text(clean.line(message.to)),
-            Text(_read_by(message)),
-            Text(clean.line(message.text)),
-            Text(words.ago(message.at, now), "dim"),
-        )
-    return table
+    rows = list(found)
+    return _fit(
+        live,
+        Column("ID", [Text(message.id, "bold") for message in rows]),
+        Column("KIND", [Text(message.kind) for message in rows], 4),
+        Column("FROM", [Text(clean.line(message.by)) for message in rows], 2, 9),
+        Column("TO", [Text(clean.line(message.to)) for message in rows], 5, 9),
+        Column("STATE", [Text(_read_by(message)) for message in rows], 3),
+        Column("TEXT", [Text(clean.line(message.text)) for message in rows], 0, 10),
+        Column("SENT", [Text(words.ago(message.at, now_ms), "dim") for message in rows], 1),
+    )
 
 
 def _read_by(message: Message) -> str:
@@ -120,6 +105,19 @@ def plain(live: bool, *names: str, last: str) -> Table:
     for name in names:
         table.add_column(name, no_wrap=True)
     table.add_column(last, no_wrap=not live, overflow="fold" if live else "ellipsis")
+    return table
+
+
+def _fit(live: bool, *columns: Column) -> RenderableType:
+    """Return columns as the terminal has room for them; on a pipe all of them, long texts cut."""
+    if live:
+        return Fitted(columns)
+    table = _table(live)
+    for column in columns:
+        most = None if column.least is None else _CUT_ON_PIPE
+        table.add_column(column.heading, no_wrap=True, overflow="ellipsis", max_width=most)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*row)
     return table
 
 

@@ -9,6 +9,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from contract import told
 from contract.client import SpineClient
 from contract.wire import Job
 from head import words
@@ -83,7 +84,7 @@ class _View:
             at_work = job.status == "running" and job.progress != self._stale
             cells.append(Text(job.status, words.style(job.status)))
             cells.append(Text(words.phase(job.progress) if at_work else words.what(job)[:60]))
-            done = words.percent(job.progress)
+            done = told.percent(job.progress)
             if done is not None and at_work:
                 cells.append(ProgressBar(total=100, completed=done, width=24, complete_style="yellow"))
         cells.append(Text(passed, "dim"))

@@ -54,7 +54,9 @@ def watch(desk: Desk, ids: tuple[str, ...], once: bool, json: bool) -> None:
         _Table(desk).run(_Lines(desk))
         return
     view = BoardView()
-    with Live(view, console=screen.out, refresh_per_second=4, vertical_overflow="crop"):
+    # On a screen of its own, so that a resized terminal has no torn lines and what stood there before comes back. Drawn
+    # again four times a second, which is also how soon it follows a new size.
+    with Live(view, console=screen.out, refresh_per_second=4, screen=True):
         _Table(desk).run(view)
 
 

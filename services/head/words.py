@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from msgspec import UNSET
 
+from contract import told
 from contract.clock import parse_iso
 from contract.states import TERMINAL, Status
 from contract.wire import Job, Retry
@@ -39,27 +40,17 @@ def style(status: str) -> str:
 
 def what(job: Job) -> str:
     """Say in one line what the job is: its label, or the beginning of its spec."""
-    if job.label:
-        return clean.line(job.label)
-    spec = job.spec
-    if isinstance(spec, str):
-        return clean.line(spec)
-    if isinstance(spec, dict):
-        phases = spec.get("phases")
-        if isinstance(phases, list) and phases:
-            names = [str(p.get("name", n)) if isinstance(p, dict) else str(n) for n, p in enumerate(phases, 1)]
-            return clean.line(" → ".join(names))
-        run = spec.get("run")
-        if run:
-            return clean.line(" ".join(map(str, run)) if isinstance(run, list) else str(run))
-        return clean.line(", ".join(map(str, spec)))
-    return clean.line(str(spec))
+    return clean.line(told.what(job.label, job.spec))
 
 
 def holder(job: Job) -> str:
-    """Say who has the job: the claimant, and its machine when that has another name."""
-    names = [name for name in (job.claimed_by, job.machine) if name]
-    return clean.line(" on ".join(dict.fromkeys(names)))
+    """Say who has the job."""
+    return who(job.claimed_by, job.machine)
+
+
+def who(claimed_by: str | None, machine: str | None) -> str:
+    """Say who took a job: the claimant, and its machine when that has another name."""
+    return clean.line(" on ".join(dict.fromkeys(name for name in (claimed_by, machine) if name)))
 
 
 def approval(job: Job) -> str:
@@ -92,23 +83,7 @@ def backoff(retry: Retry | None) -> str:
 
 def phase(progress: Any) -> str:
     """Say where the work stands, from whatever a claw sent as progress; empty when it says nothing."""
-    if isinstance(progress, str):
-        return clean.line(progress)
-    if not isinstance(progress, dict):
-        return "" if progress is UNSET or progress is None else clean.line(str(progress))
-    name = next((progress[key] for key in ("phase", "step", "message", "note") if progress.get(key)), "")
-    index, of = progress.get("index"), progress.get("of")
-    if isinstance(index, int) and isinstance(of, int):
-        return clean.line(f"phase {index} of {of}: {name}" if name else f"phase {index} of {of}")
-    return clean.line(str(name))
-
-
-def percent(progress: Any) -> float | None:
-    """Return how much is done in 0…100, when the progress says so."""
-    value = progress.get("percent") if isinstance(progress, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return min(100.0, max(0.0, float(value)))
+    return "" if progress is UNSET else clean.line(told.phase(progress))
 
 
 def changes(before: Job | None, now: Job) -> list[Line]:
@@ -161,10 +136,26 @@ def span(seconds: float | None) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
+def clock(seconds: int) -> str:
+    """Write a length of time as a clock that counts: `0:09`, `4:59`, `1:02:03`."""
+    hours, left = divmod(seconds, 3600)
+    return f"{hours}:{left // 60:02d}:{left % 60:02d}" if hours else f"{left // 60}:{left % 60:02d}"
+
+
 def ago(at: str, now_ms: int) -> str:
-    """Say how long ago an ISO time was, in its largest unit."""
-    seconds = max(0, (now_ms - parse_iso(at)) // 1000)
+    """Say how long ago an ISO time was, in its largest unit; for one that a clock has not come to, `0 s ago`."""
+    return f"{_largest(max(0, now_ms - parse_iso(at)))} ago"
+
+
+def when(at: str, now_ms: int) -> str:
+    """Say when an ISO time was or will be, as in `3 min ago` and `in 12 s`."""
+    away = parse_iso(at) - now_ms
+    return f"in {_largest(away)}" if away >= 1000 else ago(at, now_ms)
+
+
+def _largest(ms: int) -> str:
+    seconds = ms // 1000
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
-            return f"{seconds // length} {unit} ago"
-    return f"{seconds} s ago"
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

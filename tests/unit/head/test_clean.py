@@ -19,6 +19,8 @@ from head.clean import TerminalFilter
         ("\u202egnp.exe", "\\u202egnp.exe"),
         ("\u2066x\u2069", "\\u2066x\\u2069"),
         ("\ud800", "\\ud800"),
+        ("\ufeffa\U000e0041", "\\ufeffa\\U000e0041"),
+        ("\x1b]8;;http://x\x1b\\y", "\\x1b]8;;http://x\\x1b\\y"),
         ("two\u2028lines", "two\\u2028lines"),
     ],
 )
@@ -67,3 +69,7 @@ def test_whatever_comes_no_other_sequence_gets_through(chunks: list[bytes]) -> N
     shown = "".join(map(keeper.feed, chunks)) + keeper.flush()
     rest = clean._COLOUR.sub("", shown)
     assert not [c for c in rest if c not in "\n\t\r" and clean._unsafe(c)]
+
+
+def test_colours_are_left_out_where_none_are_wanted() -> None:
+    assert TerminalFilter(colours=False).feed(b"\x1b[1;31mred\x1b[0m\n") == "red\n"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from contract import told
 from contract.states import TERMINAL, Status
 from contract.wire import CommentRecord, Job
 from head import exits, words
@@ -31,6 +32,7 @@ def job(**fields: Any) -> Job:
     return Job(**(given | fields))
 
 
+NOW = 1_772_366_400_000  # 2026-03-01T12:00:00Z
 RUNNING = {"status": "running", "claimed_by": "left-claw", "attempts": 1, "fence": 1}
 
 
@@ -65,7 +67,7 @@ def test_what_it_is(fields: dict[str, Any], said: str) -> None:
     ],
 )
 def test_where_it_stands(progress: Any, said: str, percent: float | None) -> None:
-    assert (words.phase(progress), words.percent(progress)) == (said, percent)
+    assert (words.phase(progress), told.percent(progress)) == (said, percent)
 
 
 def said(before: Job | None, now: Job) -> list[str]:
@@ -122,3 +124,21 @@ def test_how_long_ago(ms: int, said: str) -> None:
 def test_every_end_has_its_exit_code() -> None:
     codes = {status: exits.of_status(status) for status in TERMINAL}
     assert codes == {Status.DONE: 0, Status.FAILED: 3, Status.DEAD: 4, Status.CANCELLED: 5}
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("2026-03-01T11:57:00.000Z", "3 min ago"),
+        ("2026-03-01T11:59:59.400Z", "0 s ago"),
+        ("2026-03-01T12:00:00.600Z", "0 s ago"),
+        ("2026-03-01T12:00:12.000Z", "in 12 s"),
+        ("2026-03-04T15:00:00.000Z", "in 3 d"),
+    ],
+)
+def test_when_something_was_or_will_be(at: str, said: str) -> None:
+    assert words.when(at, NOW) == said
+
+
+def test_the_clock_that_counts() -> None:
+    assert [words.clock(seconds) for seconds in (0, 9, 299, 3723)] == ["0:00", "0:09", "4:59", "1:02:03"]
