@@ -23,6 +23,7 @@ from claw.ticks import daemon
 from claw.ticks import tick as ticks
 from contract import __version__, killpoints, logs
 from contract.clock import SystemClock, iso
+from contract.completion import completion
 from contract.env import SettingsError
 from contract.errors import SpineError
 from contract.wire import MessageKind
@@ -277,6 +278,9 @@ def tell(text: str, kind: str, reply_to: str | None, job: str | None, as_json: b
 
 def _indented(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("\n", "\n    ")
+
+
+cli.add_command(completion)
 
 
 def main() -> None:

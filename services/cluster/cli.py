@@ -21,6 +21,7 @@ from cluster.node import ELECTION_WANTED
 from cluster.settings import Settings, from_env
 from cluster.stores import make_node, open_store, shown
 from contract import __version__
+from contract.completion import completion
 from contract.env import SettingsError
 
 CRON = "cron"
@@ -279,11 +280,14 @@ def cron_entry(every: str, agent: str) -> None:
     click.echo(shlex.join([*line, "--system-event", asked, "--agent", agent]))
 
 
+cli.add_command(completion)
+
+
 def main() -> None:
     """Run the command line."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is printed is the answer alone
     with contextlib.suppress(BrokenPipeError):
-        cli()
+        cli(prog_name="spine-cluster")
         return
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(exits.ERROR)

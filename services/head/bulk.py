@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from contract.errors import SpineError
 from contract.head_client import HeadClient
 from contract.states import TRANSITIONS, Action, Status
-from head import exits
+from head import complete, exits
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
 
@@ -23,8 +23,13 @@ _PAGE = 500
 @click.option(
     "--status", "-s", multiple=True, type=click.Choice([s.value for s in Status]), help="Only these; several."
 )
-@click.option("--target", "-t", metavar="NAME", help="Only jobs for this target.")
-@click.option("--machine", metavar="NAME", help="Only jobs that this machine holds or held last.")
+@click.option("--target", "-t", metavar="NAME", shell_complete=complete.targets, help="Only jobs for this target.")
+@click.option(
+    "--machine",
+    metavar="NAME",
+    shell_complete=complete.machines,
+    help="Only jobs that this machine holds or held last.",
+)
 @click.option("--label", metavar="TEXT", help="Only jobs with exactly this label.")
 @click.option("--match", "q", metavar="TEXT", help="Only jobs with this text in id, label, spec or error.")
 @click.option("--since", metavar="TIME", help="Only jobs created at this time or later.")

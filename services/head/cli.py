@@ -3,6 +3,7 @@
 import click
 
 from contract import __version__
+from contract.completion import completion
 from head import (
     bulk,
     enqueue,
@@ -12,6 +13,7 @@ from head import (
     looping,
     messages,
     notices,
+    opening,
     read,
     schedules,
     skill,
@@ -50,6 +52,7 @@ for _command in (
     watching.watch,
     streams.logs,
     read.comment,
+    opening.opening,
     streams.events,
     steer.approve,
     steer.reject,
@@ -69,6 +72,7 @@ for _command in (
     schedules.schedules,
     looping.loop,
     skill.skill,
+    completion,
 ):
     cli.add_command(_command)
 

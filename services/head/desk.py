@@ -12,7 +12,7 @@ from contract.lease_client import LeaseClient
 from contract.notice_client import NoticeClient
 from contract.retry import ONCE, PATIENT
 from contract.schedule_client import ScheduleClient
-from head import clean, exits, settings
+from head import clean, complete, exits, settings
 from head.lead import Lead, call_seconds
 from head.screen import Screen
 
@@ -103,4 +103,4 @@ def explain(error: SpineError) -> str:
 
 pass_desk = click.make_pass_decorator(Desk)
 as_json = click.option("--json", "json", is_flag=True, help="Print JSON, for programs.")
-job_id = click.argument("job_id", metavar="ID")
+job_id = click.argument("job_id", metavar="ID", shell_complete=complete.jobs)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import click
 
 from contract.env import SettingsError, base_url
-from head import clean, tables
+from head import clean, complete, tables
 from head.desk import Desk, as_json, pass_desk
 from head.words import Line
 
@@ -34,7 +34,7 @@ def machines(desk: Desk, json: bool) -> None:
 
 @click.command()
 @click.argument("verb", metavar="VERB", type=click.Choice(_VERBS))
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete.machines)
 @click.option("--grace", type=int, metavar="SECONDS", help="With rotate: how long older tokens stay.  [default: 600]")
 @as_json
 @pass_desk
@@ -92,7 +92,7 @@ def join_code(desk: Desk, name: str, ttl: int | None, url: str | None, json: boo
 
 @click.command()
 @click.argument("verb", metavar="VERB", type=click.Choice(["pause", "resume"]), required=False)
-@click.argument("name", metavar="NAME", required=False)
+@click.argument("name", metavar="NAME", required=False, shell_complete=complete.targets)
 @as_json
 @pass_desk
 def targets(desk: Desk, verb: str | None, name: str | None, json: bool) -> None:

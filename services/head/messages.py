@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from contract.wire import Message, MessageKind
-from head import clean, specs, tables
+from head import clean, complete, specs, tables
 from head.desk import Desk, as_json, pass_desk
 from head.words import Line
 
@@ -28,7 +28,7 @@ def messages() -> None:
 @click.option("--kind", type=click.Choice(get_args(MessageKind)), default="text", help="What it is.  [default: text]")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, metavar="N", help="Higher is read first.")
 @click.option("--reply-to", metavar="ID", help="The message that it answers.")
-@click.option("--job", metavar="ID", help="The job that it is about.")
+@click.option("--job", metavar="ID", shell_complete=complete.jobs, help="The job that it is about.")
 @click.option("--expires", metavar="TIME", help="When it is of no use any more, such as 2030-01-31T08:00:00Z.")
 @click.option("--ttl", type=click.IntRange(1, 31_536_000), metavar="SECONDS", help="The same, from now.")
 @as_json

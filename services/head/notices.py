@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from contract.wire import Alias, Notice, NoticeAttempt
-from head import clean, specs, tables, words
+from head import clean, complete, specs, tables, words
 from head.desk import Desk, as_json, pass_desk
 from head.words import Line
 
@@ -24,8 +24,8 @@ def notices() -> None:
 
 @notices.command("list")
 @click.option("--status", type=click.Choice(tuple(_STYLES)), help="Exactly this state.")
-@click.option("--alias", metavar="NAME", help="Exactly this alias.")
-@click.option("--job", metavar="ID", help="About this job.")
+@click.option("--alias", metavar="NAME", shell_complete=complete.aliases, help="Exactly this alias.")
+@click.option("--job", metavar="ID", shell_complete=complete.jobs, help="About this job.")
 @click.option("--limit", type=int, metavar="N", help="At most so many, 500 at one time.  [default: 100]")
 @click.option("--cursor", metavar="TEXT", help="Go on behind an earlier list.")
 @as_json
@@ -101,10 +101,10 @@ def give_up(desk: Desk, notice_id: str, json: bool) -> None:
 
 
 @notices.command()
-@click.argument("alias", metavar="ALIAS")
+@click.argument("alias", metavar="ALIAS", shell_complete=complete.aliases)
 @click.argument("text", metavar="TEXT")
 @click.option("--title", metavar="TEXT", help="Its first line.")
-@click.option("--job", metavar="ID", help="The job that it is about.")
+@click.option("--job", metavar="ID", shell_complete=complete.jobs, help="The job that it is about.")
 @click.option("--instruction", is_flag=True, help="An agent may act by it; else it is given to it as data.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key and arguments again send nothing new.")
 @as_json
@@ -168,7 +168,7 @@ def _tries(found: list[NoticeAttempt], now_ms: int, live: bool) -> Table:
         outcome = each.outcome or "under way"
         table.add_row(
             Text(str(each.fence)),
-            Text(words.when(each.started_at, now_ms), "dim"),
+            Text(tables.moment(each.started_at, now_ms, live), "dim"),
             Text(outcome),
             Text(clean.line(each.detail or "")),
         )

@@ -9,7 +9,7 @@ import msgspec
 from contract.client import SpineClient
 from contract.states import Status
 from contract.wire import Job
-from head import page, specs, tables
+from head import complete, page, specs, tables
 from head.desk import Desk, as_json, job_id, pass_desk
 from head.words import Line
 
@@ -20,9 +20,14 @@ _PAGE = 500
 @click.option(
     "--status", "-s", multiple=True, type=click.Choice([s.value for s in Status]), help="Only these; several."
 )
-@click.option("--target", "-t", metavar="NAME", help="Only jobs for this target.")
+@click.option("--target", "-t", metavar="NAME", shell_complete=complete.targets, help="Only jobs for this target.")
 @click.option("--label", metavar="TEXT", help="Only jobs with exactly this label.")
-@click.option("--machine", metavar="NAME", help="Only jobs that this machine holds or held last.")
+@click.option(
+    "--machine",
+    metavar="NAME",
+    shell_complete=complete.machines,
+    help="Only jobs that this machine holds or held last.",
+)
 @click.option("--limit", "-n", type=click.IntRange(0), default=50, show_default=True, help="The newest N; 0 is all.")
 @as_json
 @pass_desk

@@ -13,7 +13,7 @@ from rich.text import Text
 from contract import seed_schedule, wire
 from contract.clock import iso
 from contract.errors import InvalidField
-from head import clean, specs, tables, words
+from head import clean, complete, specs, tables
 from head.desk import Desk, as_json, pass_desk
 from head.words import Line
 
@@ -79,7 +79,9 @@ def show(desk: Desk, schedule_id: str, json: bool) -> None:
 @click.option("--run", metavar="CMD", help="The job: one shell line.")
 @click.option("--text", metavar="TEXT", help="The job: a text for an agent.")
 @click.option("--job", metavar="JSON", help="Members of the job, as for POST /jobs.")
-@click.option("--target", "-t", metavar="NAME", help="The claw that is to do it, or any.")
+@click.option(
+    "--target", "-t", metavar="NAME", shell_complete=complete.targets, help="The claw that is to do it, or any."
+)
 @click.option("--missed", type=click.Choice(["skip", "once", "all"]), help="What passed meanwhile.  [default: once]")
 @click.option("--overlap", type=click.Choice(["allow", "skip", "queue", "replace"]), help="[default: skip]")
 @click.option("--jitter", type=int, metavar="SECONDS", help="Fire up to so much later.")
@@ -342,7 +344,7 @@ def _schedule_table(found: list[wire.Schedule], now_ms: int, live: bool) -> Tabl
             Text(one.id, "bold"),
             Text(one.state, _STYLES.get(one.state, "")),
             Text(clean.line(_when(one))),
-            Text(words.when(one.next_at, now_ms) if one.next_at else "-"),
+            Text(tables.moment(one.next_at, now_ms, live) if one.next_at else "-"),
             Text(clean.line(one.name)),
         )
     return table
@@ -352,7 +354,7 @@ def _run_table(found: list[wire.Occurrence], now_ms: int, live: bool) -> Table:
     table = tables.plain(live, "DUE", "CAUSE", "OUTCOME", "JOB", "STATUS", last="REASON")
     for one in found:
         table.add_row(
-            Text(words.when(one.due_at, now_ms)),
+            Text(tables.moment(one.due_at, now_ms, live)),
             Text(one.cause),
             Text(one.outcome, _OUTCOMES.get(one.outcome, "red")),
             Text(one.job_id or "-"),

@@ -1,6 +1,7 @@
 """The head's settings: one frozen struct, built once from the environment. Nobody else reads the environment."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -95,6 +96,14 @@ def lease_name(text: str) -> str:
 def notifier() -> sdnotify.Notifier:
     """Take the service manager's variables out of the environment, so that no command of a policy answers it."""
     return sdnotify.take(os.environ)
+
+
+def has_screen(environ: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a browser would open where the person sits: not over SSH, nor without a display."""
+    found = os.environ if environ is None else environ
+    if found.get("SSH_CONNECTION") or found.get("SSH_TTY"):
+        return False
+    return sys.platform == "darwin" or any(found.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def for_commands(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from contract.wire import Event
-from head import follow, tables
+from head import complete, follow, tables
 from head.clean import TerminalFilter
 from head.desk import Desk, as_json, job_id, pass_desk
 from head.follow import Piece
@@ -50,7 +50,7 @@ def logs(desk: Desk, job_id: str, following: bool, attempt: int | None, json: bo
 @click.command()
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on as events happen, until Ctrl-C.")
 @click.option("--cursor", metavar="CURSOR", help="Begin behind this one, not with the oldest.")
-@click.option("--job", "-j", "only", metavar="ID", help="Only the events of one job.")
+@click.option("--job", "-j", "only", metavar="ID", shell_complete=complete.jobs, help="Only the events of one job.")
 @click.option("--limit", "-n", type=click.IntRange(1, 1000), default=100, show_default=True, help="How many at most.")
 @as_json
 @pass_desk

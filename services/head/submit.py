@@ -7,7 +7,7 @@ from typing import Any, get_args
 import click
 
 from contract.wire import DeliveryMode, Job
-from head import exits, page, specs, waiting
+from head import complete, exits, page, specs, waiting
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
 
@@ -20,7 +20,13 @@ from head.words import Line
 @click.option("--repo", metavar="URL", help="The repository that --run or --phase works in.")
 @click.option("--branch", metavar="NAME", help="The branch of --repo to start from.")
 @click.option("--artifact", "artifacts", metavar="GLOB", multiple=True, help="Files to upload; several.")
-@click.option("--target", "-t", metavar="NAME", help="The claw that is to do it, or any.  [default: left-claw]")
+@click.option(
+    "--target",
+    "-t",
+    metavar="NAME",
+    shell_complete=complete.targets,
+    help="The claw that is to do it, or any.  [default: left-claw]",
+)
 @click.option("--label", metavar="TEXT", help="A name for people; also the title of the commit.")
 @click.option("--priority", type=int, metavar="N", help="-100 to 100, higher goes first.  [default: 0]")
 @click.option("--max-attempts", type=int, metavar="N", help="How often it is tried.")
@@ -28,7 +34,9 @@ from head.words import Line
 @click.option("--requires", metavar="NAME", multiple=True, help="A capability that the claw must have; several.")
 @click.option("--not-before", metavar="TIME", help="Not before this time, as in 2030-01-31T08:00:00Z.")
 @click.option("--delay", type=int, metavar="SECONDS", help="Not before so many seconds from now.")
-@click.option("--after", metavar="ID", multiple=True, help="A job that must be done first; several.")
+@click.option(
+    "--after", metavar="ID", shell_complete=complete.jobs, multiple=True, help="A job that must be done first; several."
+)
 @click.option("--concurrency-key", metavar="KEY", help="Jobs with the same key share slots.")
 @click.option("--concurrency-limit", type=int, metavar="N", help="How many slots the key has.  [default: 1]")
 @click.option("--retry-backoff", type=float, metavar="SECONDS", help="Wait so long after a failed attempt.")
@@ -37,7 +45,9 @@ from head.words import Line
 @click.option("--dedupe-key", metavar="KEY", help="While a job with the key has not ended, that one is the answer.")
 @click.option("--needs-approval", is_flag=True, help="Wait until a person approves exactly this spec.")
 @click.option("--needs-review", is_flag=True, help="When done, wait for a review: accept or rework.")
-@click.option("--notify", metavar="ALIAS", multiple=True, help="Who is told of the end; several.")
+@click.option(
+    "--notify", metavar="ALIAS", shell_complete=complete.aliases, multiple=True, help="Who is told of the end; several."
+)
 @click.option(
     "--delivery",
     metavar="MODE",
@@ -46,7 +56,7 @@ from head.words import Line
 )
 @click.option("--channel", metavar="NAME", help="A chat to tell besides, through the alias openclaw; needs --to.")
 @click.option("--to", metavar="WHOM", help="Whom on --channel; without it an alias, as in @team_room.")
-@click.option("--parent", metavar="ID", help="The job that this one belongs to.")
+@click.option("--parent", metavar="ID", shell_complete=complete.jobs, help="The job that this one belongs to.")
 @click.option("--meta", metavar="JSON", help="A JSON object that is kept with the job.")
 @click.option("--list", "listed", metavar="PATH", help="Submit a JSON list of jobs, all or none; `-` reads it.")
 @click.option("--idempotency-key", metavar="KEY", help="The same key and arguments again give the same job.")

@@ -59,7 +59,7 @@ def late(found: Iterable[Attempt], now_ms: int, live: bool) -> RenderableType:
         live,
         Column("FENCE", [Text(str(attempt.fence), "bold") for attempt in rows]),
         Column("FROM", [Text(words.who(attempt.claimed_by, attempt.machine)) for attempt in rows], 2, 9),
-        Column("CAME", [Text(words.ago(at, now_ms) if at else "") for at in came], 1),
+        Column("CAME", [Text(moment(at, now_ms, live) if at else "") for at in came], 1),
         Column("RESULT", [Text(clean.line(_short(told))) for told in results], 0, 10),
     )
 
@@ -106,6 +106,11 @@ def plain(live: bool, *names: str, last: str) -> Table:
         table.add_column(name, no_wrap=True)
     table.add_column(last, no_wrap=not live, overflow="fold" if live else "ellipsis")
     return table
+
+
+def moment(at: str, now_ms: int, live: bool) -> str:
+    """Say when an ISO time was or will be; on a pipe it stays as it is, one word for tools."""
+    return words.when(at, now_ms) if live else at
 
 
 def _fit(live: bool, *columns: Column) -> RenderableType:

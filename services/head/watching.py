@@ -12,7 +12,7 @@ from rich.live import Live
 
 from contract.errors import SpineError
 from contract.wire import Event
-from head import follow
+from head import complete, follow
 from head.board import Board, Picture
 from head.boardview import BoardView
 from head.desk import Desk, as_json, pass_desk
@@ -27,7 +27,7 @@ News = Event | Lost | SpineError
 
 
 @click.command()
-@click.argument("ids", metavar="ID", nargs=-1)
+@click.argument("ids", metavar="ID", nargs=-1, shell_complete=complete.jobs)
 @click.option("--once", is_flag=True, help="Without ID: one look, and end.")
 @as_json
 @pass_desk

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from contract import __version__
+from contract.completion import completion
 from contract.env import SettingsError
 from contract.ids import new_token
 from contract.logs import configure
@@ -74,6 +75,9 @@ def _settings() -> spine_settings.Settings:
         for fault in e.faults:
             click.echo(f"spine: {fault}", err=True)
         sys.exit(78)
+
+
+cli.add_command(completion)
 
 
 def main() -> None:
