@@ -28,7 +28,7 @@ from spine.api.leases import Leases
 from spine.api.logs import Logs
 from spine.api.machines import Machines
 from spine.api.messages import Messages
-from spine.api.metrics import Metrics
+from spine.api.metrics import SHARE_SECONDS, Metrics
 from spine.api.named import NamedLeases
 from spine.api.notices import Notices
 from spine.api.ops import Ops
@@ -50,6 +50,7 @@ from spine.queue.notices import Patience
 from spine.queue.rules import Rules
 from spine.queue.wake import Hub
 from spine.settings import Settings
+from spine.siblings import Siblings
 from spine.store import lineage, meta
 from spine.store.engine import Engine, Signals
 from spine.store.lock import take_lock
@@ -71,10 +72,17 @@ class Server:
     """One server process: builds the parts, starts the ticks with the event loop, stops them with it.
 
     `locked`: whoever started this process holds the data directory for it. `worker`: which of those that serve
-    together this one is.
+    together this one is; `siblings`: what these show each other.
     """
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, locked: bool = False, worker: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        locked: bool = False,
+        worker: int = 0,
+        siblings: Siblings | None = None,
+    ) -> None:
         self.clock = clock or SystemClock()
         self.settings = settings
         self.store = self._open_store(locked)
@@ -87,7 +95,7 @@ class Server:
         )
         self.store.on_rollback = rules.forget
         self.hub = Hub(rules.lanes.lane, settings.waiters_max, settings.streams_max)
-        metrics = Metrics(self.store, self.hub, settings.data_dir, worker)
+        metrics = Metrics(self.store, self.hub, settings.data_dir, worker, siblings)
         try:
             files = self._open_blobs(metrics)
         except BlobsUnusable:
@@ -118,6 +126,8 @@ class Server:
         self.book, self.sender = self._notices(rules, metrics)
         self.hints: Hints | None = None
         self.keeper.every(GROUPS_SECONDS, Groups(self.store).turn, "groups")
+        if siblings is not None:
+            self.keeper.every(SHARE_SECONDS, metrics.share, "figures")
         self.backups = None
         if settings.backups is not None:
             self.backups = Backups(settings.backups, settings.data_dir, self.clock, *metrics.backups())

@@ -17,6 +17,7 @@ from contract.sdnotify import Notifier
 from spine.app import App, Server, create_app, hold
 from spine.blobs.base import BlobsAway, BlobsUnusable
 from spine.settings import Settings
+from spine.siblings import Siblings
 from spine.store.engine import StoreAway, StoreUnusable
 from spine.store.lock import DataDirBusy, HalfRestored
 from spine.store.migrations import NewerStore
@@ -39,6 +40,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._settings, self._notifier = settings, notifier
         # Shared with the worker: the exit code that it wants, which gunicorn does not hand on.
         self.verdict = mmap.mmap(-1, 1)
+        # Twice as many places as processes: while these are exchanged for others both are there.
+        self._siblings = Siblings(2 * settings.workers) if settings.workers > 1 else None
         super().__init__()
 
     def load_config(self) -> None:
@@ -67,7 +70,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         """Build the application in a worker process, which owns the store, or shares it with others like it."""
         arm(self._settings.kill_point, self._settings.kill_point_file)
         try:
-            server = Server(self._settings, locked=self._settings.workers > 1, worker=SpineWorker.place)
+            several = self._settings.workers > 1
+            server = Server(self._settings, locked=several, worker=SpineWorker.place, siblings=self._siblings)
         except (DataDirBusy, StoreAway, BlobsAway) as e:
             self._give_up(EXIT_BUSY, str(e))
         except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable) as e:

@@ -1,7 +1,7 @@
 """Prometheus figures: what this process counted, and what it reads from the store, kept for 5 s.
 
-What is read from the store is the same whichever process answers. What a process counted carries the label `worker`,
-so that the figures of several that serve one address do not run into each other.
+What is read from the store is the same whichever process answers. What a process counted carries the label `worker`.
+Of several that serve one address each shows the others its own, and the one that is asked tells all.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import structlog
 from prometheus_client import (
     CollectorRegistry,
@@ -29,15 +30,21 @@ from contract.errors import BY_CODE, SpineError, StaleFence
 from contract.states import Status
 from contract.wire import ANY_TARGET
 from spine.queue.wake import Hub
+from spine.siblings import Siblings
 from spine.store import listing, machines, notices
 from spine.store.engine import Engine, Signals, Tx
 
 _log = structlog.get_logger()
 _KEEP_SECONDS = 5.0
 _STORE_SECONDS = 10.0
+SHARE_SECONDS = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WAITS = (0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200)
 _RUNS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14400)
+# By family: of each sample its name, its labels and its value.
+_SHOWN: msgspec.json.Decoder[list[tuple[str, list[tuple[str, dict[str, str], float]]]]] = msgspec.json.Decoder(
+    list[tuple[str, list[tuple[str, dict[str, str], float]]]]
+)
 _REQUESTS = (0.005, 0.02, 0.1, 0.5, 2.5, 10, 35)  # a call may wait for 30 s
 
 
@@ -92,9 +99,12 @@ def _by_state(contacts: list[tuple[str, str, int, int | None]]) -> dict[str, int
 class Metrics:
     """The figures of one server process. `worker`: which of those that serve together it is."""
 
-    def __init__(self, store: Engine, hub: Hub, data_dir: Path, worker: int = 0) -> None:
+    def __init__(
+        self, store: Engine, hub: Hub, data_dir: Path, worker: int = 0, siblings: Siblings | None = None
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._store, self._hub, self._data_dir, self._worker = store, hub, data_dir, str(worker)
+        self._store, self._hub, self._data_dir = store, hub, data_dir
+        self._worker, self._siblings = worker, siblings
         self._last: _Read | None = None
         self._up = True
         own = self._own = CollectorRegistry()
@@ -191,9 +201,23 @@ class Metrics:
         disk = shutil.disk_usage(self._data_dir)
         yield GaugeMetricFamily("spine_disk_size_bytes", "Size of the disk of the data directory", value=disk.total)
         yield GaugeMetricFamily("spine_disk_free_bytes", "What is free on it", value=disk.free)
-        for family in (*self._now(), *self._own.collect()):
+        families = self._counted()
+        for data in () if self._siblings is None else self._siblings.others(self._worker):
+            for name, samples in _SHOWN.decode(data):
+                families[name].samples += [Sample(*sample) for sample in samples]
+        yield from families.values()
+
+    def share(self) -> None:
+        """Show the others what this process has counted. From any thread."""
+        shown = [(name, [sample[:3] for sample in family.samples]) for name, family in self._counted().items()]
+        if self._siblings is not None and not self._siblings.show(self._worker, msgspec.json.encode(shown)):
+            _log.warning("metrics.not_shared", worker=self._worker, hint="each process tells its own figures alone")
+
+    def _counted(self) -> dict[str, Metric]:
+        found = {family.name: family for family in (*self._now(), *self._own.collect())}
+        for family in found.values():
             family.samples = [_of_worker(sample, self._worker) for sample in family.samples]
-            yield family
+        return found
 
     def _look(self) -> _Read | None:
         """Return what the store holds; None when it cannot be read. What does not hang on it is told all the same."""
@@ -245,5 +269,5 @@ def _of_store(found: _Read) -> Iterable[Metric]:
     )
 
 
-def _of_worker(sample: Sample, worker: str) -> Sample:
-    return sample._replace(labels={**sample.labels, "worker": worker})
+def _of_worker(sample: Sample, worker: int) -> Sample:
+    return sample._replace(labels={**sample.labels, "worker": str(worker)})

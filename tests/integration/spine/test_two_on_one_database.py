@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -97,6 +98,12 @@ def test_a_machine_that_is_revoked_at_one_is_let_in_by_none(two: tuple[Server, S
     assert time.monotonic() - began < 10
 
 
+def built(server: Server) -> set[str]:
+    """Return which workers' figures an answer has."""
+    page = server.head.get("/metrics").body.decode()
+    return set(re.findall(r'^spine_build_info{.*worker="(\d+)"} 1.0$', page, re.MULTILINE))
+
+
 def test_several_workers_of_one_server_share_its_work(
     postgres: PostgresServer, database: str, start_spine: StartSpine
 ) -> None:
@@ -110,6 +117,7 @@ def test_several_workers_of_one_server_share_its_work(
         taken += [job["id"] for job in poll.jobs()]
         poll.close()
     assert (len(taken), set(taken)) == (8, submitted)
+    eventually(lambda: built(server) == {"0", "1", "2"}, 30, every=0.3, what="the figures of all, from one of them")
     os.kill(workers[0], signal.SIGKILL)
     eventually(lambda: len(set(children(server.process.pid)) - set(workers)) == 1, what="a worker in its place")
     assert len(server.head.get("/jobs?status=running").json["jobs"]) == 8

@@ -1,6 +1,8 @@
 """What is counted, and how often: once, however often the store ran it."""
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -16,6 +18,7 @@ from spine.api.metrics import Metrics
 from spine.queue import claim, fleet, reap, settle
 from spine.queue.wake import Hub
 from spine.serve import _give_place
+from spine.siblings import PLACE_BYTES, Siblings
 from spine.store import machines, meta
 from spine.store.engine import Tx
 from spine.worker import SpineWorker
@@ -296,6 +299,53 @@ def test_a_worker_says_which_it_is(counted: Counted) -> None:
     second = Metrics(counted.store.engine, Hub(lambda lane: ("any", ()), 10, 10), counted.store.folder, worker=1)
     told = [line for line in second.page().decode().splitlines() if line.startswith("spine_lease_expired_total")]
     assert told == ['spine_lease_expired_total{worker="1"} 0.0']
+
+
+def test_the_process_that_is_asked_tells_what_the_others_have_counted(counted: Counted) -> None:
+    siblings, store = Siblings(4), counted.store
+    first, second = (
+        Metrics(store.engine, Hub(lambda lane: ("any", ()), 10, 10), store.folder, worker, siblings)
+        for worker in (0, 1)
+    )
+    for _ in range(3):
+        second.answered("/jobs", "GET", 200, 0.1)
+    first.answered("/jobs", "GET", 200, 0.1)
+    second.share()
+
+    def lines() -> set[str]:
+        text = first.page().decode()
+        assert text.count("# TYPE spine_http_request_seconds ") == 1
+        return {line for line in text.splitlines() if line.startswith("spine_http_request_seconds_count")}
+
+    count = 'spine_http_request_seconds_count{method="GET",route="/jobs",status="2xx",worker="%d"} %.1f'
+    assert lines() == {count % (0, 1), count % (1, 3)}
+    second.answered("/jobs", "GET", 200, 0.1)
+    second.share()
+    assert lines() == {count % (0, 1), count % (1, 4)}
+
+
+def test_what_a_process_has_shown_is_over_when_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    siblings = Siblings(2)
+    assert siblings.show(1, b"one")
+    assert siblings.show(1, b"two")
+    assert (siblings.others(0), siblings.others(1)) == ([b"two"], [])
+    now = time.monotonic()
+    monkeypatch.setattr("spine.siblings.time.monotonic", lambda: now + 31)
+    assert siblings.others(0) == []
+
+
+def test_what_has_no_place_is_not_shown() -> None:
+    siblings = Siblings(2)
+    assert not siblings.show(2, b"a third")
+    assert not siblings.show(1, os.urandom(2 << 20))
+    assert siblings.others(0) == []
+
+
+def test_a_place_that_is_half_written_is_not_read() -> None:
+    siblings = Siblings(2)
+    assert siblings.show(1, b"whole")
+    siblings._memory[PLACE_BYTES + 20] ^= 0xFF
+    assert siblings.others(0) == []
 
 
 def test_a_new_worker_gets_the_lowest_number_that_is_free() -> None:
