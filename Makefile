@@ -25,6 +25,9 @@ help: ## Show this help
 run: $(VENV)/.run ## Start a spine and a claw, do one real job, serve until Ctrl-C (ONCE=1 ends after the result)
 	@$(PY) examples/run.py $(if $(ONCE),--once)
 
+.PHONY: venv
+venv: $(VENV)/.run ## Make .venv with what running needs: spine, claw, spine-head
+
 ##@ Containers on one machine (Docker)
 .PHONY: images
 images: ## Build the images of spine, claw and head (BASE=image; TAG=name; PLATFORM=linux/arm64; CA=bundle.pem, what this machine trusts without it)

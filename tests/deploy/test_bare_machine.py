@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
+from tests.docs.pages import DOCS, Step, read, says, steps
 
 from .conftest import ROOT, Start
 
 pytestmark = pytest.mark.docker
 
 IMAGE = "spinal-cord/bare:bookworm"
+MARK = "=== block"
 PROJECT = "/home/person/spinal-cord"
 
 LEFT_TO_THE_GATE = (
@@ -78,6 +80,27 @@ def test_make_run_does_a_real_job(shell: Shell) -> None:
     assert shell("test ! -e .venv/bin/pytest")[0] == 0
     code, output = shell("git status --porcelain")
     assert (code, output) == (0, "")
+
+
+@pytest.mark.timeout(420, func_only=True)
+def test_the_quickstart_runs_line_by_line_and_says_what_its_page_shows(shell: Shell) -> None:
+    text = read(DOCS / "quickstart.md")
+    page = steps(text, "sh install", "sh run")
+    # Nobody opens a browser here: that the dashboard is where the page says is seen before the last block stops all.
+    [dashboard] = re.findall(r"`(http://[^`]*/ui)`", text)
+    look = f"import urllib.request as web; print(web.urlopen('{dashboard}', timeout=30).read().decode())"
+    page.insert(-1, Step(f'python -c "{look}"\n', "…\n…Sign in…\n…\n"))
+    assert len(page) > 5
+    assert sum(bool(step.shown) for step in page) >= 4
+    # One shell, as a reader has one: what a block starts or exports is there in the next.
+    script = "set -eu\ntrap 'echo \"failed: $BASH_COMMAND\"; tail -n 20 spine.log claw.log' ERR\n"
+    script += "\n".join(f"echo '{MARK} {n}'\n{step.commands}" for n, step in enumerate(page))
+    code, output = shell(script, seconds=400)
+    assert code == 0, output
+    said = re.split(rf"^{MARK} \d+\n", output, flags=re.MULTILINE)[1:]
+    assert len(said) == len(page), output
+    for step, lines in zip(page, said, strict=True):
+        assert not step.shown or says(lines, step.shown), f"{step.commands}\nsaid\n{lines}\nnot\n{step.shown}"
 
 
 @pytest.mark.timeout(2460, func_only=True)

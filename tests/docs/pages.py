@@ -19,6 +19,13 @@ class Block(NamedTuple):
     text: str
 
 
+class Step(NamedTuple):
+    """Commands that a page has a reader type, and what it shows of their output (empty: it shows nothing)."""
+
+    commands: str
+    shown: str
+
+
 def read(path: Path) -> str:
     """Return a page's text."""
     return path.read_text(encoding="utf-8")
@@ -73,6 +80,29 @@ def table(text: str, heading: str) -> list[dict[str, str]]:
 def blocks(text: str) -> list[Block]:
     """Return every fenced block."""
     return [Block(m[1].strip(), m[2]) for m in _FENCE.finditer(text)]
+
+
+def steps(text: str, *infos: str) -> list[Step]:
+    """Return the blocks of commands with one of these words behind the fence; a block of text that follows one is its
+    output."""
+    found: list[Step] = []
+    end = -1
+    for m in _FENCE.finditer(text):
+        if m[1].strip() in infos:
+            found.append(Step(m[2], ""))
+        elif m[1].strip() == "text" and found and not text[end : m.start()].strip():
+            found[-1] = found[-1]._replace(shown=m[2])
+        end = m.end()
+    return found
+
+
+def says(output: str, shown: str) -> bool:
+    """Tell whether an output is what a page shows: `…` is any text in a line, and any lines where it stands alone."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line.strip() == "…" else ".*?".join(map(re.escape, line.split("…"))) + r"[ \t]*\n"
+        for line in shown.splitlines()
+    )
+    return re.fullmatch(pattern, output if output.endswith("\n") else output + "\n") is not None
 
 
 def without_blocks(text: str) -> str:
