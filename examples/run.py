@@ -167,6 +167,7 @@ class Demo:
         """Print where everything is."""
         heading("Addresses")
         fact("spine", f"{self.url}  (for agents: {self.url}/skill.md)")
+        fact("dashboard", f"{self.url}/ui  (sign in with the token in {shown(self.folder / 'head.token')})")
         fact("job's log", f"{self.url}/jobs/{job_id}/log")
         fact("tokens", shown(self.folder / "tokens.env"))
         fact("repository", shown(repo))

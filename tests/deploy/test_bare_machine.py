@@ -75,7 +75,7 @@ def test_make_run_does_a_real_job(shell: Shell) -> None:
     assert code == 0, output
     assert "Result" in output, output
     assert "spine/job-" in output, output
-    assert re.search(r"http://127\.0\.0\.1:\d+", output), output
+    assert re.search(r"http://127\.0\.0\.1:\d+/ui\b", output), output
     # Running needs the small lock only, and leaves no change in the clone.
     assert shell("test ! -e .venv/bin/pytest")[0] == 0
     code, output = shell("git status --porcelain")

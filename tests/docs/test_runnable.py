@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.docs.pages import DOCS, REPO, blocks, read
+from tests.docs.pages import DOCS, REPO, blocks, read, says, steps
 from tests.support.spine_process import TOKENS, SpineProcess, free_port
 
 PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli"}
@@ -119,3 +119,16 @@ def test_every_runnable_block_is_on_a_page_that_is_run() -> None:
 
 def test_no_page_says_that_it_needs_something_unknown() -> None:
     assert set().union(*(needs(page) for page in PAGES)) <= {"spine", "claw"}
+
+
+def test_what_a_page_shows_belongs_to_the_commands_right_before_it() -> None:
+    text = "```sh run\none\n```\n\n```text\nok …\n```\nWords.\n```sh run\ntwo\n```\nWords.\n```text\nno output\n```\n"
+    assert [tuple(step) for step in steps(text, "sh run")] == [("one\n", "ok …\n"), ("two\n", "")]
+
+
+@pytest.mark.parametrize(
+    ("output", "same"),
+    [("a 1\nlast\n", True), ("a 1\nb\nc\nlast\n", True), ("b\na 1\nlast\n", False), ("a 1\nlast\nmore\n", False)],
+)
+def test_an_output_is_what_a_page_shows_but_for_what_it_leaves_open(output: str, same: bool) -> None:
+    assert says(output, "a …\n…\nlast\n") is same
