@@ -46,7 +46,7 @@ def _start(read: Callable[[], settings.Settings] = settings.from_env) -> setting
         for fault in e.faults:
             click.echo(f"claw: {fault}", err=True)
         sys.exit(exits.CONFIG)
-    logs.configure("claw", used.log_level, machine=used.name)
+    logs.configure("claw", used.log_level, used.log_format, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     return used
 

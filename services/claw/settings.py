@@ -17,7 +17,7 @@ from claw.dialects import BROKER, NAMES, SKYCLAW
 from claw.dispatching import Dispatching
 from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls
-from contract.logs import LEVELS
+from contract.logs import FORMATS, LEVELS
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_BASE_URL", "http://127.0.0.1:36725", "where the spine is; several, separated by commas, fail over"),
@@ -67,6 +67,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SKYCLAW_TOKEN", "", "not used by a claw; where it is still set it is masked in logs and results"),
     Setting("WORKER_TOKEN", "", "not used by a claw; where it is still set it is masked in logs and results"),
     Setting("CLAW_LOG_LEVEL", "info", "debug, info, warning or error"),
+    Setting("CLAW_LOG_FORMAT", "auto", "json, text, or auto: JSON unless a terminal shows it"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which this process stops"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
@@ -127,6 +128,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     foreign_secrets: tuple[Secret, ...]
     dialects: Dialects
     log_level: str
+    log_format: str
     kill_point: str | None
     kill_point_file: str | None
     handed_file: Path | None = None
@@ -219,6 +221,7 @@ def from_env(
         foreign_secrets=tuple(tokens.values()),
         dialects=dialects,
         log_level=read.choice("CLAW_LOG_LEVEL", "info", LEVELS),
+        log_format=read.choice("CLAW_LOG_FORMAT", "auto", FORMATS),
         kill_point=read.optional("SPINE_KILL_POINT"),
         kill_point_file=read.optional("SPINE_KILL_POINT_FILE"),
     )

@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         return exits.OK  # whoever started us died before writing us down
     file = sys.stdin.readline().strip()
     used = settings.from_env(token=line.strip(), token_file=Path(file) if file else None)
-    logs.configure("claw", used.log_level, machine=used.name)
+    logs.configure("claw", used.log_level, used.log_format, machine=used.name)
     killpoints.arm(used.kill_point, used.kill_point_file)
     journal = Journal(Path(argv[1]))
     used = msgspec.structs.replace(used, handed_file=journal.handed_token)

@@ -13,7 +13,7 @@ import structlog
 from falcon.asgi import Request, Response
 
 from contract.clock import Clock, SystemClock
-from spine.api import problems, routes
+from spine.api import asked, problems, routes
 from spine.api.auth import Auth
 from spine.api.blobs import Blobs
 from spine.api.body import known_query
@@ -64,8 +64,6 @@ if TYPE_CHECKING:  # an extra brings what it needs
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
-ROUTE = "spine.route"
-"""Where a request's scope has the template of its route, or which front it went to."""
 
 
 class Server:
@@ -259,7 +257,10 @@ class Server:
 
     async def process_resource(self, req: Request, resp: Response, resource: object, params: dict[str, Any]) -> None:
         """Note the route; refuse names in the query string that the table of routes does not have."""
-        req.scope[ROUTE] = req.uri_template
+        about = asked.of(req.scope)
+        about.route = req.uri_template
+        if "job_id" in params:
+            about.note(job_id=params["job_id"])
         known = routes.QUERIES.get((req.uri_template or "", req.method)) if req.query_string else None
         if known is not None:
             known_query(req, *known)
@@ -290,26 +291,32 @@ class _WatchedApp(falcon.asgi.App[Any, Any]):
         self, scope: dict[str, Any], receive: Any, send: Any
     ) -> None:
         if scope["type"] == "http":
-            send = self._timed(scope, send)
+            request = asked.begin(scope)
+            send = self._watched(request, scope["method"], send)
             receive = intake(scope, receive, self.body_seconds)
             foreign = self.fronts.of(scope)
             if foreign is not None:
-                app, seen, scope[ROUTE] = foreign
+                app, seen, request.route = foreign
                 await app(seen, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
-    def _timed(self, scope: dict[str, Any], send: Any) -> Any:
-        """Return `send` with a look at when the answer begins. What is sent of it for hours is no time to answer."""
+    def _watched(self, request: asked.Asked, method: str, send: Any) -> Any:
+        """Return `send` that names the request in its answer, and looks at when that begins.
+
+        What is sent of it for hours is no time to answer.
+        """
         begun, answered = time.perf_counter(), self.answered
 
-        async def timed(event: dict[str, Any]) -> None:
+        async def watched(event: dict[str, Any]) -> None:
             if event["type"] == "http.response.start":
                 took = time.perf_counter() - begun
-                answered(scope.get(ROUTE) or "none", scope["method"], event["status"], took)
+                answered(request.route or "none", method, event["status"], took)
+                request.tell(method, event["status"], took)
+                event["headers"] = [*event["headers"], (asked.NAME, request.id.encode())]
             await send(event)
 
-        return timed
+        return watched
 
 
 def other_fronts(core: Core, app: App) -> Fronts:

@@ -27,7 +27,7 @@ def cli() -> None:
 def serve() -> None:
     """Serve until SIGTERM or SIGINT. Settings come from the environment (docs/reference/settings.md)."""
     settings = _settings()
-    configure("spine", settings.log_level)
+    configure("spine", settings.log_level, settings.log_format)
     from spine.serve import serve as run
 
     sys.exit(run(settings, spine_settings.notifier(), spine_settings.handed_sockets()))

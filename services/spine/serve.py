@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import structlog
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from contract.killpoints import arm
 from contract.sdnotify import Notifier
@@ -31,6 +32,16 @@ EXIT_BUSY = 75  # EX_TEMPFAIL: the port or the directory is taken
 FIRST_HANDED = 3  # where a service manager puts the sockets that it hands over
 # After the drain: the store folds its log back and closes. The arbiter kills a worker that takes longer than both.
 _CLOSE_SECONDS = 10
+
+
+class Lines(Logger):  # type: ignore[misc]
+    """What gunicorn says goes the way of all other lines."""
+
+    def setup(self, cfg: Any) -> None:
+        """Set up its loggers, without handlers of their own."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -58,6 +69,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "accesslog": None,
             "errorlog": "-",
             "loglevel": "warning",
+            "logger_class": Lines,
             "control_socket_disable": True,
             "proc_name": "spine",
             "limit_request_line": 8190,

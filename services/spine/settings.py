@@ -10,7 +10,7 @@ import msgspec
 from contract import sdnotify
 from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
-from contract.logs import LEVELS
+from contract.logs import FORMATS, LEVELS
 from contract.outcall import check_url
 from spine import backup_settings, bucket_settings, database_settings, dialect_settings
 from spine.blobs.bucket import Bucket
@@ -68,6 +68,7 @@ SETTINGS = (
     Setting("SPINE_WORKERS", "1", "processes that serve; more than one needs a database"),
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
+    Setting("SPINE_LOG_FORMAT", "auto", "json, text, or auto: JSON unless a terminal shows it"),
     *dialect_settings.SETTINGS,
     Setting("SPINE_NOTICES_FILE", "", "JSON file of aliases for notices, mode 0600; read again when it changes"),
     Setting("SPINE_PUBLIC_URL", "", "the server's address as people reach it, for links in notices"),
@@ -118,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     drain_seconds: int = 30
     log_level: str = "info"
+    log_format: str = "auto"
     skyclaw: Dialect | None = None
     broker: Dialect | None = None
     notices_file: Path | None = None
@@ -183,6 +185,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         workers=env.integer("SPINE_WORKERS", 1, 1, 64),
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
+        log_format=env.choice("SPINE_LOG_FORMAT", "auto", FORMATS),
         **dialect_settings.read(env, principals, port, shared=database is not None),
         notices_file=env.custom("SPINE_NOTICES_FILE", _aliases, None),
         public_url=env.custom("SPINE_PUBLIC_URL", _public_url, None),

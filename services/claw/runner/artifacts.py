@@ -62,7 +62,7 @@ class Uploads:
                 if isinstance(e, SpineError) and e.retryable and not self._give_up(_RETRY_SECONDS):
                     continue
                 why = e.detail if isinstance(e, SpineError) else e.__class__.__name__
-                log.warning("claw.artifact_failed", name=name, why=why)
+                log.warning("claw.artifact_failed", name=name, why=why, request_id=self._client.request_id)
                 self.notes.append(f"artifact {name} could not be uploaded: {why}")
                 return
 

@@ -128,7 +128,13 @@ class Attempt:
         finally:
             spool.close()
             if not shipper.close(_LOG_CLOSE_SECONDS):
-                log.warning("claw.log_incomplete", job_id=self._held.job_id, sent=shipper.offset, size=spool.size)
+                log.warning(
+                    "claw.log_incomplete",
+                    job_id=self._held.job_id,
+                    fence=self._held.fence,
+                    sent=shipper.offset,
+                    size=spool.size,
+                )
             self._held.log_offset = shipper.offset
             if self._held.outcome is None:
                 self._journal.save(self._held)

@@ -38,7 +38,7 @@ def claim(
         )
     except (StaleFence, IdempotencyMismatch) as e:
         # What it once answered has been lost to another claim, or a newer claw words the claim in another way.
-        log.warning("claw.claim_key_spent", code=e.code)
+        log.warning("claw.claim_key_spent", code=e.code, request_id=client.request_id)
         journal.clear()
         return None
     if not jobs:
@@ -57,5 +57,5 @@ def claim(
     )
     journal.save(held)
     reach("claw.state-written")
-    log.info("claw.claimed", job_id=job.id, fence=job.fence, attempt=job.attempts)
+    log.info("claw.claimed", job_id=job.id, fence=job.fence, attempt=job.attempts, request_id=client.request_id)
     return held

@@ -2,6 +2,7 @@
 
 import structlog
 
+from claw.runner import outbox
 from claw.state import Held
 from contract.errors import SpineError
 from contract.fleet_client import FleetClient
@@ -21,5 +22,5 @@ def fetch(client: FleetClient, held: Held) -> tuple[list[EarlierRun], str | None
     try:
         return client.earlier(held.job_id), None
     except SpineError as e:
-        log.warning("claw.earlier_runs_missing", job_id=held.job_id, code=e.code)
+        log.warning("claw.earlier_runs_missing", code=e.code, **outbox.about(client, held))
         return [], f"results of earlier runs could not be fetched, the agent begins without them: {e.detail}"

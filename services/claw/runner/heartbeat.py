@@ -95,10 +95,10 @@ class Beater:
                 self._write(held=True, seconds=_lease_seconds(job), wall=sent_wall, boot=sent_boot)
                 self._heed(job.comments)
             elif self.last == "unknown":
-                log.warning("claw.heartbeat_failed", job_id=self._job_id, fence=self._fence, why=detail)
+                log.warning("claw.heartbeat_failed", why=detail, **self._about())
             else:
                 self._write(held=False, seconds=0)
-                log.warning("claw.lost", job_id=self._job_id, fence=self._fence, answer=self.last, why=detail)
+                log.warning("claw.lost", answer=self.last, why=detail, **self._about())
                 self._leash.pull("lost", detail)
         return self.last
 
@@ -119,7 +119,10 @@ class Beater:
             try:
                 self.beat()
             except Exception:
-                log.exception("claw.heartbeat_broke", job_id=self._job_id)
+                log.exception("claw.heartbeat_broke", **self._about())
+
+    def _about(self) -> dict[str, Any]:
+        return {"job_id": self._job_id, "fence": self._fence, "request_id": self._client.request_id}
 
     def _write(self, *, held: bool, seconds: float, wall: float = 0.0, boot: float = 0.0) -> None:
         lease = leasefile.Lease(self._job_id, self._fence, held, wall + seconds, boot + seconds, leasefile.boot_id())
@@ -127,7 +130,7 @@ class Beater:
             leasefile.write(self._path, lease)
         except OSError as e:
             # Without a fresh file the old one runs out, which refuses a push: the safe side.
-            log.warning("claw.lease_file_failed", job_id=self._job_id, why=str(e))
+            log.warning("claw.lease_file_failed", job_id=self._job_id, fence=self._fence, why=str(e))
 
 
 def _lease_seconds(job: Job) -> float:

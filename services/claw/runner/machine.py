@@ -59,7 +59,7 @@ def tell_when_due(settings: Settings, client: FleetClient, journal: Journal, *, 
         if tell_facts(settings, client) is None:
             return False
     except SpineError as e:
-        log.info("claw.facts_not_told", code=e.code, why=e.detail)
+        log.info("claw.facts_not_told", code=e.code, why=e.detail, request_id=client.request_id)
         return False
     mark.touch(mode=0o600)
     return True

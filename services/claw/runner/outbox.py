@@ -1,7 +1,7 @@
 """Delivering what a job came to: sent until the spine has acknowledged it, and never thrown away."""
 
 import secrets
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
@@ -47,21 +47,26 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
     except SpineError as e:
         if e.retryable or isinstance(e, Unauthorized):
             if e.retryable:
-                log.warning("claw.outcome_waits", job_id=job_id, fence=held.fence, code=e.code)
+                log.warning("claw.outcome_waits", code=e.code, **about(client, held))
                 return "waiting"
-            log.error("claw.locked_out", job_id=job_id, fence=held.fence, why=e.detail, kept=str(journal.path))
+            log.error("claw.locked_out", why=e.detail, kept=str(journal.path), **about(client, held))
             return "locked out"
         shorter = outcome.smaller(ended) if isinstance(e, TooLarge) else None
         if shorter is None:
             return _refused(client, journal, held, ended, e)
-        log.warning("claw.result_shortened", job_id=job_id, fence=held.fence, why=e.detail)
+        log.warning("claw.result_shortened", why=e.detail, **about(client, held))
         held.settle_key = secrets.token_hex(16)
         write(journal, held, shorter)
         return deliver(client, journal, held)
     reach("claw.result-sent")
     journal.clear()
-    log.info("claw.outcome_delivered", job_id=job_id, fence=held.fence, action=ended.action, how=how)
+    log.info("claw.outcome_delivered", action=ended.action, how=how, **about(client, held))
     return how
+
+
+def about(client: SpineClient, held: Held) -> dict[str, Any]:
+    """Return what a line about the call says that was just made: of which job, and what the spine's log calls it."""
+    return {"job_id": held.job_id, "fence": held.fence, "request_id": client.request_id}
 
 
 def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
@@ -77,11 +82,11 @@ def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
 def _refused(client: SpineClient, journal: Journal, held: Held, ended: Outcome, fault: SpineError) -> Delivery:
     """Set a report aside that will never be taken; giving back what is not held any more is nothing to keep."""
     if ended.action == "release":
-        log.info("claw.dropped", job_id=held.job_id, fence=held.fence, why=fault.detail)
+        log.info("claw.dropped", why=fault.detail, **about(client, held))
         journal.clear()
         return "delivered"
     path = journal.keep_undelivered(held, f"{fault.code}: {fault.detail}")
-    log.error("claw.outcome_refused", job_id=held.job_id, fence=held.fence, code=fault.code, kept=path.name)
+    log.error("claw.outcome_refused", code=fault.code, kept=path.name, **about(client, held))
     if ended.action == "complete" and isinstance(fault, InvalidField | TooLarge | BadJson):
         # The job is still ours, only its result cannot be taken: it must not run into the end of its lease.
         held.settle_key = secrets.token_hex(16)

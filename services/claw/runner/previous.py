@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
+from claw.runner import outbox
 from claw.state import Held
 from contract.client import SpineClient
 from contract.durable import write_durably
@@ -24,7 +25,7 @@ def fetch(client: SpineClient, held: Held, path: Path) -> str | None:
     try:
         earlier = [a for a in client.attempts(held.job_id) if a.round < held.claimed().round and a.result is not UNSET]
     except SpineError as e:
-        log.warning("claw.previous_result_missing", job_id=held.job_id, code=e.code)
+        log.warning("claw.previous_result_missing", code=e.code, **outbox.about(client, held))
         return f"the result of the round before could not be fetched: {e.detail}"
     if earlier:
         write_durably(path, msgspec.json.encode(earlier[-1].result))

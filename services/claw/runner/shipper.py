@@ -56,7 +56,7 @@ class Shipper:
                     if self._closing is not None and time.monotonic() > self._closing:
                         return
         except Exception:
-            log.exception("claw.log_broke", job_id=self._job_id)
+            log.exception("claw.log_broke", job_id=self._job_id, fence=self._fence)
 
     def _wait_for_more(self) -> None:
         with self._spool.grew:
@@ -86,4 +86,11 @@ class Shipper:
 
     def _give_up(self, fault: SpineError) -> None:
         self._given_up = True
-        log.warning("claw.log_given_up", job_id=self._job_id, fence=self._fence, code=fault.code, offset=self.offset)
+        log.warning(
+            "claw.log_given_up",
+            job_id=self._job_id,
+            fence=self._fence,
+            code=fault.code,
+            offset=self.offset,
+            request_id=self._client.request_id,
+        )

@@ -9,6 +9,7 @@ import falcon.asgi
 from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
+from spine.api import asked
 from spine.queue.access import Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
@@ -67,6 +68,7 @@ class Auth:
         worker_id = req.get_header("X-Worker-Id")
         if worker_id is not None and not (0 < len(worker_id) <= _WORKER_ID_MOST and worker_id.isprintable()):
             raise InvalidField(f"X-Worker-Id: 1 to {_WORKER_ID_MOST} printable characters", "X-Worker-Id")
+        asked.of(req.scope).caller = principal.name
         return Caller(principal, worker_id)
 
     def _bearer(self, req: falcon.asgi.Request, header: str) -> Principal:

@@ -14,6 +14,7 @@ import msgspec
 from contract.clock import parse_iso
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, TooLarge
 from contract.wire import Request
+from spine.api import asked
 from spine.api.intake import intake_of, within
 from spine.queue.named import Token
 
@@ -260,11 +261,14 @@ def fence_of(req: falcon.asgi.Request, in_body: int | None) -> int | None:
     """
     header = req.get_header("X-Spine-Fence")
     if header is None:
+        if in_body is not None:
+            asked.of(req.scope).note(fence=in_body)
         return in_body
     if not (header.isascii() and header.isdigit() and int(header[:20]) <= _FENCE_MOST and len(header) <= 20):
         raise InvalidField("X-Spine-Fence: expected the whole number that the claim returned", "X-Spine-Fence")
     if in_body is not None and in_body != int(header):
         raise InvalidField("fence: the body and X-Spine-Fence differ", "fence")
+    asked.of(req.scope).note(fence=int(header))
     return int(header)
 
 

@@ -256,6 +256,7 @@ def _problem() -> dict[str, Any]:
         "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
         "field": {"type": "string", "description": "The member, parameter or header that cannot be taken."},
         "jobId": {"type": ["string", "null"]},
+        "requestId": {"type": "string", "description": "With 5xx: what the server's log calls this request."},
     }
     required = ["error", "type", "title", "status", "detail", "retryable"]
     told = "RFC 9457; further members say more, and depend on `error`."

@@ -10,6 +10,7 @@ import structlog
 
 from contract import errors
 from contract.errors import SpineError
+from spine.api import asked
 from spine.api.body import pass_over
 
 _log = structlog.get_logger()
@@ -72,6 +73,8 @@ def document(error: SpineError) -> tuple[int, bytes]:
     if "status" in error.members:
         body["status"] = error.members["status"]
         body["httpStatus"] = status
+    if status >= 500 and (request_id := asked.current_id()) is not None:
+        body["requestId"] = request_id  # what to look for in the server's log
     return status, _encode(body)
 
 

@@ -6,11 +6,12 @@ other thread, which is dearer than most operations.
 """
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
-from spine.store.engine import Operation
+from spine.store.engine import Operation, Tx
 
 
 class Asked(NamedTuple):
@@ -29,6 +30,23 @@ class Asked(NamedTuple):
         if isinstance(self.future, Future):
             return self.begun or self.future.set_running_or_notify_cancel()
         return not self.future.cancelled()
+
+
+class Carried:
+    """An operation, and what was known where it was asked for: lines of the log about it say of which request it is."""
+
+    __slots__ = ("_context", "_operation")
+
+    def __init__(self, operation: Operation[Any]) -> None:
+        self._operation, self._context = operation, contextvars.copy_context()
+
+    def __call__(self, tx: Tx) -> Any:
+        """Carry it out."""
+        return self._context.run(self._operation, tx)
+
+    def say(self, tell: Callable[..., object], event: str, **about: Any) -> None:
+        """Log a line about it."""
+        self._context.run(tell, event, **about)
 
 
 class Failed:
@@ -51,7 +69,7 @@ class Turn:
         future: asyncio.Future[Any] = loop.create_future()
         if not self._asked:
             loop.call_soon(self._hand_over)
-        self._asked.append(Asked(operation, future, beside))
+        self._asked.append(Asked(Carried(operation), future, beside))
         return future
 
     def _hand_over(self) -> None:

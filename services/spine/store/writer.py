@@ -21,7 +21,7 @@ import structlog
 from contract.errors import Conflict, Internal, SpineError, Unavailable
 from contract.killpoints import reach
 from spine.store.engine import Operation, Signals, Tx
-from spine.store.handover import Asked, Failed, Turn, deliver
+from spine.store.handover import Asked, Carried, Failed, Turn, deliver
 
 T = TypeVar("T")
 _log = structlog.get_logger()
@@ -232,7 +232,7 @@ class Writer(ABC):
             if tx.beside:
                 raise
             outcome = Failed(Internal(f"the store refused: {e}"))
-            _log.error("store.refused", error=str(e), kind=type(e).__name__)
+            _say(operation, _log.error, "store.refused", error=str(e), kind=type(e).__name__)
         except self.failed:
             raise
         except Conflict as e:
@@ -240,7 +240,7 @@ class Writer(ABC):
         except SpineError as e:
             outcome = Failed(e)
         except Exception as e:  # noqa: BLE001 — a fault of one operation must not take its neighbours down
-            _log.exception("store.operation_failed")
+            _say(operation, _log.exception, "store.operation_failed")
             outcome = Failed(Internal(f"the operation failed ({type(e).__name__})"))
         else:
             if savepoint:
@@ -254,3 +254,11 @@ class Writer(ABC):
         elif pen.changes != before:
             raise WroteAndFailed
         return outcome
+
+
+def _say(operation: Operation[Any], tell: Callable[..., object], event: str, **about: Any) -> None:
+    """Log a line about an operation, with the request that it is of."""
+    if isinstance(operation, Carried):
+        operation.say(tell, event, **about)
+    else:
+        tell(event, **about)

@@ -37,6 +37,7 @@ class Spine(FleetClient):
     """A client whose spine gives what it is told to."""
 
     def __init__(self, given: list[EarlierRun] | SpineError) -> None:
+        super().__init__("http://127.0.0.1:1", "")
         self.given = given
 
     def earlier(self, job_id: str) -> list[EarlierRun]:

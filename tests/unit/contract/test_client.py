@@ -8,6 +8,7 @@ import traceback
 from typing import Any
 
 import pytest
+import structlog
 from tests.unit.contract.conftest import FakeSpine, Reply
 
 from contract import wire
@@ -560,3 +561,38 @@ def test_threads_have_sessions_of_their_own(fake: FakeSpine) -> None:
     thread.join()
     assert found[0] is not client._session()
     assert client._session() is client._session()
+
+
+def test_a_call_has_one_id_for_all_its_tries(fake: FakeSpine) -> None:
+    client = Client(fake.url, retry=THRICE).speaks
+    fake.say(problem(503, "unavailable"), problem(503, "unavailable"), ok())
+    client.job("j1")
+    client.job("j1")
+    ids = [seen.headers["X-Request-Id"] for seen in fake.seen]
+    assert len(ids[0]) == 32
+    assert ids[0] == ids[1] == ids[2] != ids[3] == client.request_id
+
+
+def test_a_call_that_failed_is_logged_with_its_id(fake: FakeSpine) -> None:
+    client = Client(fake.url).speaks
+    fake.say(problem(409, "stale_fence"))
+    with structlog.testing.capture_logs() as said, pytest.raises(StaleFence):
+        client.heartbeat("j1", 3)
+    assert said == [
+        {
+            "event": "call.failed",
+            "log_level": "info",
+            "method": "POST",
+            "path": "/jobs/j1/heartbeat",
+            "code": "stale_fence",
+            "request_id": fake.seen[0].headers["X-Request-Id"],
+        }
+    ]
+
+
+def test_a_command_whose_logs_are_not_set_up_prints_no_line(fake: FakeSpine, capsys: pytest.CaptureFixture) -> None:
+    structlog.reset_defaults()
+    fake.say(problem(404, "not_found"))
+    with pytest.raises(NotFound):
+        Client(fake.url).speaks.job("j1")
+    assert capsys.readouterr() == ("", "")
