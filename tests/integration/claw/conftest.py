@@ -157,14 +157,27 @@ class Claw:
     def job(self, job_id: str) -> Job:
         return self.spine.head.job(job_id)
 
-    def until_status(self, job_id: str, *statuses: str, seconds: float = 20.0) -> Job:
-        def look() -> Job | None:
-            with contextlib.suppress(SpineError):
-                job = self.job(job_id)
-                return job if job.status in statuses else None
-            return None
+    def until_status(self, job_id: str, *statuses: str, seconds: float = 60.0) -> Job:
+        """Wait for a status; when it does not come, the job and the claw's log tell why."""
 
-        return until(look, seconds, every=0.05)
+        def look() -> Job:
+            try:
+                job = self.job(job_id)
+            except SpineError as e:  # it may be away just now
+                raise AssertionError(str(e)) from e
+            assert job.status in statuses, str(job)
+            return job
+
+        try:
+            found: Job = until(look, seconds, every=0.05)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log()}") from e
+        return found
+
+    def log(self) -> str:
+        """The last lines that the claw and its workers have logged."""
+        paths = (self.folder / "claw.log", self.state / "worker.log")
+        return "\n".join(line for path in paths if path.exists() for line in path.read_text().splitlines()[-30:])
 
 
 @pytest.fixture(scope="session")
