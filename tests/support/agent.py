@@ -20,6 +20,8 @@ class Agent:
 
     url: str
     token: str
+    mode: str = "auto"
+    """`auto` asks without a session at all, `legacy` shakes hands first, as hosts of 2025 do."""
 
     def tools(self) -> list[Tool]:
         """Return the tools that are listed for the token."""
@@ -58,7 +60,7 @@ class Agent:
             headers = {"Authorization": f"Bearer {self.token}"}
             async with (
                 httpx2.AsyncClient(headers=headers, timeout=SECONDS, verify=False) as http,
-                Client(streamable_http_client(f"{self.url}/mcp", http_client=http)) as client,
+                Client(streamable_http_client(f"{self.url}/mcp", http_client=http), mode=self.mode) as client,
             ):
                 return await work(client)
 

@@ -15,8 +15,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 from falcon.asgi import Request
 
-from contract.errors import InvalidField
+from contract.errors import BadJson, InvalidField
 from spine.api import body
+from spine.mcp.fitting import shallow
 from spine.mcp.tools import HEADERS, Form
 
 WORKER = "mcp"
@@ -105,7 +106,8 @@ def asked_by(form: Form, given: Mapping[str, Any], claw: bool) -> Asked:
     """Return the request that a tool's call with these arguments is.
 
     Raises:
-        InvalidField: an argument that is not known, or that cannot stand where the API has it. The rest the API checks.
+        BadJson: they are nested too deeply.
+        InvalidField: one that is not known, or that cannot stand where the API has it. The rest the API checks.
     """
     given = {name: value for name, value in given.items() if value is not None or name in form.names("body")}
     body.unknown(given, set(form.arguments), lenient=False)
@@ -124,7 +126,10 @@ def asked_by(form: Form, given: Mapping[str, Any], claw: bool) -> Asked:
     if claw and "workerId" in form.arguments:
         headers.setdefault(form.arguments["workerId"].name, WORKER)
     members = {name: given[name] for name in form.names("body") if name in given}
-    data = json.dumps(members).encode() if members else b""
+    try:
+        data = json.dumps(members).encode() if members else b""
+    except RecursionError as e:
+        raise BadJson("nested too deeply") from e
     for name in form.names("bytes"):
         if not isinstance(given.get(name), str):
             raise InvalidField(f"{name}: expected a text", name)
@@ -175,8 +180,11 @@ def record(answer: Answer) -> dict[str, Any]:
     if not answer.data:
         return {"jobs": []}
     try:
-        found = msgspec.json.decode(answer.data)
-    except (msgspec.DecodeError, RecursionError):  # a result may hold numbers that few can read
+        found = shallow(msgspec.json.decode(answer.data))
+    except (
+        msgspec.DecodeError,
+        RecursionError,
+    ):  # a result may hold what few can read: long numbers, a thousand levels
         return {"json": answer.data.decode("utf-8", "replace")}
     return found if isinstance(found, dict) else {"items": found}
 

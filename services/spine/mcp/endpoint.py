@@ -105,7 +105,8 @@ class Endpoint:
         form = self._forms.get(name)
         if form is None:
             listed = ", ".join(name for name, form in self._forms.items() if caller.principal.role in form.tool.roles)
-            raise NotFound(f"there is no tool {name[:64]}; there are {listed}")
+            shown = name[:64].encode("utf-8", "replace").decode()
+            raise NotFound(f"there is no tool {shown}; there are {listed}")
         asked = calling.asked_by(form, given, caller.principal.is_claw)
         is_log = form.tool.operation == "readLog"
         if is_log and "offset" not in asked.query:

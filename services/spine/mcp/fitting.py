@@ -5,6 +5,8 @@ from typing import Any
 
 MOST = 32 * 1024
 """How many bytes of JSON the API's answer may have in a tool's answer."""
+LEVELS = 32
+"""How deep an answer is nested at most: hosts and the SDK read some hundred levels, and fail beyond."""
 # Below this a member is not worth dividing further.
 _LEAST = 64
 
@@ -26,6 +28,21 @@ def fitted(value: Any, most: int = MOST) -> tuple[Any, bool]:
     if isinstance(value, (str, list, dict)):
         return _cut(value if isinstance(value, str) else json.dumps(value), most), True
     return value, False
+
+
+def shallow(value: Any, levels: int = LEVELS) -> Any:
+    """Return a value of at most so many levels; what lies deeper becomes its JSON text.
+
+    Raises:
+        RecursionError: it is deeper than its text could be made of.
+    """
+    if not isinstance(value, (dict, list)):
+        return value
+    if not levels:
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return {name: shallow(part, levels - 1) for name, part in value.items()}
+    return [shallow(part, levels - 1) for part in value]
 
 
 def size(value: Any) -> int:

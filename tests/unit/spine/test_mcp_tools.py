@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from contract.errors import InvalidField
+from contract.errors import BadJson, InvalidField
 from spine.api.routes import ROUTES
 from spine.mcp.calling import Answer, asked_by, log_piece, record
-from spine.mcp.fitting import fitted, size
+from spine.mcp.fitting import fitted, shallow, size
 from spine.mcp.tools import TOOLS, forms
 
 FORMS = forms()
@@ -107,6 +107,25 @@ def test_what_cannot_be_divided_becomes_the_beginning_of_its_json() -> None:
 def test_numbers_that_few_can_read_come_as_the_text_that_they_are() -> None:
     assert record(Answer(200, {}, b'{"result": 1e999}')) == {"json": '{"result": 1e999}'}
     assert record(Answer(204, {}, b"")) == {"jobs": []}
+
+
+def test_what_lies_deep_comes_as_its_text() -> None:
+    assert shallow({"a": [{"b": [1]}], "c": 2}, 3) == {"a": [{"b": "[1]"}], "c": 2}
+    deep = b'{"result": ' + b"[" * 500 + b"]" * 500 + b"}"
+    found = record(Answer(200, {}, deep))["result"]
+    for _ in range(31):
+        (found,) = found
+    assert found == "[" * 469 + "]" * 469
+    deeper = b'{"result": ' + b"[" * 9000 + b"]" * 9000 + b"}"
+    assert record(Answer(200, {}, deeper)) == {"json": deeper.decode()}
+
+
+def test_arguments_that_are_nested_too_deeply_are_refused() -> None:
+    spec: list[object] = []
+    for _ in range(9000):
+        spec = [spec]
+    with pytest.raises(BadJson):
+        asked_by(FORMS["submit_job"], {"spec": spec}, claw=False)
 
 
 def test_a_piece_of_a_log_ends_with_a_whole_character_and_fits() -> None:
