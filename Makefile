@@ -155,6 +155,10 @@ bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) an
 pictures: $(VENV)/.run ## Draw the pictures of the docs that come from the code
 	@$(PY) docs/pictures/life_of_a_job.py
 
+.PHONY: site
+site: $(VENV)/.dev ## Build the documents into static pages, build/site/index.html
+	@$(PY) docs/site/build.py
+
 ##@ Maintain
 .PHONY: lock
 lock: $(VENV)/.run ## Write requirements/*.txt anew (UPGRADE=1 takes newer versions)
