@@ -6,6 +6,7 @@ It speaks over a bare socket, and writes a line whenever it begins or ceases to 
 are two commands, as they were there. A connection that was lost is never opened again.
 """
 
+import select
 import socket
 import subprocess
 import sys
@@ -67,6 +68,11 @@ class OldNode:
         self.node_id = node_id
         command = [sys.executable, str(Path(__file__)), host, "6379", node_id, str(lease), str(every)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def led(self) -> bool:
+        """Whether it has said that it leads: it says nothing else first, and nobody reads before its end."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def kill(self) -> list[Reign]:
         """Kill it; return when it believed that it led, until the kill."""
