@@ -14,6 +14,7 @@ from contract import outcall, wire
 from spine import keeper, watching, worker
 from spine.api import auth, body, core, events, groups, jobs, logs, named, notices, streams
 from spine.api import messages as mail
+from spine.mcp import fitting, tools
 from spine.notices import aliases, message, sender
 from spine.queue import (
     causes,
@@ -53,6 +54,10 @@ def default(kind: type[msgspec.Struct], member: str) -> int:
 
 
 CONSTANTS = {
+    "answer of a [tool for agents](mcp.md)": fitting.MOST,
+    "levels of such an answer": fitting.LEVELS,
+    "`limit` of a tool": tools.PAGE,
+    "bytes of a log in a tool's answer": tools.LOG_MOST,
     "one append to a log": logs._APPEND_MOST,
     "one read of a log": logs._READ_MOST,
     "jobs of one claim": wire.CLAIM_MOST,

@@ -120,6 +120,7 @@ def _form(
     arguments: dict[str, Argument] = {}
     required = []
     used: dict[str, Any] = {}
+    about = ""
     for param in (*in_path, *operation.get("parameters", [])):
         name = HEADERS.get(param["name"]) if param["in"] == "header" else _camel(param["name"])
         if name is None or name in tool.leaves:
@@ -136,12 +137,14 @@ def _form(
         required.append("text")
     elif body:
         record = schemas[_record(body["application/json"]["schema"])]
+        about = record.get("description", "")
         for name, schema in record["properties"].items():
             if name not in tool.leaves:
                 arguments[name] = Argument("body", name, _own(schema, schemas, used))
         required += [name for name in record.get("required", []) if name not in tool.leaves]
     schema = {
         "type": "object",
+        "description": about,
         "properties": {name: argument.schema for name, argument in arguments.items()},
         "required": required,
         "additionalProperties": False,

@@ -244,3 +244,8 @@ def test_a_list_without_a_limit_is_cut_at_32_mebibytes(start_spine: StartSpine) 
     rest = head.get(f"/jobs?cursor={first['nextCursor']}").json
     assert set(rest) == {"jobs"}
     assert [job["id"] for job in first["jobs"] + rest["jobs"]] == ids
+
+
+def test_tools_for_agents_are_not_there_unless_asked_for(server: Server) -> None:
+    answer = server.head.post("/mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    assert (answer.status, answer.json["detail"]) == (404, "there is no route /mcp")

@@ -24,6 +24,7 @@ def test_a_schema_is_whole_within_itself() -> None:
     assert "#/components" not in json.dumps(form.schema)
     assert sorted(form.schema["$defs"]) == ["Delivery", "Retry"]
     assert form.schema["properties"]["priority"] == {"type": "integer", "minimum": -100, "maximum": 100, "default": 0}
+    assert form.schema["description"].startswith("Body of POST /jobs. `spec`, `meta` stay the JSON text")
     assert (form.schema["required"], form.schema["additionalProperties"]) == ([], False)
 
 
