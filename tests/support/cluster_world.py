@@ -1,5 +1,6 @@
 """A store of a cluster, of either kind, and nodes of it as processes: killed, stopped, cut off, and what they print."""
 
+import contextlib
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from cluster.redis_backend import RedisBackend
 from cluster.spine_backend import SpineBackend
 from contract import wire
 from contract.cluster_client import ClusterClient
+from contract.errors import StaleFence
 
 LEASE_SECONDS = 2.0
 CONFIG = {
@@ -57,7 +59,8 @@ class SpineWorld:
         head = ClusterClient(self.spine.url, TOKENS["HEAD_TOKEN"])
         found = head.cluster()
         if found.leader is not None:
-            head.release_lease(wire.CLUSTER_LEASE, found.leader.token)
+            with contextlib.suppress(StaleFence):  # of a node that was killed: it may have run out since the look
+                head.release_lease(wire.CLUSTER_LEASE, found.leader.token)
         for node in found.nodes:
             head.join_cluster(node.node_id, {"instance": "test"})
             head.leave_cluster(node.node_id, "test")
