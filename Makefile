@@ -154,6 +154,7 @@ bench: $(VENV)/.bench ## Measure the server beside other queues (ten minutes) an
 .PHONY: pictures
 pictures: $(VENV)/.run ## Draw the pictures of the docs that come from the code
 	@$(PY) docs/pictures/life_of_a_job.py
+	@$(PY) docs/pictures/board.py
 
 .PHONY: site
 site: $(VENV)/.dev ## Build the documents into static pages, build/site/index.html

@@ -114,7 +114,7 @@ def _of(listed: list[Job] | list[Waiting], more: bool, counts: dict[str, int], *
 
 def _fleet(machines: list[Machine], now_ms: int, width: int) -> Text:
     """Return the machines in one line: those that are not at work first, as many as there is room for."""
-    line = Text("Machines", "bold")
+    line = Text.assemble(("Machines", "bold"))
     if not machines:
         line.append("  none has been heard of", "dim")
     for number, machine in enumerate(sorted(machines, key=lambda one: one.state == "active")):

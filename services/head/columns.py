@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 GAP = 2
+LUXURY = 5
+"""The rank from which on a column is shown only where the others have room to spare."""
 
 
 class Column(NamedTuple):
@@ -37,6 +39,11 @@ class Column(NamedTuple):
         return self.natural if self.least is None else min(self.natural, self.least)
 
     @property
+    def comfortable(self) -> int:
+        """How wide it is before a column that is mere luxury gets any room."""
+        return self.natural if self.least is None else min(self.natural, 2 * self.least)
+
+    @property
     def head(self) -> Text:
         """What stands above it, as it looks."""
         return self.heading if isinstance(self.heading, Text) else Text(self.heading, "dim")
@@ -61,7 +68,10 @@ def share(room: int, wanted: Sequence[int]) -> list[int]:
 def fitted(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
     """Return the columns that fit into a width, each with its own width; one that says nothing is left out."""
     kept = [column for column in columns if column.natural]
-    while kept and _least(kept) > width and (worst := max(kept, key=lambda column: column.rank)).rank > 0:
+    while kept and (worst := max(kept, key=lambda column: column.rank)).rank > 0:
+        room = sum(c.comfortable for c in kept) if worst.rank >= LUXURY else sum(c.needed for c in kept)
+        if room + _gaps(kept) <= width:
+            break
         kept.remove(worst)
     widths = [column.needed for column in kept]
     over = _least(kept) - width
@@ -76,12 +86,12 @@ def fitted(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
 class Fitted:
     """A table of what fits into the room that it gets."""
 
-    def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = columns
+    def __init__(self, columns: Sequence[Column], headed: bool = True) -> None:
+        self._columns, self._headed = columns, headed
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         found = fitted(self._columns, options.max_width)
-        grid = Table(box=None, show_edge=False, pad_edge=False, padding=(0, GAP, 0, 0), collapse_padding=True)
+        grid = Table(box=None, show_header=self._headed, header_style="", pad_edge=False, padding=(0, GAP, 0, 0))
         for column, at in found:
             grid.add_column(column.head, no_wrap=True, overflow="ellipsis", width=at)
         for row in zip(*(column.cells for column, _ in found), strict=True):
@@ -90,4 +100,8 @@ class Fitted:
 
 
 def _least(columns: Sequence[Column]) -> int:
-    return sum(column.needed for column in columns) + GAP * (len(columns) - 1)
+    return sum(column.needed for column in columns) + _gaps(columns)
+
+
+def _gaps(columns: Sequence[Column]) -> int:
+    return GAP * (len(columns) - 1)

@@ -1,8 +1,7 @@
 """One job as a page for people: facts, spec, attempts, comments, result."""
 
-import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 from rich.console import Group, RenderableType
@@ -10,25 +9,68 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from contract.wire import Attempt, Job
+from contract import told
+from contract.states import Status
+from contract.wire import Attempt, CommentRecord, Event, Job
 from head import clean, words
+from head.boardview import bar, lease
+from head.columns import Column, Fitted
+from head.steps import steps
+from head.tables import event_told
+from head.words import Times
 
 _TOLD = ("branch", "commit", "pr", "url", "notes", "howToTest", "artifacts", "phases")
 _LINKS = ("branch", "commit", "pr", "url")
+_COMMENTS_MOST = 20
+_BAR = 20
 
 
-def page(job: Job, attempts: list[Attempt]) -> Group:
+class History(NamedTuple):
+    """The newest events of a job, and how many there are in all."""
+
+    found: list[Event]
+    total: int
+
+
+class Log(NamedTuple):
+    """The end of an attempt's log; `size` in bytes."""
+
+    fence: int
+    size: int
+    lines: list[Text]
+
+
+def page(job: Job, attempts: list[Attempt], events: History, log: Log | None, times: Times) -> Group:
     """Return everything about a job."""
-    parts: list[RenderableType] = [_title(job), _facts(job)]
+    parts: list[RenderableType] = [_title(job)]
+    if job.status == Status.RUNNING:
+        parts.append(_at_work(job, times))
+    parts.append(_facts(job, times))
     parts += _section("Spec", _spec(job.spec))
     if job.meta not in (None, {}):
         parts += _section("Meta", [_json(job.meta)])
     if attempts:
-        parts += _section("Attempts", [_attempts(attempts)])
+        parts += _section("Attempts", [_attempts(attempts, times)])
+    if events.found:
+        earlier = f" (the last {len(events.found)} of {events.total})" if events.total > len(events.found) else ""
+        parts += _section(f"Timeline{earlier}", [_timeline(events.found, times)])
     if job.comments:
-        parts += _section("Comments", [_comments(job)])
+        shown = job.comments[-_COMMENTS_MOST:]
+        earlier = f" (the last {len(shown)} of {len(job.comments)})" if len(shown) < len(job.comments) else ""
+        parts += _section(f"Comments{earlier}", [_comments(shown, times)])
+    if log is not None and log.lines:
+        parts += _section(f"Log of fence {log.fence} (the end of {log.size} bytes)", log.lines)
     parts += outcome(job)
+    parts += to_do(job, attempts)
     return Group(*parts)
+
+
+def to_do(job: Job, attempts: list[Attempt]) -> list[RenderableType]:
+    """Return what a person may type next."""
+    found = steps(job, attempts)
+    commands = Column("", [Text(f"spine-head {step.command}", "bold") for step in found])
+    meanings = Column("", [Text(step.meaning, "dim") for step in found], 1, 16)
+    return list(_section("What next", [Fitted([commands, meanings], headed=False)])) if found else []
 
 
 def outcome(job: Job) -> list[RenderableType]:
@@ -71,21 +113,28 @@ def _title(job: Job) -> Text:
     return Text.assemble((job.id, "bold"), "  ", (job.status, words.style(job.status)), "  ", words.what(job)[:80])
 
 
-def _facts(job: Job) -> RenderableType:
-    now = time.time_ns() // 1_000_000
+def _at_work(job: Job, times: Times) -> RenderableType:
+    """Return one line: how far it is, and how long its lease holds."""
+    parts = [bar(told.percent(job.progress), _BAR), Text(words.phase(job.progress), "yellow")]
+    holds = Text("lease ", "dim") + lease(job, times.now_ms)
+    line = Text("  ").join([part for part in (*parts, holds) if part])
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
+
+
+def _facts(job: Job, times: Times) -> RenderableType:
     pairs = [
         ("target", job.target),
-        ("created", f"{job.created_at} by {job.created_by} ({words.ago(job.created_at, now)})"),
+        ("created", f"{times.say(job.created_at)} by {job.created_by}"),
         ("attempts", f"{job.attempts} of {job.max_attempts}" + (f", round {job.round}" if job.round > 1 else "")),
         ("holder", words.holder(job)),
-        ("lease", f"until {job.lease_until}" if job.lease_until else ""),
-        ("progress", words.phase(job.progress) if not words.ended(job) else ""),
-        ("finished", f"{job.finished_at} ({words.ago(job.finished_at, now)})" if job.finished_at else ""),
+        ("lease ends", times.say(job.lease_until) if job.lease_until else ""),
+        ("finished", times.say(job.finished_at) if job.finished_at else ""),
         ("priority", str(job.priority) if job.priority else ""),
         ("timeout", words.span(job.timeout_seconds)),
         ("requires", ", ".join(job.requires)),
         ("parent", job.parent_id or ""),
-        ("not before", job.not_before or ""),
+        ("not before", times.say(job.not_before) if job.not_before else ""),
         ("after", ", ".join(job.after)),
         ("concurrency", f"{job.concurrency_key} (limit {job.concurrency_limit})" if job.concurrency_key else ""),
         ("backoff", words.backoff(job.retry)),
@@ -107,34 +156,52 @@ def _spec(spec: Any) -> list[RenderableType]:
     if spec.get("run"):
         pairs.append(("run", Text(_command(spec["run"]))))
     for number, phase in enumerate(spec["phases"] if isinstance(spec.get("phases"), list) else [], 1):
-        told = phase if isinstance(phase, dict) else {"run": phase}
-        pairs.append((_line(told.get("name") or f"phase {number}"), Text(_command(told.get("run", "")))))
+        one = phase if isinstance(phase, dict) else {"run": phase}
+        pairs.append((_line(one.get("name") or f"phase {number}"), Text(_command(one.get("run", "")))))
     rest = {name: value for name, value in spec.items() if name not in ("repo", "branch", "run", "phases")}
     return [*([_pairs(pairs)] if pairs else []), *([_json(rest)] if rest else [])]
 
 
-def _attempts(attempts: list[Attempt]) -> Table:
-    table = _grid(5)
-    for attempt in attempts:
-        names = dict.fromkeys(name for name in (attempt.claimed_by, attempt.machine) if name)
-        told = clean.line(attempt.error or "")
-        if attempt.late_at is not msgspec.UNSET:
-            told = f"{told} came late at {attempt.late_at} and is kept: spine-head adopt".strip()
-        table.add_row(
-            Text(f"fence {attempt.fence}", "dim"),
-            Text(attempt.outcome, words.style(attempt.outcome)),
-            Text(clean.line(" on ".join(names))),
-            Text(attempt.started_at, "dim"),
-            Text(words.span(words.seconds_between(attempt.started_at, attempt.ended_at))),
-            Text(told),
-        )
-    return table
+def _attempts(attempts: list[Attempt], times: Times) -> RenderableType:
+    took = [words.span(words.seconds_between(attempt.started_at, attempt.ended_at)) for attempt in attempts]
+    return Fitted(
+        [
+            Column("", [Text(f"fence {attempt.fence}", "dim") for attempt in attempts]),
+            Column("", [Text(attempt.outcome, words.style(attempt.outcome)) for attempt in attempts]),
+            Column("", [Text(words.who(attempt.claimed_by, attempt.machine)) for attempt in attempts], 2, 9),
+            Column("", [Text(times.say(attempt.started_at), "dim") for attempt in attempts], 3),
+            Column("", [Text(said) for said in took], 4),
+            Column("", [Text(_attempt_told(attempt, times)) for attempt in attempts], 1, 20),
+        ],
+        headed=False,
+    )
 
 
-def _comments(job: Job) -> RenderableType:
+def _attempt_told(attempt: Attempt, times: Times) -> str:
+    said = clean.line(attempt.error or "")
+    if attempt.late_at is msgspec.UNSET:
+        return said
+    return f"{said} came late, {times.say(attempt.late_at)}, and is kept: spine-head adopt".strip()
+
+
+def _timeline(events: list[Event], times: Times) -> RenderableType:
+    return Fitted(
+        [
+            Column("", [Text(times.say(event.at), "dim") for event in events]),
+            Column("", [Text(clean.line(event.type.removeprefix("job."))) for event in events], 0, 9),
+            Column("", [Text(clean.line(event.by), "blue") for event in events], 2, 9),
+            Column("", [Text(clean.line(event_told(event))) for event in events], 1, 12),
+        ],
+        headed=False,
+    )
+
+
+def _comments(comments: list[CommentRecord], times: Times) -> RenderableType:
     table = _grid(2)
-    for comment in job.comments:
-        table.add_row(Text(comment.t, "dim"), Text(clean.line(comment.by), "blue"), Text(clean.text(comment.text)))
+    for comment in comments:
+        table.add_row(
+            Text(times.say(comment.t), "dim"), Text(clean.line(comment.by), "blue"), Text(clean.text(comment.text))
+        )
     return table
 
 
@@ -167,7 +234,7 @@ def _artifacts(found: Any) -> RenderableType:
     return table
 
 
-def _section(heading: str, parts: list[RenderableType]) -> Iterator[RenderableType]:
+def _section(heading: str, parts: Sequence[RenderableType]) -> Iterator[RenderableType]:
     yield Text(f"\n{heading}", "bold underline")
     yield from (Padding(part, (0, 0, 0, 2), expand=False) for part in parts)
 
@@ -179,7 +246,7 @@ def _sub(heading: str, part: RenderableType) -> Group:
 def _pairs(pairs: list[tuple[str, Text]]) -> Table:
     table = _grid(1)
     for name, value in pairs:
-        table.add_row(Text(f"{name}", "dim"), value)
+        table.add_row(Text(name, "dim"), value)
     return table
 
 

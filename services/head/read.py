@@ -8,12 +8,14 @@ import msgspec
 
 from contract.client import SpineClient
 from contract.states import Status
-from contract.wire import Job
-from head import complete, page, specs, tables
+from contract.wire import Event, Job
+from head import complete, logtail, page, specs, tables
 from head.desk import Desk, as_json, job_id, pass_desk
-from head.words import Line
+from head.words import Line, Times
 
 _PAGE = 500
+_EVENTS = 30
+_LOG_LINES = 12
 
 
 @click.command("list")
@@ -51,19 +53,25 @@ def listing(desk: Desk, /, status: tuple[str, ...], limit: int, json: bool, **na
 
 @click.command()
 @job_id
+@click.option("--utc", is_flag=True, help="Times as they are, in UTC, and not how long ago.")
 @as_json
 @pass_desk
-def show(desk: Desk, job_id: str, json: bool) -> None:
-    """Show one job: what it asks for, its attempts, comments and result.
+def show(desk: Desk, job_id: str, utc: bool, json: bool) -> None:
+    """Show one job: what it asks for, its attempts, what happened, comments, the end of its log, its result.
 
-    With --json the job's record comes with its attempts in `history`.
+    At the end stands what can be done about it. With --json the job's record comes with its attempts in `history`.
     """
     client = desk.client()
     job, attempts = client.job(job_id), client.attempts(job_id)
     if json:
         desk.screen.json(msgspec.to_builtins(job) | {"history": attempts})
-    else:
-        desk.screen.show(page.page(job, attempts))
+        return
+    log = None
+    if job.fence > 0:
+        size, lines = logtail.end_of(client, job_id, job.fence, _LOG_LINES)
+        log = page.Log(job.fence, size, lines)
+    times = Times(client.time.now(), utc)
+    desk.screen.show(page.page(job, attempts, _history(client, job_id), log, times))
 
 
 @click.command()
@@ -81,6 +89,19 @@ def comment(desk: Desk, job_id: str, text: str, json: bool) -> None:
         desk.screen.json(job)
     else:
         desk.screen.say(Line(f"commented on {job.id} ({job.status})"))
+
+
+def _history(client: SpineClient, job_id: str) -> page.History:
+    """Return the last events of a job: the spine gives the oldest first, in pages."""
+    kept: deque[Event] = deque(maxlen=_EVENTS)
+    count, cursor = 0, None
+    while True:
+        found = client.events(cursor, job_id, limit=1000)
+        if not found.events:
+            return page.History(list(kept), count)
+        kept.extend(found.events)
+        count += len(found.events)
+        cursor = found.next_cursor
 
 
 def _newest(client: SpineClient, query: dict[str, str], limit: int) -> tuple[list[Job], int]:

@@ -124,7 +124,7 @@ def follow(desk: Desk, job_id: str, json: bool, announce: bool = False) -> int:
     if json:
         desk.screen.json(job)
     else:
-        desk.screen.show(*page.outcome(job))
+        desk.screen.show(*page.outcome(job), *(page.to_do(job, []) if desk.screen.live else []))
     return exits.of_status(job.status)
 
 

@@ -86,12 +86,16 @@ def _read_by(message: Message) -> str:
     return states[0] if len(states) == 1 else f"read {states.count('read')}/{len(states)}"
 
 
+def event_told(found: Event) -> str:
+    """Return what an event holds, in one line that is not clean yet."""
+    data = found.data if isinstance(found.data, dict) else {}
+    return ", ".join(f"{name}={_short(value)}" for name, value in data.items() if value is not None)
+
+
 def event(found: Event) -> Line:
     """Return one event as a line."""
-    data = found.data if isinstance(found.data, dict) else {}
-    told = ", ".join(f"{name}={_short(value)}" for name, value in data.items() if value is not None)
     cells = [found.at, f"{clean.line(found.job_id or '-'):<20}", f"{clean.line(found.type):<14}"]
-    return Line("  ".join([*cells, f"{clean.line(found.by):<10}", clean.line(told)]).rstrip())
+    return Line("  ".join([*cells, f"{clean.line(found.by):<10}", clean.line(event_told(found))]).rstrip())
 
 
 def _short(value: object) -> str:

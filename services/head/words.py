@@ -153,6 +153,17 @@ def when(at: str, now_ms: int) -> str:
     return f"in {_largest(away)}" if away >= 1000 else ago(at, now_ms)
 
 
+class Times(NamedTuple):
+    """How moments are told: as a distance from the server's now, or as they are."""
+
+    now_ms: int
+    utc: bool = False
+
+    def say(self, at: str) -> str:
+        """Say when an ISO time was or will be."""
+        return at if self.utc else when(at, self.now_ms)
+
+
 def _largest(ms: int) -> str:
     seconds = ms // 1000
     for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):

@@ -6,7 +6,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from docs.pictures import life_of_a_job
+from docs.pictures import board, life_of_a_job
 from tests.docs.pages import DOCS, read
 
 from contract.states import TRANSITIONS, Action, Status, Transition
@@ -19,6 +19,10 @@ Segment = tuple[tuple[int, int], tuple[int, int]]
 def test_the_life_of_a_job_is_as_the_table_draws_it() -> None:
     drawn = life_of_a_job.draw()
     assert read(life_of_a_job.PICTURE) == drawn, "the table has changed: run `make pictures` and look at the picture"
+
+
+def test_the_board_is_as_a_terminal_shows_it() -> None:
+    assert read(board.PICTURE) == board.draw(), "the board has changed: run `make pictures` and look at the picture"
 
 
 def test_the_arrows_are_all_moves_of_the_table_and_no_others() -> None:
