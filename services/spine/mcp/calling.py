@@ -16,7 +16,9 @@ import msgspec
 from falcon.asgi import Request
 
 from contract.errors import BadJson, InvalidField
+from contract.requestid import HEADER
 from spine.api import body
+from spine.api.asked import of as request_of
 from spine.mcp.fitting import shallow
 from spine.mcp.tools import HEADERS, Form
 
@@ -27,7 +29,6 @@ _CARRIED = (
     "host",
     "traceparent",
     "tracestate",
-    "x-request-id",
     "x-forwarded-for",
     "x-forwarded-proto",
 )
@@ -87,6 +88,7 @@ async def ask(app: Any, scope: dict[str, Any], receive: Any) -> Answer:
 async def call(app: Any, req: Request, asked: Asked) -> Answer:
     """Make a request to the API as whoever makes `req`, from where that comes."""
     headers = {name: value for name in _CARRIED if (value := req.get_header(name)) is not None} | asked.headers
+    headers[HEADER] = request_of(req.scope).id  # what is logged of either is found by one id
     if asked.data:
         headers |= {"content-type": "application/json", "content-length": str(len(asked.data))}
     kept = ("type", "asgi", "http_version", "scheme", "client", "server")

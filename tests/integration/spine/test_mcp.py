@@ -10,6 +10,7 @@ import pytest
 from mcp.client.client import Client
 from mcp_types import CallToolResult
 from tests.support.agent import Agent
+from tests.support.eventually import eventually
 from tests.support.postgres_server import PostgresServer
 from tests.support.raw_http import Api
 from tests.support.spine_process import TOKENS, SpineProcess
@@ -260,6 +261,15 @@ def test_broken_json_is_refused_and_no_fault_of_the_server(spine: SpineProcess, 
         assert (status, told["error"]["code"]) == ((400, -32700) if code == "parse" else (200, -32602))
     else:
         assert (status, told["result"]["structuredContent"]["error"]) == (200, code)
+
+
+def test_a_refused_call_is_logged_under_the_id_of_the_request_that_brought_it(spine: SpineProcess) -> None:
+    call = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "cancel_job", "arguments": %s}}'
+    assert post(spine, TOKENS["HEAD_TOKEN"], call % b'{"jobId": "nope"}', **{"X-Request-Id": "from-a-host"})[0] == 200
+    lines = eventually(lambda: [json.loads(line) for line in spine.log().splitlines() if '"from-a-host"' in line])
+    assert [(line["route"], line["status"], line["caller"]) for line in lines] == [
+        ("/jobs/{job_id}/cancel", 404, "head")
+    ]
 
 
 def test_a_name_of_a_proxy_works_and_a_cookie_does_not_count(spine: SpineProcess) -> None:
