@@ -156,6 +156,10 @@ pictures: $(VENV)/.run ## Draw the pictures of the docs that come from the code
 	@$(PY) docs/pictures/life_of_a_job.py
 	@$(PY) docs/pictures/board.py
 
+.PHONY: screenshots
+screenshots: $(VENV)/.dev ## Take the pictures of the dashboard, of a fleet at work (Chromium, or Docker)
+	@$(PY) -m docs.pictures.screenshots
+
 .PHONY: site
 site: $(VENV)/.dev ## Build the documents into static pages, build/site/index.html
 	@$(PY) docs/site/build.py

@@ -6,12 +6,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from docs.pictures import board, life_of_a_job
-from tests.docs.pages import DOCS, read
+from docs.pictures import board, life_of_a_job, screenshots
+from tests.docs.pages import DOCS, links, read
 
 from contract.states import TRANSITIONS, Action, Status, Transition
 
 PICTURES = sorted((DOCS / "pictures").glob("*.svg"))
+
+LARGEST = 200_000  # bytes of a picture of the dashboard
 
 Segment = tuple[tuple[int, int], tuple[int, int]]
 
@@ -90,3 +92,12 @@ def test_a_picture_stands_alone_and_reads_in_light_and_dark(picture: Path) -> No
     assert "prefers-color-scheme: dark" in text
     assert re.findall(r"(?<!xmlns=\")https?:|@import|@font-face|<script|<image|\bon\w+=", text) == []
     assert set(re.findall(r"url\(([^)]*)\)", text)) <= {"#tip", "#main-tip"}
+
+
+def test_the_pictures_of_the_dashboard_are_small_and_each_is_shown() -> None:
+    files = {path.name: path.read_bytes() for path in (DOCS / "pictures").glob("dashboard-*")}
+    assert sorted(files) == sorted(screenshots.PICTURES), "run `make screenshots` and look at the pictures"
+    assert len(files) == 12
+    assert all(content[8:12] == b"WEBP" and len(content) < LARGEST for content in files.values())
+    shown = {Path(link).name for link in links(read(DOCS / "howto" / "dashboard.md"))}
+    assert set(files) <= shown
