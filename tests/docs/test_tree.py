@@ -62,6 +62,11 @@ def test_every_document_is_reached_from_the_readme() -> None:
     } == set()
 
 
+def test_every_page_of_the_reference_is_compared_with_the_code_by_a_test() -> None:
+    tests = "".join(text for path, text in texts() if path.parts[0] == "tests")
+    assert [page.name for page in (DOCS / "reference").glob("*.md") if f'"{page.name}"' not in tests] == []
+
+
 def test_no_file_names_a_path_of_a_machine() -> None:
     assert [str(path) for path, text in texts() if MACHINE_PATH.search(text)] == []
 
