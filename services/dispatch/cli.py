@@ -14,6 +14,9 @@ from dispatch.faults import EXITS, FAILED, OK, USAGE, Fault, Usage
 from dispatch.gateway.errors import GatewayError
 from dispatch.table import VERBS, Verb
 
+_ASKED = "_SPINE_DISPATCH_COMPLETE"
+"""The variable by which a shell asks for completions."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point."""
@@ -36,6 +39,10 @@ def call(argv: Sequence[str]) -> int:
     if words and words[0] == "--version":
         print(f"spine-dispatch, version {__version__}")
         return OK
+    if words[:1] == ["completion"] or _ASKED in os.environ:
+        from dispatch import completing  # only a shell needs it: others start sooner without
+
+        completing.answer(words)
     verb = VERBS.get(words[0]) if words else None
     if verb is None:
         told = f"{words[0]!r} is no subcommand" if words else "a subcommand is needed"

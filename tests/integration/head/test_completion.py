@@ -10,7 +10,13 @@ import pytest
 from tests.integration.head.conftest import SECONDS, Head
 from tests.support.eventually import eventually
 
-MODULES = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli", "spine-cluster": "cluster.cli"}
+MODULES = {
+    "spine": "spine.cli",
+    "claw": "claw.cli",
+    "spine-head": "head.cli",
+    "spine-cluster": "cluster.cli",
+    "spine-dispatch": "dispatch.cli",
+}
 TAB = """\
 set -eu
 eval "$({program} completion bash)"
@@ -58,6 +64,7 @@ def test_bash_completes_what_is_typed(shell: Head) -> None:
     assert tab(shell, "spine", "ser") == ["serve"]
     assert tab(shell, "claw", "do") == ["doctor"]
     assert tab(shell, "spine-cluster", "ele") == ["elect"]
+    assert tab(shell, "spine-dispatch", "status", "--l") == ["--label"]
     # What takes a busy machine more than a second is not offered: then it is pressed again.
     mine, other = shell.submit("one"), shell.submit("two", "--label", "$(touch evil)")
     found = eventually(lambda: tab(shell, "spine-head", "watch", mine, ""), seconds=SECONDS, what="ids of jobs")
