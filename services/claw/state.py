@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from claw.outcome import Outcome
+from contract import trace
 from contract.durable import sync_folder, write_durably
 from contract.ids import new_worker_id
 from contract.wire import Job
@@ -67,6 +68,10 @@ class Held(msgspec.Struct, rename="camel", kw_only=True):
     work_sha: str | None = None
     log_offset: int = 0
     outcome: Outcome | None = None
+
+    def traceparent(self) -> str:
+        """Return the span of this attempt (W3C trace context)."""
+        return trace.of_attempt(self.job_id, self.fence, None if self.job is None else self.job.traceparent)
 
     def claimed(self) -> Job:
         """Return the job as it was claimed.

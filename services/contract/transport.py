@@ -15,7 +15,7 @@ import msgspec
 import requests
 import structlog
 
-from contract import __version__, requestid, wire
+from contract import __version__, requestid, trace, wire
 from contract.answers import fault_of, retry_after
 from contract.answers import read as _read
 from contract.errors import Draining, SpineError, Unauthorized, Unavailable
@@ -66,6 +66,7 @@ class Transport:
             self._headers["X-Spine-Lease"] = f"{lease[0]};{lease[1]}"
         self._timeouts = (connect_seconds, read_seconds)
         self._retry, self._sleep = retry, sleep
+        self.traceparent: str | None = None  # the span in which calls are made from now on
         self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried
         self._local, self.time = threading.local(), ServerTime()
 
@@ -119,11 +120,20 @@ class Transport:
         """
         request_id = self._local.request_id = requestid.fresh()
         sent = {**(headers or {}), requestid.HEADER: request_id}
+        if self.traceparent is not None:
+            sent[trace.HEADER] = self.traceparent
         try:
             return self._try(method, path, sent, body, raw, form, params, key, extra_seconds, retry or self._retry)
         except SpineError as e:
             if structlog.is_configured():  # else it would print what it logs
-                _log.info("call.failed", method=method, path=path, code=e.code, request_id=request_id)
+                _log.info(
+                    "call.failed",
+                    method=method,
+                    path=path,
+                    code=e.code,
+                    request_id=request_id,
+                    **trace.named(self.traceparent),
+                )
             raise
 
     def _try(

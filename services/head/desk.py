@@ -30,7 +30,9 @@ class Desk:
             SettingsError
         """
         used = settings.from_env()
-        return HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE, lease=lease)
+        client = HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE, lease=lease)
+        client.traceparent = used.traceparent
+        return client
 
     def lead(self, name: str) -> Lead:
         """Return what competes for a lease, not started yet.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from contract import sdnotify
+from contract import sdnotify, trace
 from contract.env import EnvReader, Secret, Setting, base_urls
 
 DEFAULT_URL = "http://127.0.0.1:36725"
@@ -25,6 +25,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SKYCLAW_COORDINATOR_URLS", "", "for enqueue-…: coordinators, tried in order; wins over the next"),
     Setting("SKYCLAW_COORDINATOR_URL", "", "for enqueue-…: the one coordinator"),
     Setting("SKYCLAW_TOKEN", "", "for enqueue-…: Skyclaw's shared token"),
+    Setting("TRACEPARENT", "", "the span from which a command is run (W3C): jobs that it submits are in its trace"),
     Setting("SPINE_KILL_POINT", "", "for tests: the named point at which a loop stops"),
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     skills_dir: Path
     lease_name: str | None
     lease_seconds: int
+    traceparent: str | None
     kill_point: str | None
     kill_point_file: str | None
 
@@ -68,6 +70,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     _coordinators(env)
     lease = env.custom("HEAD_LEASE_NAME", lease_name, None)
     seconds = env.integer("HEAD_LEASE_SECONDS", 15, 1, 3600)
+    traceparent = trace.of_text(env.optional("TRACEPARENT"))
     point, file = env.optional("SPINE_KILL_POINT"), env.optional("SPINE_KILL_POINT_FILE")
     env.finish()
     return Settings(
@@ -77,6 +80,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         skills_dir=skills,
         lease_name=lease,
         lease_seconds=seconds,
+        traceparent=traceparent,
         kill_point=point,
         kill_point_file=file,
     )

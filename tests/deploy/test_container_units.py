@@ -121,7 +121,7 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     tokens |= secrets
     # An address that is a secret too comes either way.
     passed -= {"DISPATCH_WEBHOOK_URL_FILE"}
-    kill_points = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE"}
+    kill_points = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE", "TRACEPARENT"}
     assert passed == {name for name, *_ in settings} - own - tokens - kill_points
 
 

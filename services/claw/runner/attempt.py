@@ -1,6 +1,5 @@
 """One attempt at a held job: rooms, heartbeat, log, phases by a mode, outcome. Ends with the outcome in the outbox."""
 
-import secrets
 from collections.abc import Callable
 
 import msgspec
@@ -58,6 +57,7 @@ class Attempt:
         self._rooms = workspace.rooms(settings, held)
         held.folder = str(self._rooms.folder)
         quick = connect(settings, journal, read_seconds=10.0, retry=_BEAT_RETRY, sleep=leash.wait)
+        quick.traceparent = held.traceparent()
         self._beater = Beater(quick, held, leash, self._rooms.lease_file, settings.heartbeat_seconds, self._heed)
         self._comments: CommentFile | None = None
         self._log_client = quick
@@ -231,16 +231,10 @@ class Attempt:
             "SPINE_INBOX": str(Inbox(self._journal.folder).folder),
             "SPINE_WORKSPACE": str(found.workspace),
             "SPINE_BRANCH": workspace.work_branch(held) if plan.repo is not None else "",
-            "TRACEPARENT": traceparent(held.claimed().traceparent),
+            "TRACEPARENT": held.traceparent(),
         }
 
 
 def job_marks(held: Held) -> dict[str, str]:
     """Return the variables that tell this attempt's processes from all others."""
     return {"SPINE_JOB_ID": held.job_id, "SPINE_FENCE": str(held.fence)}
-
-
-def traceparent(submitted: str | None) -> str:
-    """Return a new span in the trace of the job (W3C trace context), or in a new trace when it has none."""
-    version, trace, _, flags = (submitted or f"00-{secrets.token_hex(16)}-0-01").split("-")
-    return f"{version}-{trace}-{secrets.token_hex(8)}-{flags}"

@@ -4,6 +4,7 @@ import secrets
 
 import structlog
 
+from claw.runner.outbox import about
 from claw.settings import Settings
 from claw.state import ClaimTry, Held, Journal
 from contract.client import SpineClient
@@ -57,5 +58,5 @@ def claim(
     )
     journal.save(held)
     reach("claw.state-written")
-    log.info("claw.claimed", job_id=job.id, fence=job.fence, attempt=job.attempts, request_id=client.request_id)
+    log.info("claw.claimed", attempt=job.attempts, **about(client, held))
     return held

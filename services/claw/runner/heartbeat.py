@@ -13,6 +13,7 @@ import structlog
 from claw import leasefile
 from claw.leash import Leash
 from claw.state import Held
+from contract import trace
 from contract.client import SpineClient
 from contract.clock import parse_iso
 from contract.errors import Forbidden, Gone, NotFound, NotOwner, NotRunning, SpineError, StaleFence, Unauthorized
@@ -61,7 +62,7 @@ class Beater:
     ) -> None:
         self._heed = heed
         self._client, self._leash, self._path, self._every = client, leash, lease_path, every_seconds
-        self._job_id, self._fence = held.job_id, held.fence
+        self._job_id, self._fence, self._trace = held.job_id, held.fence, trace.named(held.traceparent())
         self._progress: Any = msgspec.UNSET
         self._wake = threading.Event()
         self._stopping = False
@@ -122,7 +123,7 @@ class Beater:
                 log.exception("claw.heartbeat_broke", **self._about())
 
     def _about(self) -> dict[str, Any]:
-        return {"job_id": self._job_id, "fence": self._fence, "request_id": self._client.request_id}
+        return {"job_id": self._job_id, "fence": self._fence, "request_id": self._client.request_id, **self._trace}
 
     def _write(self, *, held: bool, seconds: float, wall: float = 0.0, boot: float = 0.0) -> None:
         lease = leasefile.Lease(self._job_id, self._fence, held, wall + seconds, boot + seconds, leasefile.boot_id())

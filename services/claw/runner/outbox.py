@@ -8,6 +8,7 @@ import structlog
 from claw import outcome
 from claw.outcome import Outcome
 from claw.state import Held, Journal
+from contract import trace
 from contract.client import SpineClient
 from contract.errors import BadJson, InvalidField, SpineError, StaleFence, TooLarge, Unauthorized
 from contract.killpoints import reach
@@ -66,10 +67,19 @@ def deliver(client: SpineClient, journal: Journal, held: Held) -> Delivery:
 
 def about(client: SpineClient, held: Held) -> dict[str, Any]:
     """Return what a line about the call says that was just made: of which job, and what the spine's log calls it."""
-    return {"job_id": held.job_id, "fence": held.fence, "request_id": client.request_id}
+    traced = trace.named(held.traceparent())
+    return {"job_id": held.job_id, "fence": held.fence, "request_id": client.request_id, **traced}
 
 
 def _send(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
+    client.traceparent = held.traceparent()
+    try:
+        _tell(client, job_id, held, ended)
+    finally:
+        client.traceparent = None  # of other jobs, too, this client speaks
+
+
+def _tell(client: SpineClient, job_id: str, held: Held, ended: Outcome) -> None:
     key = held.settle_key
     if ended.action == "complete":
         client.complete(job_id, held.fence, ended.result, idempotency_key=key)

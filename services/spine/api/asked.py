@@ -5,11 +5,13 @@ from typing import Any
 
 import structlog
 
+from contract import trace
 from contract.requestid import HEADER, fresh, of_text
 
 _log = structlog.get_logger()
 _KEY = "spine.asked"
 NAME = HEADER.lower().encode()
+_TRACE = trace.HEADER.encode()
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Refusals of whoever knocks: they are counted at /metrics, and a line each would be the knocker's to fill a disk with.
 _STRANGERS = frozenset({401, 429})
@@ -18,10 +20,11 @@ _STRANGERS = frozenset({401, 429})
 class Asked:
     """One request. `route`: the template, or which front it went to; None while, and where, there is none."""
 
-    __slots__ = ("about", "caller", "id", "route")
+    __slots__ = ("about", "caller", "id", "route", "trace")
 
     def __init__(self, request_id: str) -> None:
         self.id = request_id
+        self.trace: bytes | None = None
         self.route: str | None = None
         self.caller: str | None = None
         self.about: dict[str, Any] = {}
@@ -50,17 +53,20 @@ class Asked:
             ms=round(seconds * 1000, 2),
             caller=self.caller,
             **self.about,
+            **(trace.named(self.trace.decode("latin-1")) if self.trace else {}),
         )
 
 
 def begin(scope: dict[str, Any]) -> Asked:
     """Take up a request: find its id, or make one, and have each line of the log that is about it carry it."""
-    given = None
+    given = traced = None
     for name, value in scope["headers"]:
         if name == NAME:
             given = of_text(value.decode("latin-1"))
-            break
+        elif name == _TRACE:
+            traced = value
     asked = scope[_KEY] = Asked(given or fresh())
+    asked.trace = traced
     structlog.contextvars.bind_contextvars(request_id=asked.id)
     return asked
 

@@ -3,7 +3,7 @@
 import msgspec
 from falcon.asgi import Request, Response
 
-from contract import wire
+from contract import trace, wire
 from contract.errors import InvalidField, TooLarge
 from contract.states import Status
 from spine.api import body
@@ -37,6 +37,7 @@ class Jobs:
             await self._submit_list(req, resp, caller, data)
             return
         request = core.decode(resp, data, wire.Submit, self._limits)
+        _trace(req, request)
         await self._check(request)
 
         def verb(tx: Tx) -> Answer:
@@ -66,6 +67,7 @@ class Jobs:
         for n, item in enumerate(body.items(data, LIST_SUBMIT_MOST)):
             try:
                 request = core.decode(resp, item, wire.Submit, self._limits)
+                _trace(req, request)
                 await self._check(request)
             except (InvalidField, TooLarge) as e:
                 raise type(e)(f"[{n}].{e.detail}", **(e.members | {"field": f"[{n}].{e.members.get('field')}"})) from e
@@ -153,6 +155,12 @@ class Jobs:
 
 class _OnlyId(msgspec.Struct):
     id: str
+
+
+def _trace(req: Request, request: wire.Submit) -> None:
+    """Take the trace of a job from the header where its body names none."""
+    if request.traceparent is None:
+        request.traceparent = trace.of_text(req.get_header(trace.HEADER))
 
 
 def _filter(req: Request) -> Filter:

@@ -69,7 +69,7 @@ def submit(
     """Add a job; return it, and whether it is new (an unfinished one with its dedupe key is returned instead).
 
     `job_id`: its id, where the dialect of who submits it has ids of another form. `schedule_id`:
-    whose occurrence it is.
+    whose occurrence it is. A job that names no trace is in that of its parent.
 
     Raises:
         InvalidField: it waits for a job that does not exist, or that can never be done.
@@ -80,6 +80,10 @@ def submit(
         same = jobs.holder_of_dedupe_key(tx, request.dedupe_key)
         if same is not None:
             return same, False
+    if request.traceparent is None and request.parent_id is not None:
+        cause = jobs.find(tx, request.parent_id)
+        if cause is not None:
+            request = msgspec.structs.replace(request, traceparent=cause.traceparent)
     needed = _needed(tx, request.after)
     row = _row(tx, rules, caller, request, job_id or new_job_id(tx.now))
     unmet = [job for job in needed if not is_satisfied(job)]

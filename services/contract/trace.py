@@ -1,0 +1,47 @@
+"""W3C trace context: which trace a call or a job belongs to, and the span of an attempt."""
+
+import hashlib
+import re
+
+HEADER = "traceparent"
+# Of a later version only what this one knows is read, as the standard asks.
+_CONTEXT = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-[^\x00-\x20\x7f]*)?"
+)
+_LEN = 55
+
+
+def of_text(text: str | None) -> str | None:
+    """Return a `traceparent` in the form of version 00; None where it is none: the standard has it ignored."""
+    found = _CONTEXT.fullmatch(text or "")
+    if found is None or (found[1] == "00" and len(found[0]) != _LEN):
+        return None
+    return f"00-{found[2]}-{found[3]}-{found[4]}"
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Return the trace that a `traceparent` is of."""
+    known = of_text(traceparent)
+    return None if known is None else known.split("-")[1]
+
+
+def named(traceparent: str | None) -> dict[str, str]:
+    """Return what a line of the log says of a trace: nothing where there is none."""
+    found = trace_id(traceparent)
+    return {} if found is None else {"trace_id": found}
+
+
+def of_attempt(job_id: str, fence: int, submitted: str | None) -> str:
+    """Return the span of an attempt, in the trace of its job; a job that has none begins one.
+
+    Reckoned, not drawn: every process that works on an attempt, before and after a crash, says the same.
+    """
+    flags, trace = "01", _hash(job_id)[:32]
+    known = of_text(submitted)
+    if known is not None:
+        _, trace, _, flags = known.split("-")
+    return f"00-{trace}-{_hash(f'{job_id}:{fence}')[:16]}-{flags}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
