@@ -19,6 +19,8 @@ from claw.runner.connect import connect
 from claw.state import Journal
 from contract import killpoints, logs
 
+log = structlog.get_logger()
+
 
 def main(argv: list[str]) -> int:
     """Run the job that the journal holds; the exit code is for people only, the journal tells the rest."""
@@ -34,7 +36,7 @@ def main(argv: list[str]) -> int:
     used = msgspec.structs.replace(used, handed_file=journal.handed_token)
     held, note = journal.load()
     if held is None or held.job is None or held.outcome is not None:
-        structlog.get_logger().error("claw.worker_without_job", note=note)
+        log.error("claw.worker_without_job", note=note)
         return exits.OK
     leash = Leash()
     signal.signal(signal.SIGTERM, lambda *_: leash.pull("drain", "the claw is stopping"))
