@@ -7,12 +7,12 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.support.chromium import Chromium
 from tests.support.looking import DESKTOP, Faults
-from tests.support.server import Server, claw_tokens
+from tests.support.server import Server, StartSpine, claw_tokens
 from tests.support.spine_process import SpineProcess
 
 WAIT_MS = 30_000  # for whatever a page is to show: what is slow is not wrong
-CLAWS = 40
 VIEWER = "viewer-token-0001"
+ENVIRONMENT: dict[str, str | None] = {"CLAW_TOKENS": claw_tokens(40), "VIEWER_TOKEN": VIEWER}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,10 +65,23 @@ def page(context: BrowserContext, faults: Faults) -> Page:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for the whole module, with a viewer and 40 claws besides left and right."""
-    process = SpineProcess(
-        tmp_path_factory.mktemp("spine"), {"CLAW_TOKENS": claw_tokens(CLAWS), "VIEWER_TOKEN": VIEWER}
-    ).start()
+    process = SpineProcess(tmp_path_factory.mktemp("spine"), ENVIRONMENT).start()
     yield Server(process)
     code = process.stop()
     assert code == 0, process.log_tail()
     assert process.faults() == [], process.log_tail()
+
+
+@pytest.fixture
+def start_spine(tmp_path: Path) -> Iterator[StartSpine]:
+    """Start a server of a test's own."""
+    running: list[SpineProcess] = []
+
+    def start() -> Server:
+        running.append(SpineProcess(tmp_path / f"spine{len(running)}", ENVIRONMENT))
+        return Server(running[-1].start())
+
+    yield start
+    for process in running:
+        process.kill9()
+        assert process.faults() == [], process.log_tail()
