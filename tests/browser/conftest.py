@@ -10,7 +10,7 @@ from tests.support.looking import DESKTOP, Faults
 from tests.support.server import Server, StartSpine, claw_tokens
 from tests.support.spine_process import SpineProcess
 
-WAIT_MS = 30_000  # for whatever a page is to show: what is slow is not wrong
+WAIT_MS = 60_000  # for whatever a page is to show: what is slow is not wrong
 VIEWER = "viewer-token-0001"
 ENVIRONMENT: dict[str, str | None] = {"CLAW_TOKENS": claw_tokens(40), "VIEWER_TOKEN": VIEWER}
 
@@ -19,6 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.docker)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(300, func_only=True))
 
 
 @pytest.fixture(scope="session")

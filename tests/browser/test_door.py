@@ -2,7 +2,7 @@
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect
-from tests.support.looking import Faults, sign_in
+from tests.support.looking import Faults, await_live, sign_in
 from tests.support.raw_http import Api
 from tests.support.server import Server, StartSpine
 from tests.support.spine_process import TOKENS
@@ -86,10 +86,9 @@ def test_two_tabs_share_one_stream_and_the_second_goes_on_when_the_first_is_clos
     context.on("requestfinished", lambda request: streams.discard(request))
     context.on("requestfailed", lambda request: streams.discard(request))
     sign_in(page, server.process.url, HEAD)
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
     second = context.new_page()
     second.goto(f"{server.process.url}/ui/jobs")
-    expect(second.locator("#live")).to_have_attribute("data-state", "on")
+    await_live(second)
     server.head.submit(target="c1", spec="seen in both tabs")
     expect(page.get_by_text("seen in both tabs")).to_be_visible()
     expect(second.get_by_text("seen in both tabs")).to_be_visible()

@@ -3,7 +3,7 @@
 import re
 
 from playwright.sync_api import Page, expect
-from tests.support.looking import sign_in
+from tests.support.looking import await_live, sign_in
 from tests.support.server import Server, StartSpine
 from tests.support.spine_process import TOKENS
 
@@ -21,6 +21,7 @@ def test_all_failed_jobs_of_a_filter_are_counted_and_tried_again(page: Page, sta
     page.locator("#filter").get_by_label("Label").fill("nightly")
     page.get_by_role("button", name="Show").click()
     expect(page).to_have_url(re.compile("label=nightly"))
+    await_live(page)
     page.get_by_role("button", name="Retry").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("Retry 55 jobs?")
@@ -72,6 +73,8 @@ def test_a_target_is_paused_its_jobs_say_so_and_resumed(page: Page, server: Serv
     expect(page.locator("#waiting li", has_text="held back")).to_contain_text("paused")
     assert server.claw("c7").claim_next() == []
     page.get_by_role("link", name="Resume").click()
+    expect(page).to_have_url(re.compile("/ui/machines#targets"))
+    await_live(page)
     row.get_by_role("button", name="Resume").click()
     expect(row.get_by_role("button", name="Pause")).to_be_visible()
     assert [job["id"] for job in server.claw("c7").claim_next()] == [job_id]
@@ -95,7 +98,7 @@ def test_the_keyboard_alone_finds_a_job_and_cancels_it(page: Page, server: Serve
     page.goto(f"{server.process.url}/ui")
     page.keyboard.type(HEAD)  # the field has the focus
     page.keyboard.press("Enter")
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    await_live(page)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
@@ -109,7 +112,7 @@ def test_the_keyboard_alone_finds_a_job_and_cancels_it(page: Page, server: Serve
     page.keyboard.press("Enter")
     cancel = page.get_by_role("button", name="Cancel")
     expect(cancel).to_be_visible()
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
+    await_live(page)
     for _ in range(60):
         page.keyboard.press("Tab")
         if cancel.evaluate("button => button === document.activeElement"):

@@ -1,8 +1,8 @@
-"""Each page with something on it: its policy, its weight, the rules of accessibility in light and dark, its pictures."""
+"""Each page with something on it: its policy, weight, pictures, and the rules of accessibility in light and dark."""
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
-from tests.support.looking import assert_accessible, looks, sign_in, take_pictures
+from playwright.sync_api import BrowserContext, Page
+from tests.support.looking import assert_accessible, await_live, looks, sign_in, take_pictures
 from tests.support.server import Server
 from tests.support.spine_process import TOKENS
 
@@ -85,7 +85,7 @@ def test_a_page_keeps_the_policy_and_the_rules_and_is_pictured(
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
     if name != "sign-in":
-        expect(visited.locator("#live")).to_have_attribute("data-state", "on")
+        await_live(visited)
     with looks(visited):
         for scheme in ("light", "dark"):
             visited.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
@@ -104,7 +104,6 @@ def test_the_first_view_is_light(page: Page, server: Server, jobs: dict[str, str
     sizes: list[float] = []
     session.on("Network.loadingFinished", lambda told: sizes.append(told["encodedDataLength"]))
     sign_in(page, server.process.url, TOKENS["HEAD_TOKEN"])
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
     session.detach()
     assert 10_000 < sum(sizes) < FIRST_VIEW_MOST
 
@@ -113,7 +112,6 @@ def test_nothing_is_loaded_from_elsewhere(page: Page, server: Server, jobs: dict
     asked: set[str] = set()
     page.on("request", lambda request: asked.add(request.url))
     sign_in(page, server.process.url, TOKENS["HEAD_TOKEN"], f"/ui/jobs/{jobs['running']}")
-    expect(page.locator("#live")).to_have_attribute("data-state", "on")
     assert {url for url in asked if not url.startswith(f"{server.process.url}/")} == set()
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, ViewportSize
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request, ViewportSize, expect
 
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "screenshots"
 DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
@@ -48,6 +48,12 @@ def sign_in(page: Page, base: str, token: str, path: str = "/ui") -> None:
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{base}{path}")
+    await_live(page)
+
+
+def await_live(page: Page) -> None:
+    """Wait until a page's programs run and its stream is open: what is pressed before that is lost."""
+    expect(page.locator("#live")).to_have_attribute("data-state", "on")
 
 
 def assert_accessible(page: Page) -> None:
