@@ -125,8 +125,10 @@ def test_the_keyboard_alone_finds_a_job_and_cancels_it(page: Page, server: Serve
     expect(cancel).to_be_focused()
     assert server.head.job(job_id)["status"] == "queued"
     page.keyboard.press("Enter")
+    expect(dialog.get_by_label("Why")).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("h1 .badge")).to_have_text("cancelled")
 

@@ -49,9 +49,18 @@ export function toast(text, bad = false) {
   if (!bad) setTimeout(() => box.remove(), 5000);
 }
 
+// Who waits for the answer. The event of a dialog that was closed may come when the next question is open already.
+let answer = null;
+const dialog = document.getElementById("ask");
+dialog.addEventListener("close", () => {
+  if (dialog.open) return;
+  answer?.(dialog.returnValue === "yes" ? dialog.querySelector("textarea").value : null);
+  answer = null;
+});
+
 // Asks; the answer is null for no, else the text that was typed.
 export function ask(title, { text = "", label = "", required = false, act = "Do it" } = {}) {
-  const dialog = document.getElementById("ask");
+  answer?.(null);
   dialog.querySelector("#ask-title").textContent = title;
   dialog.querySelector("#ask-text").textContent = text;
   const field = dialog.querySelector("#ask-field"), area = field.querySelector("textarea");
@@ -64,9 +73,7 @@ export function ask(title, { text = "", label = "", required = false, act = "Do 
   dialog.returnValue = "no";
   dialog.showModal();
   if (label) area.focus();
-  return new Promise((done) => {
-    dialog.addEventListener("close", () => done(dialog.returnValue === "yes" ? area.value : null), { once: true });
-  });
+  return new Promise((done) => { answer = done; });
 }
 
 async function press(button) {
