@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvloop
 from tests.bench import beanstalk, huey_side, procrastinate_side
+from tests.bench.dashboard import dashboard
 from tests.bench.depth import depth
 from tests.bench.dialects import dialects
 from tests.bench.figures import Part
@@ -22,7 +23,7 @@ from tests.bench.shared import shared
 from tests.bench.verbs import Verbs
 from tests.bench.waiting import idle, latency
 
-PARTS = ("verbs", "dialects", "depth", "latency", "idle", "schedules", "shared")
+PARTS = ("verbs", "dialects", "depth", "latency", "idle", "schedules", "dashboard", "shared")
 _BEGUN = time.monotonic()
 
 
@@ -46,6 +47,8 @@ async def measure(plan: Plan, folder: Path, parts: list[str]) -> list[Part]:
         found.append(await idle(plan, folder, say))
     if "schedules" in parts:
         found.append(await firing(plan, folder, say))
+    if "dashboard" in parts:
+        found.append(await dashboard(plan, folder, say))
     if "shared" in parts:
         found.append(await shared(plan, folder, say))
     return found

@@ -35,6 +35,9 @@ class Plan:
     shared_claws: int = 100
     shared_rate: int = 50
     shared_seconds: float = 8.0
+    page_rounds: int = 5
+    page_looks: int = 40
+    open_pages: int = 200
 
 
 WHOLE = Plan()
@@ -67,4 +70,7 @@ SMOKE = Plan(
     shared_claws=10,
     shared_rate=20,
     shared_seconds=0.3,
+    page_rounds=1,
+    page_looks=3,
+    open_pages=5,
 )

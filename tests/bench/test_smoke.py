@@ -25,6 +25,9 @@ ROWS = [
     "submit p99 while they are fired : idle",
     "submit p99 while they are fired",
     "submit p99, idle",
+    *(f"page of {name}, p95" for name in ("board", "jobs", "one job", "machines", "dead letters")),
+    "first view, compressed",
+    "5 open pages, share of a core",
     *(f"claims {how} : procrastinate" for how in SHARED),
     *(f"submit at one → running by the other, {which}" for which in ("p50", "p99")),
 ]

@@ -22,6 +22,12 @@ _OF_JOB = Statement(
     .where(Comment.job_id == bind("job_id"))
     .order_by(Comment.seq)
 )
+_LAST = Statement(
+    Comment.select(Comment.seq, Comment.at, Comment.author, Comment.text)
+    .where(Comment.job_id == bind("job_id"))
+    .order_by(Comment.seq.desc())
+    .limit(bind("limit"))
+)
 
 
 def add(tx: Tx, job_id: str, author: str, text: str) -> None:
@@ -32,3 +38,8 @@ def add(tx: Tx, job_id: str, author: str, text: str) -> None:
 def of_job(tx: Tx, job_id: str) -> list[CommentRow]:
     """Return a job's comments, oldest first."""
     return [CommentRow._make(row) for row in tx.rows(_OF_JOB, job_id=job_id)]
+
+
+def last(tx: Tx, job_id: str, limit: int) -> list[CommentRow]:
+    """Return a job's last comments, oldest first."""
+    return [CommentRow._make(row) for row in tx.rows(_LAST, job_id=job_id, limit=limit)][::-1]

@@ -14,7 +14,7 @@ HOURS = 24
 
 
 class Hour(NamedTuple):
-    """How many jobs ended in an hour: `at` its beginning (ms), well or not."""
+    """How many jobs ended by themselves in an hour: `at` its beginning (ms), well or not."""
 
     at: int
     done: int
@@ -52,7 +52,8 @@ class Figures:
                 fresh: dict[int, tuple[int, int]] = {}
                 for hour, status, count in board.ended_by_hour(tx, begin * HOUR_MS, (current + 1) * HOUR_MS):
                     done, bad = fresh.get(hour, (0, 0))
-                    fresh[hour] = (done + count, bad) if status == Status.DONE else (done, bad + count)
+                    if status != Status.CANCELLED:  # somebody wanted it so
+                        fresh[hour] = (done + count, bad) if status == Status.DONE else (done, bad + count)
                 for hour in range(begin, current + 1):
                     known[hour] = fresh.get(hour, (0, 0))
                 self._hours, self._hour_read_at = known, tx.now

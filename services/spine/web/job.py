@@ -10,7 +10,7 @@ from contract import told
 from contract.states import TERMINAL, TRANSITIONS, Action, Status
 from spine.queue import why
 from spine.queue.access import Principal, visible
-from spine.store import attempts, comments, events, logs, machines
+from spine.store import attempts, comments, events, machines
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 from spine.web import shown, words
@@ -43,9 +43,8 @@ def look(tx: Tx, principal: Principal, job_id: str) -> dict[str, Any]:
     job = visible(tx, principal, job_id)
     fleet = shown.fleet(tx)
     tries = attempts.of_job(tx, job.id)
-    log = logs.find(tx, job.id, None)
     past = list(events.of_job(tx, job.id, 0, EVENTS_MOST + 1))
-    said = comments.of_job(tx, job.id) if job.comments else []
+    said = comments.last(tx, job.id, COMMENTS_MOST) if job.comments else []
     spec = shown.decoded(job.spec)
     late = [row.fence for row in tries if row.late_result is not None and job.status != Status.DONE]
     return {
@@ -60,14 +59,14 @@ def look(tx: Tx, principal: Principal, job_id: str) -> dict[str, Any]:
         "attempts": [_attempt(row) for row in reversed(tries)],
         "events": [_event(row) for row in past[:EVENTS_MOST]],
         "more_events": len(past) > EVENTS_MOST,
-        "comments": said[-COMMENTS_MOST:],
-        "older_comments": max(0, len(said) - COMMENTS_MOST),
+        "comments": said,
+        "older_comments": job.comments - len(said),
         "result": None if job.result is None else result(shown.decoded(job.result)),
         "error": cut(words.text(job.error or "")),
-        "log": log,
         "log_fences": [row.fence for row in reversed(tries)],
         "late": late,
-        "may_cancel": job.status not in TERMINAL,
+        # Who is asked to approve rejects; the job is cancelled by that.
+        "may_cancel": job.status not in TERMINAL and not (job.approval == "pending" and job.status == Status.WAITING),
         "may_retry": job.status in _sources(Action.RETRY),
         "may_approve": job.approval == "pending" and job.status == Status.WAITING,
         "may_review": job.status == Status.DONE and (job.review == "pending" or bool(job.needs_review)),

@@ -218,6 +218,7 @@ if (box) {
     option.textContent = `attempt with fence ${newest}`;
     viewer.picker.prepend(option);
     viewer.picker.value = newest;
+    document.getElementById("log-tools").hidden = false;
     begin();
   });
   if (box.dataset.has === "1") begin();
