@@ -1,7 +1,6 @@
 """Lists of jobs: by filter, newest first, in pages that hold while jobs move and that never cost more than a moment."""
 
 import time
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -14,6 +13,7 @@ from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
 from spine.web import shown, words
+from spine.web.asked import Asked
 
 PAGE_ROWS = 50
 # Where no index has what is asked for, so many jobs are gone through at once, for so long; a page says how far it got.
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     until: int | None
 
 
-def look(tx: Tx, store_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def look(tx: Tx, store_id: str, asked: Asked) -> dict[str, Any]:
     """Return what the template of all jobs shows.
 
     Raises:
@@ -43,18 +43,18 @@ def look(tx: Tx, store_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     return _page(tx, store_id, asked, narrowed, form)
 
 
-def look_at_dead(tx: Tx, store_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def look_at_dead(tx: Tx, store_id: str, asked: Asked) -> dict[str, Any]:
     """Return what the template of dead letters shows: jobs that ended badly, with all that was said.
 
     Raises:
         InvalidField
     """
-    narrowed, form = _filter(tx, {name: value for name, value in asked.items() if name != "status"})
+    narrowed, form = _filter(tx, asked.without("status"))
     return _page(tx, store_id, asked, narrowed._replace(statuses=BAD), form | {"status": list(BAD)})
 
 
-def _page(tx: Tx, store_id: str, asked: Mapping[str, Any], narrowed: Filter, form: dict[str, Any]) -> dict[str, Any]:
-    place = position(store_id, _one(asked, "cursor") or None)
+def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str, Any]) -> dict[str, Any]:
+    place = position(store_id, asked.one("cursor") or None)
     if place is None:
         raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
     before = place or NEVER
@@ -62,7 +62,7 @@ def _page(tx: Tx, store_id: str, asked: Mapping[str, Any], narrowed: Filter, for
     exact = jobs.find(tx, narrowed.q) if narrowed.q and before == NEVER else None
     rows = ([exact] if exact is not None else []) + [row for row in found.rows if exact is None or row.id != exact.id]
     fleet = shown.fleet(tx)
-    status = [("status", value) for value in _list(asked.get("status"))]
+    status = [("status", value) for value in asked.all("status")]
     names = sorted({*fleet, "any"})
     return {
         "jobs": [shown.job_line(row, fleet) for row in rows],
@@ -108,12 +108,12 @@ def _has_index(narrowed: Filter) -> bool:
     return narrowed.q is None and narrowed.since is None and sum(value is not None for value in columns) <= 1
 
 
-def _filter(tx: Tx, asked: Mapping[str, Any]) -> tuple[Filter, dict[str, Any]]:
-    statuses = _list(asked.get("status"))
+def _filter(tx: Tx, asked: Asked) -> tuple[Filter, dict[str, Any]]:
+    statuses = asked.all("status")
     for status in statuses:
         if status not in {known.value for known in Status}:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(Status)}", "status")
-    texts = {name: _one(asked, name).strip() for name in ("target", "machine", "label", "q", "since")}
+    texts = {name: asked.one(name) for name in ("target", "machine", "label", "q", "since")}
     for name, value in texts.items():
         if len(value) > TEXT_MOST:
             raise InvalidField(f"{name}: at most {TEXT_MOST} characters", name)
@@ -134,13 +134,3 @@ def _bulk(narrowed: Filter) -> dict[str, Any]:
     if narrowed.since is not None:
         found["since"] = iso(narrowed.since)
     return found or {"all": True}
-
-
-def _list(given: Any) -> list[str]:
-    values = [given] if isinstance(given, str) else given or []
-    return [part for value in values for part in value.split(",") if part]
-
-
-def _one(asked: Mapping[str, Any], name: str) -> str:
-    value = asked.get(name) or ""
-    return str(value) if isinstance(value, str) else str(value[-1])

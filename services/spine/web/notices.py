@@ -1,6 +1,5 @@
 """Notices: what could not be told, what waits, what was sent."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from contract.clock import parse_iso
@@ -9,22 +8,23 @@ from spine.queue import view
 from spine.queue.history import cursor, position
 from spine.store import notices
 from spine.store.engine import Tx
+from spine.web.asked import Asked
 
 PAGE_ROWS = 50
 NEVER = 2**62
 STATUSES = ("given_up", "waiting", "sending", "sent")
 
 
-def look(tx: Tx, store_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def look(tx: Tx, store_id: str, asked: Asked) -> dict[str, Any]:
     """Return what the template shows; without a status those that were given up stand first.
 
     Raises:
         InvalidField
     """
-    status = asked.get("status") or None
+    status = asked.one("status") or None
     if status is not None and status not in STATUSES:
         raise InvalidField(f"status: one of {', '.join(STATUSES)}", "status")
-    place = position(store_id, asked.get("cursor"))
+    place = position(store_id, asked.one("cursor"))
     if place is None:
         raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
     found = notices.page(tx, status, None, None, place or NEVER, PAGE_ROWS + 1)

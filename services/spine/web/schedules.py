@@ -1,6 +1,5 @@
 """Schedules: what is due next, what came of the last runs."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from contract.clock import parse_iso
@@ -10,19 +9,20 @@ from spine.queue.history import cursor, position
 from spine.store import occurrences
 from spine.store import schedules as rows
 from spine.store.engine import Tx
+from spine.web.asked import Asked
 
 PAGE_ROWS = 50
 RUNS = 8
 NEXT = 3
 
 
-def look(tx: Tx, store_id: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+def look(tx: Tx, store_id: str, asked: Asked) -> dict[str, Any]:
     """Return what the template shows.
 
     Raises:
         InvalidField
     """
-    after = position(store_id, asked.get("cursor"))
+    after = position(store_id, asked.one("cursor"))
     if after is None:
         raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
     found = rows.page(tx, after, PAGE_ROWS + 1, None)

@@ -1,7 +1,7 @@
 """The dashboard's application: which page is where, who may look, how it is sent."""
 
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from spine.queue import history
 from spine.queue.access import Principal
 from spine.store.engine import Tx
 from spine.web import board, door, job, jobs, machines, notices, schedules
+from spine.web.asked import Asked
 from spine.web.figures import Figures
 from spine.web.page import Page, render
 from spine.web.static import Static
@@ -46,7 +47,7 @@ class _View(NamedTuple):
 
     template: str
     nav: str
-    look: Callable[[Tx, Principal, Mapping[str, Any]], dict[str, Any]]
+    look: Callable[[Tx, Principal, Asked], dict[str, Any]]
 
 
 class Site:
@@ -58,7 +59,7 @@ class Site:
         self._views = {
             "board": _View("board.html", "board", lambda tx, who, _: board.look(tx, who, figures)),
             "jobs": _View("jobs.html", "jobs", lambda tx, _, asked: jobs.look(tx, core.store_id, asked)),
-            "job": _View("job.html", "jobs", lambda tx, who, asked: job.look(tx, who, asked["job_id"])),
+            "job": _View("job.html", "jobs", lambda tx, who, asked: job.look(tx, who, asked.one("job_id"))),
             "machines": _View("machines.html", "machines", lambda tx, _, __: machines.look(tx, core.rules.targets)),
             "schedules": _View(
                 "schedules.html", "schedules", lambda tx, _, asked: schedules.look(tx, core.store_id, asked)
@@ -101,7 +102,7 @@ class Site:
         if not principal.sees_all:
             raise Unauthorized("the dashboard is for heads and viewers")
         view = self._views[name]
-        asked = dict(req.params) | parts
+        asked = Asked(dict(req.params) | parts)
 
         def make(tx: Tx) -> bytes:
             page = Page(

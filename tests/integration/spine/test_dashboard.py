@@ -220,12 +220,19 @@ def test_a_job_that_is_not_there_is_told_as_a_page(server: Server) -> None:
         ("since=1y", "since: one of 1h, 24h, 7d, 30d"),
         ("cursor=x", "cursor: not one of this store"),
         (f"q={'x' * 201}", "q: at most 200 characters"),
+        ("label=%00", "label: a NUL cannot be looked for"),
     ],
 )
 def test_a_filter_that_cannot_be_used_names_its_fault(server: Server, query: str, told: str) -> None:
     answer = server.nobody.get(f"/ui/jobs?{query}", session(server))
     assert answer.status == 422
     assert told in answer.body.decode()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_name_that_comes_twice_is_no_fault_of_the_server(server: Server, path: str) -> None:
+    query = "&".join(f"{name}=x&{name}=y" for name in ("cursor", "status", "q", "target", "since", "what"))
+    assert server.nobody.get(f"{path}?{query}", session(server)).status in (200, 422)
 
 
 def test_pages_are_small_and_compressed(server: Server) -> None:
