@@ -37,7 +37,7 @@ def percent(progress: Any) -> float | None:
     value = progress.get("percent") if isinstance(progress, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
-    return min(100.0, max(0.0, float(value)))
+    return float(min(100, max(0, value)))
 
 
 def span(seconds: float) -> str:

@@ -48,6 +48,12 @@ _AFTER_FOR = Statement(
 _OF_JOB = Statement(
     Event.select(*_COLUMNS).where((Event.job_id == bind("job_id")) & _BETWEEN).order_by(Event.seq).limit(bind("limit"))
 )
+_NEWEST_OF_JOB = Statement(
+    Event.select(*_COLUMNS)
+    .where((Event.job_id == bind("job_id")) & (Event.seq < bind("settled")))
+    .order_by(Event.seq.desc())
+    .limit(bind("limit"))
+)
 _LAST_AT = Statement(Event.select(Event.at).order_by(Event.seq.desc()).limit(number(1)))
 _LAST = Statement(
     Event.select(Event.seq).where(Event.seq < bind("settled")).order_by(Event.seq.desc()).limit(number(1))
@@ -95,6 +101,12 @@ def of_job(tx: Tx, job_id: str, position: int, limit: int) -> list[EventRow]:
     """Return a job's events after a position."""
     found = tx.rows(_OF_JOB, job_id=job_id, after=position, settled=tx.settled, limit=limit)
     return [EventRow._make(row) for row in found]
+
+
+def newest_of_job(tx: Tx, job_id: str, limit: int) -> list[EventRow]:
+    """Return a job's last events, oldest first."""
+    found = tx.rows(_NEWEST_OF_JOB, job_id=job_id, settled=tx.settled, limit=limit)
+    return [EventRow._make(row) for row in found][::-1]
 
 
 def last(tx: Tx) -> int:

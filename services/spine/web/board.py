@@ -23,14 +23,15 @@ def look(tx: Tx, principal: Principal, figures: Figures) -> dict[str, Any]:
     """Return what the template shows."""
     fleet = shown.fleet(tx)
     running = list(listing.matching(tx, Filter((Status.RUNNING.value,)), None, 0, RUNNING_MOST))
-    waiting = _oldest(tx, WAITING_MOST, Status.QUEUED, Status.WAITING)
     approve = board.to_approve(tx, NEEDS_MOST)
     asked = {job.id for job in approve}
+    oldest = _oldest(tx, WAITING_MOST + NEEDS_MOST, Status.QUEUED, Status.WAITING)
+    waiting = [job for job in oldest if job.id not in asked][:WAITING_MOST]
     return {
         "counts": figures.counts(tx),
         "hours": figures.hours(tx),
         "running": [shown.job_line(job, fleet) for job in running],
-        "waiting": [shown.with_reason(tx, job) for job in waiting if job.id not in asked],
+        "waiting": [shown.with_reason(tx, job) for job in waiting],
         "approve": [shown.job_line(job) for job in approve],
         "review": [shown.job_line(job) for job in board.to_review(tx, NEEDS_MOST)],
         "late": _late(tx),

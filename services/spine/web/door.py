@@ -30,6 +30,7 @@ async def signed_in(core: Core, req: Request) -> Principal:
         Unauthorized, RateLimited
     """
     if req.get_cookie_values(SESSION_COOKIE) and not core.auth.knows_session(req):
+        core.auth.guessed(req)  # whoever makes names up does not have the store read each time
         await core.read(core.auth.load)
     return core.auth.caller(req).principal
 
@@ -79,7 +80,7 @@ class Door:
         name, hours = secrets.token_urlsafe(_SESSION_BYTES), core.settings.session_hours
         await core.write(lambda tx: sessions.add(tx, token_digest(name), digest, tx.now + hours * 3_600_000))
         await core.read(core.auth.load)
-        secure = req.forwarded_scheme == "https"
+        secure = req.forwarded_scheme == "https" or (core.settings.public_url or "").startswith("https:")
         resp.set_cookie(
             SESSION_COOKIE, name, max_age=hours * 3600, path="/", secure=secure, http_only=True, same_site="Strict"
         )
@@ -89,7 +90,7 @@ class Door:
         """End the session."""
         _same_origin(req)
         held = req.get_cookie_values(SESSION_COOKIE)
-        if held:
+        if held and self._core.auth.knows_session(req):
             await self._core.write(lambda tx: sessions.drop(tx, token_digest(held[0])))
             await self._core.read(self._core.auth.load)
         resp.unset_cookie(SESSION_COOKIE, path="/", same_site="Strict")
@@ -103,7 +104,8 @@ def _same_origin(req: Request) -> None:
         Forbidden
     """
     site, origin = req.get_header("Sec-Fetch-Site"), req.get_header("Origin")
-    foreign = origin is not None and urlsplit(origin).netloc not in (req.netloc, req.forwarded_host)
+    # Cut off by hand: what a stranger sends may be no address at all.
+    foreign = origin is not None and origin.partition("://")[2] not in (req.netloc, req.forwarded_host)
     if (site is not None and site not in ("same-origin", "none")) or (site is None and foreign):
         raise Forbidden("this form was sent by another page; open the dashboard and try there")
 

@@ -22,7 +22,7 @@ class Hour(NamedTuple):
 
 
 class Figures:
-    """Of one server process. Past hours are read once; what retention or a retry takes out of them later stays in."""
+    """Of one server process. What retention or a retry takes out of an hour that is over stays in it."""
 
     def __init__(self, store: Engine) -> None:
         self._store = store
@@ -46,7 +46,11 @@ class Figures:
         current = tx.now // HOUR_MS
         first = current - HOURS + 1
         with self._lock:
-            known = {hour: ended for hour, ended in self._hours.items() if first <= hour < current}
+            known = {
+                hour: ended
+                for hour, ended in self._hours.items()
+                if first <= hour < min(current, self._hour_read_at // HOUR_MS)
+            }
             begin = next((hour for hour in range(first, current) if hour not in known), current)
             if begin < current or current not in self._hours or tx.now - self._hour_read_at > HOUR_NOW_MS:
                 fresh: dict[int, tuple[int, int]] = {}

@@ -17,7 +17,6 @@ from spine.web import shown, words
 
 COMMENTS_MOST = 200
 EVENTS_MOST = 500
-TEXT_MOST = 20_000
 _BLOB = re.compile(r"/blobs/blob_[0-9a-z]{24}\Z")
 _LINKS = ("pr", "url", "commit", "branch")
 _TOLD = (*_LINKS, "notes", "howToTest", "artifacts", "phases", "plan")
@@ -43,7 +42,7 @@ def look(tx: Tx, principal: Principal, job_id: str) -> dict[str, Any]:
     job = visible(tx, principal, job_id)
     fleet = shown.fleet(tx)
     tries = attempts.of_job(tx, job.id)
-    past = list(events.of_job(tx, job.id, 0, EVENTS_MOST + 1))
+    past = events.newest_of_job(tx, job.id, EVENTS_MOST + 1)
     said = comments.last(tx, job.id, COMMENTS_MOST) if job.comments else []
     spec = shown.decoded(job.spec)
     late = [row.fence for row in tries if row.late_result is not None and job.status != Status.DONE]
@@ -52,17 +51,17 @@ def look(tx: Tx, principal: Principal, job_id: str) -> dict[str, Any]:
         "line": shown.job_line(job, fleet),
         "reasons": why.why(tx, job).reasons if job.status not in TERMINAL else [],
         "spec": spec if isinstance(spec, str) else None,
-        "spec_json": "" if isinstance(spec, str) else cut(words.pretty(spec)),
+        "spec_json": "" if isinstance(spec, str) else words.cut(words.pretty(spec)),
         "command": _command(spec),
         "meta": words.pretty(shown.decoded(job.meta)) if job.meta not in ("{}", "null") else "",
         "facts": _facts(job),
         "attempts": [_attempt(row) for row in reversed(tries)],
-        "events": [_event(row) for row in past[:EVENTS_MOST]],
+        "events": [_event(row) for row in past[-EVENTS_MOST:]],
         "more_events": len(past) > EVENTS_MOST,
         "comments": said,
         "older_comments": job.comments - len(said),
         "result": None if job.result is None else result(shown.decoded(job.result)),
-        "error": cut(words.text(job.error or "")),
+        "error": words.cut(words.text(job.error or "")),
         "log_fences": [row.fence for row in reversed(tries)],
         "late": late,
         # Who is asked to approve rejects; the job is cancelled by that.
@@ -79,14 +78,6 @@ def _sources(action: Action) -> frozenset[Status]:
     return TRANSITIONS[action].sources
 
 
-def cut(value: str) -> str:
-    """Return a text, shortened in the middle where it is very long."""
-    if len(value) <= TEXT_MOST:
-        return value
-    half = TEXT_MOST // 2
-    return f"{value[:half]}\n… {len(value) - TEXT_MOST} characters left out …\n{value[-half:]}"
-
-
 def _command(spec: Any) -> list[tuple[str, str]]:
     """Return what is run: a name and a command line each."""
     if not isinstance(spec, dict):
@@ -97,7 +88,8 @@ def _command(spec: Any) -> list[tuple[str, str]]:
         given = phase if isinstance(phase, dict) else {"run": phase}
         lines.append((words.line(given.get("name") or f"phase {n}", 60), given.get("run") or ""))
     return [
-        (name, cut(words.text(" ".join(map(str, run)) if isinstance(run, list) else str(run)))) for name, run in lines
+        (name, words.cut(words.text(" ".join(map(str, run)) if isinstance(run, list) else str(run))))
+        for name, run in lines
     ]
 
 
@@ -147,6 +139,7 @@ def _event(row: events.EventRow) -> dict[str, Any]:
     data = msgspec.json.decode(row.data)
     return {
         "type": row.type.removeprefix("job."),
+        "seq": row.seq,
         "at": row.at,
         "by": words.line(row.author, 60),
         "data": words.line(", ".join(f"{k}: {_short(v)}" for k, v in data.items()), 300)
@@ -162,20 +155,21 @@ def _short(value: Any) -> str:
 def result(value: Any) -> Result:
     """Return a result for people, whatever its form."""
     if not isinstance(value, dict):
-        return Result([], cut(words.text(value)), [], [], [], "")
+        return Result([], words.cut(words.text(value)), [], [], [], "")
     links = [(name, words.line(value[name]), words.link(value[name])) for name in _LINKS if value.get(name)]
     steps = value.get("howToTest")
     found = value.get("artifacts")
-    rest = {name: member for name, member in value.items() if name not in _TOLD}
+    known = set(_TOLD) if isinstance(value.get("phases"), list) else set(_TOLD) - {"phases"}
+    rest = {name: member for name, member in value.items() if name not in known}
     return Result(
         links=links,
-        notes=cut(words.text(value.get("notes") or value.get("plan") or "")),
+        notes=words.cut(words.text(value.get("notes") or value.get("plan") or "")),
         steps=[words.text(step)[:2000] for step in (steps if isinstance(steps, list) else [steps] if steps else [])][
             :100
         ],
         artifacts=[_artifact(one) for one in (found if isinstance(found, list) else [found] if found else [])][:200],
         phases=[_phase(one) for one in value["phases"]][:100] if isinstance(value.get("phases"), list) else [],
-        rest=cut(words.pretty(rest)) if rest else "",
+        rest=words.cut(words.pretty(rest)) if rest else "",
     )
 
 

@@ -22,6 +22,7 @@ LOOK_SECONDS = 0.06
 NEVER = 2**62
 SINCE = {"1h": 3_600_000, "24h": 86_400_000, "7d": 7 * 86_400_000, "30d": 30 * 86_400_000}
 TEXT_MOST = 200
+SPEC_MOST = 4_000  # characters of a spec in the list of dead letters
 BAD = (Status.DEAD.value, Status.FAILED.value)
 
 
@@ -50,7 +51,9 @@ def look_at_dead(tx: Tx, store_id: str, asked: Asked) -> dict[str, Any]:
         InvalidField
     """
     narrowed, form = _filter(tx, asked.without("status"))
-    return _page(tx, store_id, asked, narrowed._replace(statuses=BAD), form | {"status": list(BAD)})
+    found = _page(tx, store_id, asked, narrowed._replace(statuses=BAD), form | {"status": list(BAD)})
+    specs = {row.id: words.cut(words.pretty(shown.decoded(row.spec)), SPEC_MOST) for row in found["rows"]}
+    return found | {"specs": specs}
 
 
 def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str, Any]) -> dict[str, Any]:
@@ -65,8 +68,8 @@ def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str,
     status = [("status", value) for value in asked.all("status")]
     names = sorted({*fleet, "any"})
     return {
+        "rows": rows,
         "jobs": [shown.job_line(row, fleet) for row in rows],
-        "specs": {row.id: words.pretty(shown.decoded(row.spec)) for row in rows},
         "form": form,
         "bulk": _bulk(narrowed),
         "following": None if found.following is None else cursor(store_id, found.following),

@@ -15,6 +15,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _LINE = re.compile(r"[\t\n\u2028\u2029]+")
 LINK_MOST = 2000
+TEXT_MOST = 20_000
 
 
 def text(value: Any) -> str:
@@ -27,6 +28,14 @@ def line(value: Any, most: int = 200) -> str:
     """Return a text for one line, cut where it is too long."""
     told = _LINE.sub(" ", text(value)).strip()
     return told if len(told) <= most else told[: most - 1] + "…"
+
+
+def cut(value: str, most: int = TEXT_MOST) -> str:
+    """Return a text, shortened in the middle where it is very long."""
+    if len(value) <= most:
+        return value
+    half = most // 2
+    return f"{value[:half]}\n… {len(value) - most} characters left out …\n{value[-half:]}"
 
 
 def link(value: Any) -> str | None:

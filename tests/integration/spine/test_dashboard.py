@@ -147,7 +147,7 @@ def test_every_answer_has_the_policy(server: Server, path: str) -> None:
     answer = server.nobody.get(path, session(server))
     assert answer.headers["content-security-policy"] == POLICY
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
 
 
 def test_pages_hold_no_program_and_no_style_of_their_own(server: Server) -> None:
@@ -168,7 +168,7 @@ def test_markup_in_every_text_stays_text(start_spine: StartSpine) -> None:
         target="c0", spec={"run": evil, "repo": evil}, label=evil, meta={"x": evil}, needsReview=True
     )
     held = claw.claim_next()[0]
-    claw.post(f"/jobs/{job['id']}/heartbeat", {"fence": held["fence"], "progress": {"phase": evil, "percent": 4e9}})
+    claw.post(f"/jobs/{job['id']}/heartbeat", {"fence": held["fence"], "progress": {"phase": evil, "percent": 10**400}})
     server.head.post(f"/jobs/{job['id']}/comment", {"text": evil})
     running = [page(server, path, session(server)) for path in ("/ui", "/ui/jobs", f"/ui/jobs/{job['id']}")]
     result = {
@@ -233,6 +233,11 @@ def test_a_filter_that_cannot_be_used_names_its_fault(server: Server, query: str
 def test_a_name_that_comes_twice_is_no_fault_of_the_server(server: Server, path: str) -> None:
     query = "&".join(f"{name}=x&{name}=y" for name in ("cursor", "status", "q", "target", "since", "what"))
     assert server.nobody.get(f"{path}?{query}", session(server)).status in (200, 422)
+
+
+def test_who_sends_a_broken_origin_is_refused(server: Server) -> None:
+    for origin in ("http://[x", "null"):
+        assert sign_in(server, HEAD, Origin=origin).status == 403
 
 
 def test_pages_are_small_and_compressed(server: Server) -> None:

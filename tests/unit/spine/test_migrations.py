@@ -9,6 +9,7 @@ import pytest
 
 from spine.store import (
     attempts,
+    board,
     comments,
     events,
     groups,
@@ -234,6 +235,12 @@ PLANS = {
     "those that are": (notices._DUE, "notices_open"),
     "those of nobody": (notices._STALE, "notices_open"),
     "what a machine has not read": (messages._ABANDON, "receipts_unread"),
+    "jobs that wait for approval": (board._TO_APPROVE, "jobs_to_approve"),
+    "jobs that wait for review": (board._TO_REVIEW, "jobs_to_review"),
+    "jobs that ended lately": (board._ENDED, "jobs_ended"),
+    "a job's last events": (events._NEWEST_OF_JOB, "events_job"),
+    "a job's last comments": (comments._LAST, "comments_job"),
+    "a page of jobs, the newest first": (listing._newest(listing._Shape(("dead",), *[False] * 6)), "jobs_status"),
     "what a v0 claw asks for": (listing._select(listing._Shape(QUEUED, True, True, *[False] * 4)), "jobs_queued"),
 }
 

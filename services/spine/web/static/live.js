@@ -11,6 +11,7 @@ const LEASE = "spine-live", LEASE_MS = 6000, RENEW_MS = 2000;
 const PACE_MS = 800;      // events may come by the thousand: a page is fetched at most so often
 const SILENCE_MS = 40000; // the server says something every 15 s
 const RUNNING_MS = 5000;  // progress and leases move without an event
+const SETTLED_MS = 3500;  // the server counts jobs every 3 s: after the last event a page looks once more
 const me = Math.random().toString(36).slice(2);
 const html = document.documentElement;
 const own = document.getElementById("head")?.dataset.job;
@@ -18,6 +19,7 @@ const channel = "BroadcastChannel" in window ? new BroadcastChannel("spine-live"
 const policy = window.trustedTypes?.createPolicy("spine", { createHTML: (text) => text });
 
 let place = html.dataset.cursor, listening = null, dirty = false, fetching = false, last = 0, timer = 0, left = false;
+let failures = 0, settling = 0;
 
 function show(state, text) {
   const light = document.getElementById("live");
@@ -42,7 +44,7 @@ async function load() {
   dirty = false;
   last = Date.now();
   try {
-    const answer = await fetch(location.href, { headers: { "X-Spine-Page": "1" }, cache: "no-store" });
+    const answer = await fetch(location.href, { headers: { "X-Spine-Page": "1" }, cache: "no-store", signal: AbortSignal.timeout(30000) });
     if (answer.status === 401) return signIn();
     if (!answer.ok) throw new Refused(answer.status);
     const text = await answer.text();
@@ -56,15 +58,17 @@ async function load() {
       const other = part.id && fresh.getElementById(part.id);
       if (other) morph(part, other);
     }
+    failures = 0;
     paint();
     document.dispatchEvent(new CustomEvent("spine:fresh"));
   } catch (e) {
     if (e instanceof Refused && e.status < 500 && e.status !== 429) { show("off", `the page cannot be read (${e.status})`); return; }
     dirty = true;
-    setTimeout(() => refresh(), backoff(3));
+    failures++;
   } finally {
     fetching = false;
-    if (dirty) refresh();
+    if (failures) setTimeout(refresh, backoff(failures));
+    else if (dirty) refresh();
   }
 }
 
@@ -81,7 +85,11 @@ function concerns(told) {
 function heard(told) {
   if (told.here) show("on", "live");
   if (told.at && told.at !== html.dataset.cursor && told.greeting) refresh();
-  if (told.type === "gap" || (told.type && concerns(told))) refresh();
+  if (told.type === "gap" || (told.type && concerns(told))) {
+    refresh();
+    clearTimeout(settling);
+    settling = setTimeout(refresh, SETTLED_MS);
+  }
 }
 
 // --- one stream for all tabs ----------------------------------------------------------------------------------------
@@ -114,6 +122,8 @@ function tell(message) {
 async function listen() {
   const mine = (listening = new AbortController());
   let tries = 0;
+  place = html.dataset.cursor; // what this page shows; the others look whether they show the same
+  channel?.postMessage({ here: true, greeting: true, at: place });
   while (listening === mine) {
     let watch = 0;
     const cut = new AbortController();

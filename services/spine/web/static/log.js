@@ -26,6 +26,8 @@ class Viewer {
     this.tail = null;
     this.decoder = new TextDecoder();
     this.style = plain();
+    this.dropped = false;
+    this.turn = (this.turn ?? 0) + 1; // what was asked for before belongs to another attempt
   }
 
   get follows() { return document.getElementById("log-follow").checked; }
@@ -152,9 +154,11 @@ class Viewer {
 
   async earlier(button) {
     button.disabled = true;
+    const turn = this.turn;
     try {
       const from = Math.max(0, this.start - PIECE);
       const found = await this.read(`offset=${from}&limit=${this.start - from}&fence=${this.fence}`);
+      if (turn !== this.turn) return;
       const height = box.scrollHeight, fresh = document.createDocumentFragment(), style = plain();
       for (const line of new TextDecoder().decode(found.data).replace(/\n$/, "").split("\n")) fresh.append(this.line(line, style));
       this.start = from;
@@ -166,6 +170,30 @@ class Viewer {
       if (!(e instanceof Refused)) throw e;
       button.disabled = false;
     }
+  }
+
+  // Brings the whole log of the attempt, in pieces as large as the server gives.
+  async save(link) {
+    const parts = [], turn = this.turn, fence = this.fence;
+    let at = 0;
+    try {
+      for (;;) {
+        const found = await this.read(`offset=${at}${fence === undefined ? "" : `&fence=${fence}`}`);
+        parts.push(found.data);
+        at += found.data.length;
+        if (!found.data.length || at >= found.size) break;
+        if (turn === this.turn) this.say(`Bringing ${size(at)} of ${size(found.size)} …`);
+      }
+    } catch (e) {
+      if (e instanceof Refused || e instanceof TypeError) { this.say("The log could not be brought; try again."); return; }
+      throw e;
+    }
+    const made = document.createElement("a");
+    made.href = URL.createObjectURL(new Blob(parts, { type: "text/plain" }));
+    made.download = link.download;
+    made.click();
+    setTimeout(() => URL.revokeObjectURL(made.href), 60000);
+    this.say(`Saved ${size(at)}.`);
   }
 
   // Marks lines with the words, goes to the next one on Enter.
@@ -204,6 +232,7 @@ if (box) {
   document.getElementById("log-find").addEventListener("keydown", (event) => {
     if (event.key === "Enter") { event.preventDefault(); viewer.find(true); }
   });
+  document.getElementById("log-save").addEventListener("click", (event) => { event.preventDefault(); viewer.save(event.currentTarget); });
   // Who scrolls up reads; who is at the end again follows.
   box.addEventListener("scroll", () => {
     const end = box.scrollHeight - box.scrollTop - box.clientHeight < 60;

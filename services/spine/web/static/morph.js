@@ -1,6 +1,7 @@
 // Makes what is shown equal to a newer page and keeps what is in somebody's hand: focus, selection, open parts, typed text.
 
-const KEPT = new Set(["open", "value", "checked"]);
+// `disabled`: a button whose call is under way.
+const KEPT = new Set(["open", "value", "checked", "disabled"]);
 
 export function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
@@ -15,7 +16,7 @@ function attributes(old, fresh) {
     if (!fresh.hasAttribute(name) && !KEPT.has(name) && name !== "class") old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
-    const keeps = KEPT.has(name) && old.localName !== "progress" && old.localName !== "button";
+    const keeps = KEPT.has(name) && old.localName !== "progress";
     if (!keeps && old.getAttribute(name) !== value) old.setAttribute(name, value);
   }
   if (!fresh.hasAttribute("class") && old.hasAttribute("class") && old.localName !== "time") old.removeAttribute("class");
@@ -27,6 +28,13 @@ const alike = (a, b) => a.nodeType === b.nodeType && a.nodeName === b.nodeName &
 function children(old, fresh) {
   const byKey = new Map();
   for (const child of old.children) if (keyOf(child) !== undefined) byKey.set(keyOf(child), child);
+  // What has gone goes first: nothing behind it has to move, and what is moved loses the focus.
+  const wantedKeys = new Set([...fresh.children].map(keyOf));
+  for (const [key, child] of byKey) {
+    if (wantedKeys.has(key)) continue;
+    child.remove();
+    byKey.delete(key);
+  }
   let at = old.firstChild;
   for (const wanted of [...fresh.childNodes]) {
     const key = keyOf(wanted);

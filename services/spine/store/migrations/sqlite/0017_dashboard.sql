@@ -6,6 +6,6 @@ CREATE TABLE sessions (
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX jobs_to_approve ON jobs (seq) WHERE approval = 'pending' AND status = 'waiting';
-CREATE INDEX jobs_to_review ON jobs (seq) WHERE review = 'pending' AND status = 'done';
+CREATE INDEX jobs_to_approve ON jobs (approval, seq) WHERE approval = 'pending' AND status = 'waiting';
+CREATE INDEX jobs_to_review ON jobs (review, seq) WHERE review = 'pending' AND status = 'done';
 CREATE INDEX attempts_late ON attempts (late_at) WHERE late_result IS NOT NULL;
