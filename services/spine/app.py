@@ -218,12 +218,12 @@ class Server:
         self.hints = self._hints(loop)
 
         def tell(signals: Signals) -> None:
-            self.core.metrics.committed(signals)
             loop.call_soon_threadsafe(self.hub.committed, signals)
             if signals.notices:
                 self.sender.kick()
             if self.hints is not None:
                 self.hints.tell(signals)
+            self.core.metrics.committed(signals)
 
         await asyncio.to_thread(self.reaper.begin)
         self.hub.deadlines = self.reaper.hint

@@ -39,7 +39,8 @@ class Asked:
         A change that was refused or failed is worth a line; one that was made has its event in the store, and a line
         for each costs more than the servers' goal for a submit allows.
         """
-        if method in _READS or status in _STRANGERS or self.route is None:
+        unknown = self.caller is None and status < 500  # whoever has no token writes no lines
+        if method in _READS or status in _STRANGERS or self.route is None or unknown:
             say = _log.debug
         elif status >= 500:
             say = _log.warning

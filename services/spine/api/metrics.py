@@ -36,7 +36,7 @@ from spine.store.engine import Engine, Signals, Tx
 
 _log = structlog.get_logger()
 _KEEP_SECONDS = 5.0
-_STORE_SECONDS = 10.0
+_STORE_SECONDS = 5.0  # less than a scrape waits: that the store is away is told, with all else
 SHARE_SECONDS = 5.0
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WAITS = (0.005, 0.02, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 7200)

@@ -12,7 +12,7 @@ from falcon.asgi import Request, Response
 
 from contract.errors import BadJson, InvalidField, RequestTimeout, SpineError, Unauthorized
 from contract.ids import token_digest
-from spine.api import body, problems
+from spine.api import asked, body, problems
 from spine.api.core import Core
 from spine.dialect_settings import Dialect
 from spine.facades.mapping import clean
@@ -110,6 +110,7 @@ class Door:
         if self._tokens.get(token_digest(token)) != whom:
             self.core.auth.guessed(req)
             raise Unauthorized(told)
+        asked.of(req.scope).caller = whom
 
 
 async def read(core: Core, req: Request, most: int) -> bytes:

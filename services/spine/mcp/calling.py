@@ -27,6 +27,7 @@ WORKER = "mcp"
 _CARRIED = (
     "authorization",
     "host",
+    "x-spine-lease",
     "traceparent",
     "tracestate",
     "x-forwarded-for",
@@ -118,6 +119,9 @@ def asked_by(form: Form, given: Mapping[str, Any], claw: bool) -> Asked:
         argument = form.arguments[name]
         path = path.replace("{" + argument.name + "}", _matching(name, given.get(name), argument.schema))
     query = {name: _plain(name, given[name]) for name in form.names("query") if name in given}
+    for name, value in query.items():
+        if isinstance(value, list) and form.arguments[name].schema.get("type") != "array":
+            raise InvalidField(f"{name}: expected one value, not a list", name)
     if form.tool.most and "limit" in form.arguments:
         limit = query.setdefault("limit", str(form.tool.most))
         if isinstance(limit, str) and limit.isdecimal() and int(limit[:20]) > form.tool.most:

@@ -5,6 +5,7 @@ session of the dashboard does not count here, so a page that a browser was led t
 SDK's lists of hosts and origins would only have to repeat the names of every proxy.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -116,7 +117,7 @@ class Endpoint:
             return _result(calling.problem(answer), refused=True)
         if is_log:
             return _result(_about(calling.log_piece(answer, int(asked.query["offset"]), MOST), form, False, asked.path))
-        found, cut = fitted(calling.record(answer))
+        found, cut = await asyncio.to_thread(fitted, calling.record(answer))  # a large one takes a while
         return _result(_about(found, form, cut, asked.path))
 
     async def _tail(self, req: Request, asked: calling.Asked) -> int:

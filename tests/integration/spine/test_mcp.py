@@ -233,6 +233,11 @@ def test_a_bad_argument_is_named_with_what_would_do(head: Agent, left: Agent) ->
         "limit",
         "limit: 21 is out of range; from 1 to 20",
     )
+    assert head.refused("list_jobs", limit=["10000"]) == (
+        "invalid_field",
+        "limit",
+        "limit: expected one value, not a list",
+    )
     assert head.refused("submit_job", spec=1, idempotencyKey="k" * 256) == (
         "invalid_field",
         "idempotencyKey",
