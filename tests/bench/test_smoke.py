@@ -62,6 +62,7 @@ def test_the_page_that_is_kept_has_every_row() -> None:
         .replace(": 20", ": 1,000")
         .replace("20 idle", "5,000 idle")
         .replace("20 due", "1,000 due")
+        .replace("5 open", "200 open")
         for name in ROWS
     ]
     assert [name for name in wanted if name not in kept] == []

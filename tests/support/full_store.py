@@ -27,6 +27,7 @@ _ROWS = {
     "group_jobs": "('grp_1', 'job')",
     "tombstones": "('gone', 1)",
     "event_prunes": "(5, 2)",
+    "sessions": f"('{'d' * 64}', '{'f' * 64}', 1, 2)",
     "dependencies": "('job', 'other', 0)",
     "cluster_nodes": "('n1', 'head', 'i', 'one', '[]', '', 30000, 'online', 1, 2, 0)",
     "cluster_beats": "(3, 1, 'n1', 1, 'n1')",

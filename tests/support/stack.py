@@ -22,7 +22,7 @@ from testcontainers.compose import DockerCompose
 from tests.support.engine import OWNER, START, free_net, labels
 from tests.support.eventually import eventually, until_status
 from tests.support.ledger import Ledger
-from tests.support.spine_process import FAULTS, REPO, free_port
+from tests.support.spine_process import REPO, free_port, is_fault
 
 from contract.head_client import HeadClient
 from contract.retry import ONCE, RetryPolicy
@@ -233,7 +233,7 @@ class Stack:
             f"{service}: {line}"
             for service, text in logs.items()
             for line in text.splitlines()
-            if any(word in line for word in FAULTS) and "claw.worker_died" not in line
+            if is_fault(line) and "claw.worker_died" not in line
         ]
 
     def sh(self, service: str, script: str) -> tuple[int, str]:

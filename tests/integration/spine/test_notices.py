@@ -162,7 +162,7 @@ def test_a_head_lists_looks_replays_gives_up_and_sends(
     assert row["error"] == "the receiver answered 410: it takes no more"
     given_up = [e for e in head.get(f"/jobs/{job_id}/events").json["events"] if e["type"] == "notice.given_up"]
     assert [event["data"]["notice"] for event in given_up] == [row["id"]]
-    assert 'outcome="given_up"} 1.0' in head.get("/metrics").body.decode()
+    assert 'outcome="given_up",worker="0"} 1.0' in head.get("/metrics").body.decode()
     again = head.post(f"/notices/{row['id']}/replay", Idempotency_Key="k1")
     assert (again.status, again.json["status"], again.json["error"]) == (200, "waiting", row["error"])
     assert head.post(f"/notices/{row['id']}/replay", Idempotency_Key="k1").headers["idempotency-replayed"] == "true"
