@@ -121,19 +121,8 @@ def seconds_between(start: str | None, end: str | None) -> float | None:
 
 
 def span(seconds: float | None) -> str:
-    """Say a length of time: `12 s`, `3 min 05 s`, `2 h 10 min`, `4 d 3 h`; empty for None."""
-    if seconds is None:
-        return ""
-    if seconds < 10 and seconds != int(seconds):
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+    """Say a length of time; empty for None."""
+    return "" if seconds is None else told.span(seconds)
 
 
 def clock(seconds: int) -> str:

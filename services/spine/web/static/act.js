@@ -85,26 +85,25 @@ async function press(button) {
     if (said === null) return;
     if (field && said.trim()) body[field] = said.trim();
   }
-  button.disabled = true;
-  try {
+  await carryOut(button, async () => {
     await call(method, path, body);
     toast(`${button.textContent.trim()}: done.`);
-  } catch (e) {
-    if (e instanceof Failed) toast(e.message, true);
-    else throw e;
-  } finally {
-    button.disabled = false;
-    refresh(true);
-  }
+  });
 }
 
 async function submit(form) {
   const [method, path] = form.dataset.call.split(" ");
-  const button = form.querySelector("button:not([type=button])");
-  button.disabled = true;
-  try {
+  await carryOut(form.querySelector("button:not([type=button])"), async () => {
     await call(method, path, Object.fromEntries(new FormData(form)));
     form.reset();
+  });
+}
+
+// Does it once, says why it was refused, and looks what the page shows now.
+async function carryOut(button, act) {
+  button.disabled = true;
+  try {
+    await act();
   } catch (e) {
     if (e instanceof Failed) toast(e.message, true);
     else throw e;
