@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -16,10 +17,11 @@ WANTED = {
     "claw": ["claw", "dispatch", "cluster"],
     "dispatch": ["dispatch"],
     "cluster": ["cluster"],
+    "chat": ["chat"],
     "head": ["head", "cluster"],
     "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
-    "dev": ["spine", "postgres", "claw", "head", "dispatch", "cluster", "deploy", "dev"],
+    "dev": ["spine", "postgres", "claw", "head", "dispatch", "cluster", "chat", "deploy", "dev"],
 }
 
 
@@ -33,7 +35,7 @@ def test_lock_satisfies_the_project(name: str) -> None:
     locked = pins(name)
     wanted = [*PROJECT["dependencies"], *(d for extra in WANTED[name] for d in PROJECT["optional-dependencies"][extra])]
     for requirement in map(Requirement, wanted):
-        version = locked.get(requirement.name)
+        version = locked.get(canonicalize_name(requirement.name))
         assert version, f"{name}.txt lacks {requirement.name}: run make lock"
         assert requirement.specifier.contains(version), f"{name}.txt has {requirement.name} {version}: run make lock"
 
@@ -47,6 +49,9 @@ def test_roles_install_only_their_own() -> None:
     server = {"falcon", "gunicorn", "peewee", "prometheus-client", "uvloop"}
     assert not server & pins("claw").keys()
     assert not server & pins("head").keys()
+    assert not server & pins("chat").keys()
+    for role in ("spine", "claw", "head", "run"):
+        assert not {"aiohttp", "discord-py"} & pins(role).keys()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -10,7 +10,7 @@ PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def names(requirements: list[str]) -> list[str]:
-    return sorted(re.split(r"[^A-Za-z0-9_-]", line, maxsplit=1)[0] for line in requirements)
+    return sorted(re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0] for line in requirements)
 
 
 def test_every_direct_dependency_is_there_and_no_other() -> None:
