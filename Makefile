@@ -30,7 +30,7 @@ venv: $(VENV)/.run ## Make .venv with what running needs: spine, claw, spine-hea
 
 ##@ Containers on one machine (Docker)
 .PHONY: images
-images: ## Build the images of spine, claw and head (BASE=image; TAG=name; PLATFORM=linux/arm64; CA=bundle.pem, what this machine trusts without it)
+images: ## Build the images of spine, claw, head and chat (BASE=image; TAG=name; PLATFORM=linux/arm64; CA=bundle.pem, what this machine trusts without it)
 	@VERSION=$(SPINAL_CORD_VERSION) TAG=$(or $(TAG),$(SPINAL_CORD_VERSION)) REVISION=$$(git rev-parse HEAD) CA=$(CA) docker buildx bake --file images/bake.hcl $(if $(PLATFORM),--set '*.platform=$(PLATFORM)')
 
 .PHONY: tokens

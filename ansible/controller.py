@@ -35,11 +35,11 @@ PLATFORMS = {
 }
 # What an engine calls those on which containers run.
 ENGINE_PLATFORMS = {"linux-x86_64": "linux/amd64", "linux-aarch64": "linux/arm64"}
-IMAGES = ("spine", "head", "claw")
+IMAGES = ("spine", "head", "claw", "chat")
 PLAYBOOKS = ("site", "tokens", "rollback", "rotate", "uninstall")
 PYTHONS = ("3.11", "3.12", "3.13")
 SOURCES = ("LICENSE", "README.md", "images", "launchd", "pyproject.toml", "services", "systemd")
-LOCKS = ("build.txt", "claw.txt", "cluster.txt", "head.txt", "spine.txt")
+LOCKS = ("build.txt", "chat.txt", "claw.txt", "cluster.txt", "head.txt", "spine.txt")
 KEPT = 5  # releases of which files stay
 SHOWN = ("machine", "release", "units", "clock", "free", "token", "capabilities")
 SKEW_SECONDS = 60
@@ -120,9 +120,26 @@ def build(platforms: list[str], pythons: list[str]) -> str:
     return release
 
 
-def for_any_python(lock: str) -> str:
-    """Return a lock whose packages are for every Python: pip asks its own of a marker, not the one of the machine."""
-    return re.sub(r" ; python_(?:full_)?version [<>=]+ '[0-9.]+'(?= \\$)", "", lock, flags=re.MULTILINE)
+def for_python(lock: str, python: str) -> str:
+    """Return what of a lock is for a Python such as 3.11, whatever its last number; the rest is as it was.
+
+    pip itself asks the Python that it runs on of a marker, not the one of the machine.
+    """
+    kept = []
+    for block in re.split(r"^(?=\S)", lock, flags=re.MULTILINE):
+        if asks := re.search(r" ; python_(?:full_)?version (<|<=|>|>=) '([0-9.]+)'(?= \\$)", block, re.MULTILINE):
+            if not fits(python, *asks.groups()):
+                continue
+            block = block[: asks.start()] + block[asks.end() :]
+        kept.append(block)
+    return "".join(kept)
+
+
+def fits(python: str, how: str, than: str) -> bool:
+    """Tell whether any release of this Python is older (`<`) or newer (`>`) than a version, or that one (`=`)."""
+    bound = tuple(map(int, than.split(".")))
+    first, last = ((*map(int, python.split(".")), patch) for patch in (0, 99))
+    return first < bound if how == "<" else first <= bound if how == "<=" else last > bound
 
 
 def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
@@ -130,10 +147,20 @@ def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
     wheels = folder / "wheels"
     for python in pythons:
         targets = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
-        for lock in ("spine", "claw", "head", "cluster"):
+        for lock in ("spine", "claw", "head", "cluster", "chat"):
             lock_file = folder / f"{lock}.txt"
-            lock_file.write_text(for_any_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")))
-            only = ["--require-hashes", "--only-binary=:all:", "--implementation=cp", "--python-version", python]
+            lock_file.write_text(
+                for_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8"), python)
+            )
+            # A lock has all that its packages need, and of that pip would ask its own Python too.
+            only = [
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary=:all:",
+                "--implementation=cp",
+                "--python-version",
+                python,
+            ]
             pip("download", *only, *targets, "--dest", str(wheels), "--requirement", str(lock_file))
             lock_file.unlink()
     with tempfile.TemporaryDirectory() as source:
@@ -241,7 +268,7 @@ def bake(release: str, platform: str, path: Path) -> None:
         part = Path(folder, path.name)
         plain = part.with_suffix("")
         if asked("docker", "save", "--output", str(plain), *tags) is None:
-            sys.exit("images: docker save failed; is there room for 300 MB?")
+            sys.exit("images: docker save failed; is there room for 400 MB?")
         with plain.open("rb") as saved, gzip.open(part, "wb", compresslevel=1) as packed:
             shutil.copyfileobj(saved, packed, 1 << 20)
         part.replace(path)

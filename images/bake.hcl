@@ -24,7 +24,7 @@ variable "MCP" {
 }
 
 group "default" {
-  targets = ["spine", "claw", "head"]
+  targets = ["spine", "claw", "head", "chat"]
 }
 
 target "role" {
@@ -54,4 +54,10 @@ target "head" {
   inherits = ["role"]
   target   = "head"
   tags     = ["spinal-cord/head:${TAG}"]
+}
+
+target "chat" {
+  inherits = ["role"]
+  target   = "chat"
+  tags     = ["spinal-cord/chat:${TAG}"]
 }

@@ -1,8 +1,8 @@
 """Tells whether the service of this container goes on: exit 0 when it does, 1 and one line when it does not.
 
-A spine must answer /ready, which takes a write to its disk; a claw or a head must have touched its file of late, and
-not be stopped; and no container's first process may be stopped, as `docker kill --signal=STOP` does. Standard library
-alone, and started with -IS: it runs every few seconds.
+A spine must answer /ready, which takes a write to its disk; a claw, head or chat front must have touched its file of
+late, and not be stopped; and no container's first process may be stopped, as `docker kill --signal=STOP` does.
+Standard library alone, and started with -IS: it runs every few seconds.
 """
 
 import http.client
@@ -12,8 +12,13 @@ import time
 from pathlib import Path
 
 ANSWER_SECONDS = 3.0
-# The claw touches its file every 5 s; the head hears of the spine at least every 15 s, or gives up after 35.
-AGES = {"claw": ("CLAW_STATE_DIR", "alive", 20.0), "head": ("HEAD_STATE_DIR", "head-loop.alive", 60.0)}
+# The claw touches its file every 5 s; the head hears of the spine at least every 15 s, or gives up after 35; the chat
+# front's loop touches its own every 5 s, whether or not it reaches anybody.
+AGES = {
+    "claw": ("CLAW_STATE_DIR", "alive", 20.0),
+    "head": ("HEAD_STATE_DIR", "head-loop.alive", 60.0),
+    "chat": ("CHAT_STATE_DIR", "alive", 30.0),
+}
 
 
 def spine() -> str | None:

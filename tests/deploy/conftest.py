@@ -58,7 +58,7 @@ def wheelhouse() -> Path:
 
     Kept beside the environment under the digest of the locks, since it is the same until one changes.
     """
-    lock, *roles = (ROOT / "requirements" / f"{name}.txt" for name in ("dev", "spine", "claw", "head"))
+    lock, *roles = (ROOT / "requirements" / f"{name}.txt" for name in ("dev", "spine", "claw", "head", "chat"))
     made_of = b"".join(path.read_bytes() for path in (lock, *roles))
     house = ROOT / ".venv" / "wheelhouse" / hashlib.sha256(made_of).hexdigest()[:16]
     stamp = house / ".complete"
@@ -70,12 +70,12 @@ def wheelhouse() -> Path:
             pip += ["--require-hashes", "--dest", str(house)]
             subprocess.run([*pip, "-r", str(lock)], check=True, timeout=600)
             # A release is made for older systems too; of a package there may be another file for those.
-            older = ["--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
+            older = ["--no-deps", "--only-binary=:all:", "--implementation=cp", "--python-version=3.11"]
             older += ["--platform=manylinux_2_28_x86_64", "--platform=manylinux_2_17_x86_64"]
-            for_any_python = runpy.run_path(str(ROOT / "ansible" / "controller.py"))["for_any_python"]
+            for_python = runpy.run_path(str(ROOT / "ansible" / "controller.py"))["for_python"]
             for role in roles:
                 copy = house / role.name
-                copy.write_text(for_any_python(role.read_text(encoding="utf-8")))
+                copy.write_text(for_python(role.read_text(encoding="utf-8"), "3.11"))
                 subprocess.run([*pip, *older, "-r", str(copy)], check=True, timeout=600)
                 copy.unlink()
             stamp.touch()

@@ -317,15 +317,28 @@ def test_a_release_is_named_by_its_version_and_sources() -> None:
     assert not {path for path in named if path.startswith(("tests/", "docs/", "ansible/", ".git/"))}
 
 
-def test_a_release_brings_what_an_older_python_than_the_controller_s_wants() -> None:
+@pytest.mark.parametrize(
+    ("python", "wanted"),
+    [
+        ("3.11", ["async-timeout==5.0.1", "click==8.5.1", "typing-extensions==4.16.0"]),
+        ("3.12", ["click==8.5.1", "typing-extensions==4.16.0"]),
+        ("3.13", ["audioop-lts==0.2.2", "click==8.5.1"]),
+    ],
+)
+def test_a_release_brings_what_the_machine_s_python_wants_whatever_the_controller_s(
+    python: str, wanted: list[str]
+) -> None:
     lock = (
         "async-timeout==5.0.1 ; python_full_version < '3.11.3' \\\n    --hash=sha256:aa\n"
-        "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n"
+        "audioop-lts==0.2.2 ; python_full_version >= '3.13' \\\n    --hash=sha256:bb \\\n    --hash=sha256:cc\n"
+        "click==8.5.1 \\\n    --hash=sha256:dd\n"
+        "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:ee\n"
+        "typing-extensions==4.16.0 ; python_full_version < '3.13' \\\n    --hash=sha256:ff\n"
     )
-    assert controller.for_any_python(lock) == (
-        "async-timeout==5.0.1 \\\n    --hash=sha256:aa\n"
-        "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:bb\n"
-    )
+    left = controller.for_python(lock, python)
+    assert re.findall(r"^(\S+) \\$", left, re.MULTILINE) == wanted
+    assert "colorama==0.4.6 ; sys_platform == 'win32' \\\n    --hash=sha256:ee\n" in left
+    assert left.count("--hash") == 1 + sum(2 if name.startswith("audioop") else 1 for name in wanted)
 
 
 SAID = {

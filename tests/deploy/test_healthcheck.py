@@ -46,9 +46,13 @@ def touch(path: Path, pid: int, age: float = 0.0) -> None:
 
 @pytest.mark.parametrize(
     ("role", "variable", "name", "longest"),
-    [("claw", "CLAW_STATE_DIR", "alive", 20), ("head", "HEAD_STATE_DIR", "head-loop.alive", 60)],
+    [
+        ("claw", "CLAW_STATE_DIR", "alive", 20),
+        ("head", "HEAD_STATE_DIR", "head-loop.alive", 60),
+        ("chat", "CHAT_STATE_DIR", "alive", 30),
+    ],
 )
-def test_a_claw_and_a_head(
+def test_what_touches_a_file(
     tmp_path: Path, living: "subprocess.Popen[bytes]", role: str, variable: str, name: str, longest: int
 ) -> None:
     environment = {variable: str(tmp_path)}
@@ -114,5 +118,5 @@ def test_a_spine_that_is_not_ready() -> None:
 
 
 def test_a_role_that_there_is_not() -> None:
-    assert probe() == (1, "usage: healthcheck.py spine|claw|head")
-    assert probe("chat") == (1, "usage: healthcheck.py spine|claw|head")
+    assert probe() == (1, "usage: healthcheck.py spine|claw|head|chat")
+    assert probe("dispatch") == (1, "usage: healthcheck.py spine|claw|head|chat")

@@ -9,7 +9,7 @@ BAKE = read(REPO / "images" / "bake.hcl")
 ROLES = {
     name: text
     for text in re.split(r"^(?=FROM )", read(REPO / "images" / "Dockerfile"), flags=re.MULTILINE)
-    for name in re.findall(r"\AFROM \S+ AS (spine|claw|head)$", text, re.MULTILINE)
+    for name in re.findall(r"\AFROM \S+ AS (spine|claw|head|chat)$", text, re.MULTILINE)
 }
 
 
@@ -24,10 +24,10 @@ def test_every_variable_of_the_build_is_there_with_its_default() -> None:
 
 def test_every_image_is_there_with_its_user_its_state_and_its_process() -> None:
     rows = {row["image"]: row for row in tables(PAGE)[1]}
-    assert set(rows) == set(ROLES) == {"spine", "claw", "head"}
+    assert set(rows) == set(ROLES) == {"spine", "claw", "head", "chat"}
     for role, text in ROLES.items():
         assert re.findall(r"^USER (\d+):\1$", text, re.MULTILINE) == [rows[role]["user"]]
-        [state] = re.findall(r"(?:SPINE_DATA_DIR|CLAW_STATE_DIR|HEAD_STATE_DIR)=(\S+)", text)
+        [state] = re.findall(r"(?:SPINE_DATA_DIR|CLAW_STATE_DIR|HEAD_STATE_DIR|CHAT_STATE_DIR)=(\S+)", text)
         assert f"`{state}`" in f"`{rows[role]['keeps its state in'].strip('`')}`"
         [command] = re.findall(r'^CMD \["([\w-]+)", "(\w+)"\]$', text, re.MULTILINE)
         assert " ".join(command) in rows[role]["main process"]

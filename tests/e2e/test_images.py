@@ -15,17 +15,23 @@ from tests.support.spine_process import REPO
 
 pytestmark = pytest.mark.docker
 
-ROLES = {"spine": "10001:10001", "claw": "10002:10002", "head": "10003:10003"}
-COMMANDS = {"spine": ["spine", "serve"], "claw": ["claw", "run"], "head": ["spine-head", "loop"]}
+ROLES = {"spine": "10001:10001", "claw": "10002:10002", "head": "10003:10003", "chat": "10004:10004"}
+COMMANDS = {
+    "spine": ["spine", "serve"],
+    "claw": ["claw", "run"],
+    "head": ["spine-head", "loop"],
+    "chat": ["spine-chat", "run"],
+}
+PORTS = {"spine": ["36725/tcp"], "chat": ["36727/tcp"]}
 # In bytes, on a base of 130 MB: a compiler or a package list that stays behind does not fit in.
-MOST_BYTES = {"spine": 247_000_000, "claw": 241_000_000, "head": 205_000_000}
+MOST_BYTES = {"spine": 247_000_000, "claw": 241_000_000, "head": 205_000_000, "chat": 210_000_000}
 LOOK = """
-import json, shutil, subprocess, sys
+import json, re, shutil, subprocess, sys
 from importlib import metadata
 from pathlib import Path
 packages = subprocess.run(["dpkg-query", "-W", "-f", "${Package}\\n"], capture_output=True, text=True).stdout.split()
 print(json.dumps({
-    "installed": {d.name.lower().replace("_", "-"): d.version for d in metadata.distributions()},
+    "installed": {re.sub("[-_.]+", "-", d.name).lower(): d.version for d in metadata.distributions()},
     "prefix": sys.prefix,
     "programs": sorted(p.name for p in Path("/opt/spinal-cord/bin").iterdir()),
     "packages": packages,
@@ -95,6 +101,7 @@ def test_nothing_to_build_with_is_left(role: str, inside: dict[str, dict[str, An
         "spine": ["spine"],
         "claw": ["claw", "spine-cluster", "spine-dispatch"],
         "head": ["spine-cluster", "spine-head"],
+        "chat": ["spine-chat"],
     }[role]
     assert inside[role]["programs"] == sorted([*scripts, "python", "python3", "python3.11"])
     assert inside[role]["tokens"] == []
@@ -125,7 +132,7 @@ def test_configuration(role: str, configs: dict[str, dict[str, Any]]) -> None:
         "StartPeriod": 30 * second,
         "Retries": 3,
     }
-    assert list(config.get("ExposedPorts") or {}) == (["36725/tcp"] if role == "spine" else [])
+    assert list(config.get("ExposedPorts") or {}) == PORTS.get(role, [])
 
 
 @pytest.mark.parametrize("role", ROLES)
