@@ -1,1 +1,1 @@
-"""The chat front: the fleet from a phone. Commands in a chat become jobs, and what comes of them is said there."""
+"""The chat front: people ask the fleet from a chat, see what came of it, and decide with a button."""

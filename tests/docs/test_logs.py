@@ -14,6 +14,7 @@ SECTIONS = {
     "claw": "A claw",
     "head": "A head",
     "cluster": "A node of a cluster",
+    "chat": "The chat front",
 }
 # `exception` logs as an error; the others pick a level as they go, and stand for all.
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
