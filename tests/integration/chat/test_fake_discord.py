@@ -326,3 +326,25 @@ def test_a_second_or_late_answer_to_a_press_is_refused(server: FakeDiscord, conn
     late = server.press(dm.replies()[0], "Nothing").interaction
     assert client.do(answer(late.id, late.token)) == 404
     assert (one.refused, late.refused) == ([40060], [10062])
+
+
+def test_a_handshake_can_fail_and_frames_that_are_none_end_it(server: FakeDiscord, connect: Connect) -> None:
+    client = connect()
+    server.fail_next("socket", 503)
+
+    async def frames(*sent: str) -> tuple[dict[str, Any], int | None]:
+        async with aiohttp.ClientSession() as http, http.ws_connect(server.gateway.url) as ws:
+            hello = await ws.receive_json()
+            for text in sent:
+                await ws.send_str(text)
+            while (await ws.receive()).type is aiohttp.WSMsgType.TEXT:
+                pass
+            return hello, ws.close_code
+
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+        client.do(frames())
+    hello, code = client.do(frames('{"op": 1, "d": null}', '{"op": 3, "d": {}}'))
+    assert (hello["op"], hello["d"], code) == (10, {"heartbeat_interval": 41250}, 4003)
+    assert client.do(frames("hello"))[1] == 4002
+    resume = '{"op": 6, "d": {"token": "%s", "session_id": "%s", "seq": 99}}'
+    assert client.do(frames(resume % (server.token, next(iter(server.gateway.sessions)))))[1] == 4007

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from aiohttp import web
 from tests.support.fake_discord.faults import Bucket, Call, Fault, Held, Weather
-from tests.support.fake_discord.gateway import HEARTBEAT, INVALID, RECONNECT, Gateway
+from tests.support.fake_discord.gateway import HEARTBEAT, INVALID, RECONNECT, Gateway, Session
 from tests.support.fake_discord.hands import Channel, Press, User
 from tests.support.fake_discord.interactions import Interactions
 from tests.support.fake_discord.rest import BASE, Rest
@@ -30,7 +30,8 @@ class FakeDiscord:
     """Serves within a `with`. `url` is what DISCORD_API_URL takes; `gateway` has what a client did there.
 
     The names of the routes, for faults and for `calls`: gateway, gateway_bot, me, application, direct, user, channel,
-    typing, send, history, read, edit, delete, callback, followup, original, original_read, original_delete.
+    typing, send, history, read, edit, delete, callback, followup, original, original_read, original_delete; and socket,
+    the handshake of the gateway, which can fail.
     """
 
     def __init__(self, token: str = TOKEN) -> None:
@@ -138,16 +139,17 @@ class FakeDiscord:
         """
         last = {session: len(session.log) for session in self.gateway.sessions.values() if session.socket}
         for _ in range(2):
-            beats = {socket: socket.beats for session in last if (socket := session.socket)}
-            self.do(self.gateway.order, HEARTBEAT)
-            self.world.wait(
-                lambda beats=beats: all(
-                    (socket := session.socket) is None or (socket.heard >= seq and socket.beats > beats.get(socket, 0))
-                    for session, seq in last.items()
-                ),
-                seconds,
-                "a heartbeat",
-            )
+            self._beat(last, seconds)
+
+    def _beat(self, last: dict[Session, int], seconds: float) -> None:
+        before = {session.socket: session.socket.beats for session in last if session.socket}
+
+        def told() -> bool:
+            now = [(session.socket, seq) for session, seq in last.items() if session.socket]
+            return all(socket.heard >= seq and socket.beats > before.get(socket, 0) for socket, seq in now)
+
+        self.do(self.gateway.order, HEARTBEAT)
+        self.world.wait(told, seconds, "a heartbeat")
 
     def drop(self, resumable: bool = True) -> None:
         """Cut each connection without a word; `resumable` sessions can be taken up again."""
@@ -197,14 +199,14 @@ class FakeDiscord:
 
     def limit_next(self, route: str, times: int = 1, retry_after: float = 0.05, scope: str = "user") -> None:
         """Answer the next requests 429; `scope`: user, shared or global."""
-        self.weather.order(route, Fault(status=429, retry_after=retry_after, scope=scope), times)
+        self.weather.order(route, Fault(retry_after=retry_after, scope=scope), times)
 
     def limit(self, route: str, requests: int, seconds: float) -> None:
         """Take so many requests in so many seconds from now on, for each channel."""
         self.weather.buckets[route] = Bucket(requests, seconds)
 
     def fail_next(self, route: str, status: int = 502, times: int = 1) -> None:
-        """Answer the next requests with an error that is none of Discord's own; nothing happens."""
+        """Answer the next requests with a page that is none of Discord's own; nothing happens. A 429 is a ban then."""
         self.weather.order(route, Fault(status=status), times)
 
     def lose_next(self, route: str, times: int = 1, made: bool = True) -> None:

@@ -30,10 +30,10 @@ class Call:
 
 @dataclass(eq=False)
 class Fault:
-    """What happens to one request: a status of an error, a limit, a wait, or a cut before or after it took effect."""
+    """What happens to one request: an error, a limit (`retry_after` seconds), a wait, or a cut before or after it."""
 
     status: int = 0
-    retry_after: float = 0.0
+    retry_after: float | None = None
     scope: str = "user"
     cut: str = ""
     wait: float = 0.0
@@ -114,7 +114,7 @@ class Weather:
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         route = request.match_info.route.name or "unknown"
-        if route == "socket":
+        if route == "socket" and not self.faults[route]:
             return await handler(request)
         raw = await request.read() if request.content_type == "application/json" else b""
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -138,10 +138,10 @@ class Weather:
             await fault.held.stay()
         if fault.cut == "before":
             return _cut(request)
-        if fault.status == 429:
+        if fault.retry_after is not None:
             return self._limited(route, fault.retry_after, fault.scope, 50, 0)
         if fault.status:
-            return web.Response(status=fault.status, text="upstream connect error", headers={"Via": "1.1 google"})
+            return web.Response(status=fault.status, text="upstream error", headers={"Via": "1.1 google"})
         info = request.match_info
         major = "+".join(info.get(name, "") for name in ("channel", "application", "interaction", "token"))
         bucket = self.buckets.get(route)

@@ -37,7 +37,10 @@ class Channel:
         return Channel(self.discord, self.room, user)
 
     def send(self, text: str, by: User | None = None, **fields: Any) -> Post:
-        """Say something; the client is told of it. `fields`: more of the message's body, such as `embeds`."""
+        """Say something; the client is told of it.
+
+        `fields`: more of its body, such as `embeds`; `extra` is what stands in the event besides, such as `webhook_id`.
+        """
         speaker = by or self.user
         assert speaker is not None, "who speaks? by=…"
         return self.discord.do(self.discord.world.post, self.room, speaker.person, {"content": text, **fields})

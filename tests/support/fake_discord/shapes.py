@@ -60,6 +60,8 @@ class Post:
     edited: datetime | None = None
     versions: list[str] = field(default_factory=list)
     deleted: bool = False
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Fields that stand in its payload besides, such as `webhook_id` or another `type`."""
 
     @property
     def allowed_mentions(self) -> dict[str, Any] | None:
@@ -107,6 +109,7 @@ class Post:
             "flags": self.flags,
             "type": REPLY if self.reference else 0,
         }
+        body |= self.extra
         if self.nonce is not None:
             body["nonce"] = self.nonce
         if self.reference:

@@ -138,7 +138,7 @@ class World:
         post = Post(
             self, room, self.snowflake(), author, content, self.now(), nonce, flags | body.get("flags", 0), body,
             body.get("components") or [], body.get("embeds") or [], body.get("attachments") or [],
-            str(reference) if reference else None, versions=[content],
+            str(reference) if reference else None, versions=[content], extra=body.get("extra") or {},
         )  # fmt: skip
         with self.changed:
             room.posts[post.id] = post
