@@ -48,7 +48,7 @@ choose_places # sets mode, prefix, config, state
 [ -n "$name" ] || [ "$role" != claw ] || name=$(uname -n | cut -d. -f1 | tr A-Z a-z)
 for one in $name $claws; do
   case $one in
-    *[!a-z0-9._-]* | [!a-z0-9]* | head | any | all | viewer | spine | reaper | skyclaw | broker)
+    *[!a-z0-9._-]* | [!a-z0-9]* | head | any | all | viewer | chat | spine | reaper | skyclaw | broker)
       die "$one cannot be a claw's name: a-z, 0-9, dot, hyphen, underscore, and no name that means another" ;;
   esac
 done

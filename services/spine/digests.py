@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
-from spine.queue.access import RESERVED, Principal
+from spine.queue.access import RESERVED, Principal, Role
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NOBODY = RESERVED - {"head", "viewer"}
+_ROLES: dict[str, Role] = {"head": "head", "viewer": "viewer", "chat": "chat"}
+_NOBODY = RESERVED - _ROLES.keys()
 
 
 def read_digests(path: Path) -> dict[str, Principal]:
@@ -33,7 +34,7 @@ def read_digests(path: Path) -> dict[str, Principal]:
 
 def principal_of(name: str) -> Principal:
     """Return whom a name stands for."""
-    return Principal(name, "head" if name == "head" else "viewer" if name == "viewer" else "claw")
+    return Principal(name, _ROLES.get(name, "claw"))
 
 
 def is_name(text: str) -> bool:

@@ -28,6 +28,8 @@ SETTINGS = (
     Setting("RIGHT_CLAW_TOKENS", "", "further tokens of right-claw, comma-separated"),
     Setting("VIEWER_TOKEN", "", "token of a role that sees all and changes nothing; also `VIEWER_TOKENS`"),
     Setting("VIEWER_TOKENS", "", "further tokens of viewers, comma-separated"),
+    Setting("CHAT_TOKEN", "", "token of the chat front: submits, reads jobs, comments, decides; also `CHAT_TOKENS`"),
+    Setting("CHAT_TOKENS", "", "further tokens of chat fronts, comma-separated"),
     Setting("CLAW_TOKENS", "", "further claws: `name=token,…`; a name may come twice, for rotation"),
     Setting(
         "SPINE_TOKEN_DIGESTS",
@@ -80,8 +82,14 @@ SETTINGS = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that gets the name of the point when it is reached"),
 )
 
-_ROLES = (("HEAD", "head"), ("LEFT_CLAW", "left-claw"), ("RIGHT_CLAW", "right-claw"), ("VIEWER", "viewer"))
-_OPTIONAL = frozenset({"viewer"})
+_ROLES = (
+    ("HEAD", "head"),
+    ("LEFT_CLAW", "left-claw"),
+    ("RIGHT_CLAW", "right-claw"),
+    ("VIEWER", "viewer"),
+    ("CHAT", "chat"),
+)
+_OPTIONAL = frozenset({"viewer", "chat"})
 _URL_MOST = 500
 
 

@@ -5,7 +5,7 @@ from tests.docs.pages import reference, table
 from spine.mcp.tools import forms
 
 PAGE = reference("mcp.md")
-ROLES = ("head", "claw", "viewer")
+ROLES = ("head", "claw", "viewer", "chat")
 
 
 def test_every_tool_is_there_and_no_other() -> None:

@@ -24,18 +24,19 @@ from spine.settings import Settings
 
 KEPT = REFERENCE / "openapi.json"
 DOCUMENT = openapi.document()
-TOKENS = {"head": "head-token-0001", "claw": "left-token-0001", "viewer": "view-token-0001"}
+TOKENS = {"head": "head-token-0001", "claw": "left-token-0001", "viewer": "view-token-0001", "chat": "chat-token-0001"}
 CALLS = [(route, call) for route in ROUTES for call in route.calls]
 IDS = [call.name for _, call in CALLS]
 
 
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
-    """An application with a head, the claw left-claw and a viewer."""
+    """An application with a head, the claw left-claw, a viewer and a chat front."""
     principals = {
         token_digest(TOKENS["head"]): Principal("head", "head"),
         token_digest(TOKENS["claw"]): Principal("left-claw", "claw"),
         token_digest(TOKENS["viewer"]): Principal("viewer", "viewer"),
+        token_digest(TOKENS["chat"]): Principal("chat", "chat"),
     }
     server = Server(Settings(principals=principals, data_dir=tmp_path), SystemClock())
     yield create_app(server)
@@ -184,6 +185,15 @@ def test_patterns_are_in_the_dialect_of_json_schema() -> None:
 def test_the_roles_are_those_that_may(app: App, route: Route, call: Call) -> None:
     refused = {role for role in (None, *TOKENS) if ask(app, route, call, role)[0] == 401}
     assert refused == ({None, *TOKENS} - call.roles if call.roles else set())
+
+
+def test_the_chat_front_may_do_what_is_on_its_list_and_nothing_else(app: App) -> None:
+    asked = {call.name: ask(app, route, call, "chat")[0] for route, call in CALLS if call.roles}
+    assert {name for name, status in asked.items() if status != 401} == {
+        *("listJobs", "submitJob", "readJob", "whyNotRunning", "listAttempts", "readJobEvents", "readLog"),
+        *("commentJob", "cancelJob", "approveJob", "rejectJob", "reviewJob"),
+        *("readEvents", "listMachines", "download", "inspect"),
+    }
 
 
 @pytest.mark.parametrize(("route", "call"), CALLS, ids=IDS)

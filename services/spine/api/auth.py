@@ -10,11 +10,12 @@ from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.api import asked
+from spine.api.calls import OVERSEERS, STEERERS, TALKERS
 from spine.queue.access import Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
 
-_ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}
+_ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}  # of tokens in the store
 _WORKER_ID_MOST = 128
 _GUESSES = 100
 _WINDOW_SECONDS = 60.0
@@ -56,8 +57,8 @@ class Auth:
         known = [*self._fixed.values(), *self._listed.values(), *(principal for principal, _ in self._stored.values())]
         return {principal.name for principal in known if principal.is_claw}
 
-    def caller(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls.
+    def reader(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, with whatever role: all may read jobs.
 
         Raises:
             Unauthorized: no token, more than one, an unknown or a revoked one. RateLimited: too many wrong ones.
@@ -143,13 +144,44 @@ class Auth:
         if count >= _GUESSES:
             raise RateLimited("too many wrong tokens from this address; wait a minute")
 
+    def caller(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, when it is a head, a claw or a viewer. The chat front has only what is on its list.
+
+        Raises:
+            As reader.
+        """
+        caller = self.reader(req)
+        if caller.principal.role == "chat":
+            raise Unauthorized("the chat front may not do this")
+        return caller
+
+    def steerer(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, when it is a head or the chat front, which speaks for people.
+
+        Raises:
+            Unauthorized
+        """
+        caller = self.reader(req)
+        if caller.principal.role not in STEERERS:
+            raise Unauthorized("only a head may do this")
+        return caller
+
+    def talker(self, req: falcon.asgi.Request) -> Caller:
+        """Return who calls, when it may say something about a job: all but a viewer.
+
+        Raises:
+            Unauthorized
+        """
+        caller = self.reader(req)
+        return caller if caller.principal.role in TALKERS else self.worker(req)
+
     def head(self, req: falcon.asgi.Request) -> Caller:
         """Return who calls, when it is a head.
 
         Raises:
             Unauthorized
         """
-        caller = self.caller(req)
+        caller = self.reader(req)
         if not caller.principal.is_head:
             raise Unauthorized("only a head may do this")
         return caller
@@ -160,7 +192,7 @@ class Auth:
         Raises:
             Unauthorized
         """
-        caller = self.caller(req)
+        caller = self.reader(req)
         if not caller.principal.is_claw:
             raise Unauthorized("only a claw may do this")
         return caller
@@ -183,6 +215,6 @@ class Auth:
             Unauthorized
         """
         caller = self.caller(req)
-        if not caller.principal.sees_all:
+        if caller.principal.role not in OVERSEERS:
             raise Unauthorized("only a head or a viewer may see this")
         return caller

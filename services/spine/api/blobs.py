@@ -81,7 +81,7 @@ class Blobs:
     async def on_get_one(self, req: Request, resp: Response, blob_id: str) -> None:
         """GET and HEAD /blobs/:id, with ranges. Always an attachment: nothing of it may run in a browser."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.reader(req)
         row = await core.read(lambda tx: _readable(tx, caller.principal, blob_id))
         start, length = _range(req, row.size)
         resp.set_header("X-Content-Type-Options", "nosniff")

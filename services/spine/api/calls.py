@@ -16,6 +16,11 @@ CLAWS = frozenset({"claw"})
 WORKERS = HEADS | CLAWS
 ALL = WORKERS | {"viewer"}
 OVERSEERS = HEADS | {"viewer"}
+# The chat front speaks for people that no token stands for: it has these and nothing else.
+READERS = ALL | {"chat"}
+TALKERS = WORKERS | {"chat"}
+STEERERS = HEADS | {"chat"}
+WATCHERS = OVERSEERS | {"chat"}
 
 # What an answer or a body holds when it is no record.
 BYTES = "application/octet-stream"
@@ -214,10 +219,12 @@ def document(name: str, text: str, media: str, *special: type[SpineError]) -> tu
     return (Call("GET", name, ANYONE, text, gives, None, special, (IF_NONE_MATCH,), ("ETag",)),)
 
 
-def decide(name: str, text: str, takes: type[wire.Request], *special: type[SpineError]) -> tuple[Call]:
-    """Describe a head's verb on one job."""
+def decide(
+    name: str, roles: frozenset[str], text: str, takes: type[wire.Request], *special: type[SpineError]
+) -> tuple[Call]:
+    """Describe a verb on one job of who steers it."""
     refusals = (*GONE, *special, errors.Conflict)
-    return (Call("POST", name, HEADS, text, {200: (wire.Job,)}, takes, refusals, (KEY,), (REPLAYED,)),)
+    return (Call("POST", name, roles, text, {200: (wire.Job,)}, takes, refusals, (KEY,), (REPLAYED,)),)
 
 
 def settle(name: str, text: str, takes: type[wire.Request]) -> tuple[Call]:

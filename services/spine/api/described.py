@@ -24,8 +24,11 @@ from spine.api.calls import (
     OFFSET_MOST,
     OVERSEERS,
     RANGE,
+    READERS,
     REPLAYED,
+    STEERERS,
     STREAM,
+    TALKERS,
     TEXT,
     WORKER,
     WORKERS,
@@ -40,7 +43,7 @@ _READ_MOST = 4 * 1024 * 1024
 LIST = Call(
     "GET",
     "listJobs",
-    ALL,
+    READERS,
     "List the jobs that the caller may see, oldest first.",
     {200: (wire.JobList,)},
     params=(
@@ -52,8 +55,8 @@ LIST = Call(
 SUBMIT = Call(
     "POST",
     "submitJob",
-    HEADS,
-    "Submit one job, or a list of up to 1,000 that is taken whole or not at all.",
+    STEERERS,
+    "Submit one job, or (heads) a list of up to 1,000 that is taken whole or not at all.",
     {201: (wire.Job, wire.JobList), 200: (wire.Job, wire.JobList)},
     _SUBMITS,
     params=(KEY,),
@@ -103,7 +106,7 @@ HEARTBEAT = Call(
 COMMENT = Call(
     "POST",
     "commentJob",
-    WORKERS,
+    TALKERS,
     "Add a comment; whoever holds the job gets it with the next heartbeat.",
     {200: (wire.Job,)},
     wire.Comment,
@@ -114,7 +117,7 @@ COMMENT = Call(
 READ_JOB = Call(
     "GET",
     "readJob",
-    ALL,
+    READERS,
     "Read one job; its version is the ETag.",
     {200: (wire.Job,), 304: ()},
     None,
@@ -126,7 +129,7 @@ _PAGE = (CURSOR, query("limit", number(1, 1000, 100), "Events in a page."), LAST
 EVENTS = Call(
     "GET",
     "readEvents",
-    ALL,
+    READERS,
     "Events of all jobs that the caller may see, oldest first: a page, or a stream with Accept: text/event-stream.",
     {200: (wire.EventPage, STREAM)},
     errors=FOLLOW,
@@ -145,7 +148,7 @@ APPEND_LOG = Call(
 READ_LOG = Call(
     "GET",
     "readLog",
-    ALL,
+    READERS,
     "Read a range of an attempt's log, or follow it.",
     {200: (TEXT, STREAM)},
     None,
@@ -170,7 +173,7 @@ UPLOAD = Call(
 DOWNLOAD = Call(
     "GET",
     "download",
-    ALL,
+    READERS,
     "Read a file, or a part of it; always as an attachment.",
     {200: ("*/*",), 206: ("*/*",)},
     None,

@@ -21,7 +21,7 @@ from spine.api import openapi
 from spine.api.calls import MARKDOWN, TEXT
 from spine.api.core import Core
 from spine.api.routes import ROUTES
-from spine.queue.access import Principal
+from spine.queue.access import Principal, Role
 from spine.settings import Settings
 from spine.store import listing, machines
 from spine.store.engine import Tx
@@ -85,7 +85,7 @@ class Documents:
         """Add the caller's part. Who has a token that is not known is anyone (contract: native dialect, Routes)."""
         core = self._core
         try:
-            principal = core.auth.caller(req).principal
+            principal = core.auth.reader(req).principal
         except Unauthorized:
             return text
         standing = await core.read(lambda tx: look(tx, principal))
@@ -202,11 +202,16 @@ def _claw(settings: Settings, standing: Standing) -> list[str]:
     return [*told, "You hold now:", "\n".join(["| job | fence | attempt |", "|---|---|---|", *rows])]
 
 
+_ABOUT_ROLES: dict[Role, str] = {
+    "head": "You are a **head**. You submit jobs, see all of them, decide on them, and look after the machines.",
+    "viewer": "You are a **viewer**. You see everything and change nothing: every call that changes is refused.",
+    "chat": "You are a **chat front**. You speak for people: you submit jobs one by one, see all of them, comment and "
+    "decide on them, and nothing else.",
+}
+
+
 def _overseer(standing: Standing) -> list[str]:
-    if standing.principal.is_head:
-        told = ["You are a **head**. You submit jobs, see all of them, decide on them, and look after the machines."]
-    else:
-        told = ["You are a **viewer**. You see everything and change nothing: every call that changes is refused."]
+    told = [_ABOUT_ROLES[standing.principal.role]]
     jobs = ", ".join(f"{count} {status}" for status, count in standing.open_jobs)
     told.append(f"Jobs that have not ended: {jobs}.")
     fleet = ", ".join(f"{count} {state}" for state, count in standing.fleet)

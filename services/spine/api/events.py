@@ -25,7 +25,7 @@ class Events:
     async def on_get(self, req: Request, resp: Response, job_id: str | None = None) -> None:
         """Answer a page, or a stream when the client asks for text/event-stream."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.reader(req)
         known_query(req, "cursor", "limit")
         limit = query_number(req, "limit", 1, _PAGE_MOST) or _PAGE
         after = req.get_header("Last-Event-ID") or req.get_param("cursor")

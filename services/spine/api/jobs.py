@@ -31,10 +31,10 @@ class Jobs:
     async def on_post(self, req: Request, resp: Response) -> None:
         """POST /jobs."""
         core = self._core
-        caller = core.auth.head(req)
+        caller = core.auth.steerer(req)
         data = await core.body(req)
         if data.lstrip()[:1] == b"[":
-            await self._submit_list(req, resp, caller, data)
+            await self._submit_list(req, resp, core.auth.head(req), data)
             return
         request = core.decode(resp, data, wire.Submit, self._limits)
         _trace(req, request)
@@ -83,7 +83,7 @@ class Jobs:
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /jobs."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.reader(req)
         narrowed = _filter(req)
         limit = query_number(req, "limit", 1, listing.LIST_MOST)
         after = req.get_param("cursor")
@@ -95,7 +95,7 @@ class Jobs:
 
     async def on_get_one(self, req: Request, resp: Response, job_id: str) -> None:
         """GET /jobs/:id; its version is the ETag."""
-        caller = self._core.auth.caller(req)
+        caller = self._core.auth.reader(req)
 
         def look(tx: Tx) -> tuple[bytes, int]:
             row = visible(tx, caller.principal, job_id)
@@ -112,7 +112,7 @@ class Jobs:
     async def on_post_comment(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/comment."""
         core = self._core
-        caller = core.auth.worker(req)
+        caller = core.auth.talker(req)
         data = await core.body(req)
         request = core.decode(resp, data, wire.Comment)
         most = core.settings.comment_max_bytes
@@ -126,7 +126,7 @@ class Jobs:
 
     async def on_get_why(self, req: Request, resp: Response, job_id: str) -> None:
         """GET /jobs/:id/why."""
-        caller = self._core.auth.caller(req)
+        caller = self._core.auth.reader(req)
         known_query(req)
         found = await self._core.read(lambda tx: why.why(tx, visible(tx, caller.principal, job_id)))
         resp.data = msgspec.json.encode(found)
@@ -134,7 +134,7 @@ class Jobs:
 
     async def on_get_attempts(self, req: Request, resp: Response, job_id: str) -> None:
         """GET /jobs/:id/attempts."""
-        caller = self._core.auth.caller(req)
+        caller = self._core.auth.reader(req)
         known_query(req)
 
         def look(tx: Tx) -> bytes:

@@ -54,7 +54,7 @@ class Logs:
         Spine-Log-Size tells the size of the whole log, Spine-Log-Fence whose it is, Spine-Log-Open if it may grow.
         """
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.reader(req)
         known_query(req, "offset", "limit", "fence", "follow")
         offset = query_number(req, "offset", 0, _OFFSET_MOST) or 0
         limit = query_number(req, "limit", 1, _READ_MOST) or _READ_MOST

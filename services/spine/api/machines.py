@@ -30,7 +30,7 @@ class Machines:
     async def on_get(self, req: Request, resp: Response) -> None:
         """GET /machines."""
         core = self._core
-        caller = core.auth.caller(req)
+        caller = core.auth.reader(req)
 
         def look(tx: Tx) -> bytes:
             rows = [m for m in machines.all_of(tx) if caller.principal.sees_all or m.name == caller.name]

@@ -1,4 +1,4 @@
-"""A head's decisions: cancel, approve, reject, review, retry, adopt, and the same for all that match a filter."""
+"""Decisions on jobs: cancel, approve, reject, review, retry, adopt, and the same for all that match a filter."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -48,17 +48,19 @@ class Reviews:
 
     async def on_post_retry(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/retry."""
+        self._core.auth.head(req)
         await self._decide(req, resp, wire.Nothing, lambda tx, who, r: steer.retry(tx, who, job_id))
 
     async def on_post_adopt(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/adopt."""
+        self._core.auth.head(req)
         await self._decide(req, resp, wire.Adopt, lambda tx, who, r: steer.adopt(tx, who, job_id, r.fence))
 
     async def _decide(
         self, req: Request, resp: Response, kind: type[R], verb: Callable[[Tx, Caller, R], JobRow]
     ) -> None:
         core = self._core
-        caller = core.auth.head(req)
+        caller = core.auth.steerer(req)
         data = await core.body(req)
         request = core.decode(resp, data, kind, v0=False)
         await core.carry_out(

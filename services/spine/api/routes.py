@@ -7,9 +7,12 @@ from spine.api.calls import (
     ANYONE,
     FIGURES,
     FOLLOW,
+    HEADS,
     JOB,
     MARKDOWN,
     OVERSEERS,
+    READERS,
+    STEERERS,
     TEXT,
     Health,
     Ready,
@@ -89,21 +92,23 @@ _JOBS = (
         "reviews",
         "cancel",
         "heads",
-        decide("cancelJob", "Cancel a job that has not ended.", wire.Cancel, errors.TerminalStatus),
+        decide("cancelJob", STEERERS, "Cancel a job that has not ended.", wire.Cancel, errors.TerminalStatus),
     ),
     Route(
         "/jobs/{job_id}/approve",
         "reviews",
         "approve",
         "heads",
-        decide("approveJob", "Let a waiting job go on.", wire.Approve, errors.NotAwaiting, errors.SpecChanged),
+        decide(
+            "approveJob", STEERERS, "Let a waiting job go on.", wire.Approve, errors.NotAwaiting, errors.SpecChanged
+        ),
     ),
     Route(
         "/jobs/{job_id}/reject",
         "reviews",
         "reject",
         "heads",
-        decide("rejectJob", "Refuse approval: the job is cancelled.", wire.Cancel, errors.NotAwaiting),
+        decide("rejectJob", STEERERS, "Refuse approval: the job is cancelled.", wire.Cancel, errors.NotAwaiting),
     ),
     Route(
         "/jobs/{job_id}/review",
@@ -112,6 +117,7 @@ _JOBS = (
         "heads",
         decide(
             "reviewJob",
+            STEERERS,
             "Accept a finished job, or send it back for another round.",
             wire.Review,
             errors.NotAwaiting,
@@ -126,6 +132,7 @@ _JOBS = (
         "heads",
         decide(
             "retryJob",
+            HEADS,
             "Queue a job again that has ended badly.",
             wire.Nothing,
             errors.TerminalStatus,
@@ -140,6 +147,7 @@ _JOBS = (
         "heads",
         decide(
             "adoptResult",
+            HEADS,
             "Make a late result the job's result.",
             wire.Adopt,
             errors.TerminalStatus,
@@ -162,14 +170,14 @@ _JOBS = (
         "jobs",
         "why",
         "heads, claws",
-        look("whyNotRunning", ALL, "Why the job does not run now; what would unblock it first.", wire.Why, *JOB),
+        look("whyNotRunning", READERS, "Why the job does not run now; what would unblock it first.", wire.Why, *JOB),
     ),
     Route(
         "/jobs/{job_id}/attempts",
         "jobs",
         "attempts",
         "heads, claws",
-        look("listAttempts", ALL, "Every claim of the job and how it ended.", wire.AttemptList, *JOB),
+        look("listAttempts", READERS, "Every claim of the job and how it ended.", wire.AttemptList, *JOB),
     ),
     Route(
         "/jobs/{job_id}/earlier",
@@ -209,7 +217,7 @@ _FLEET = (
         "machines",
         "",
         "heads all, a claw itself",
-        look("listMachines", ALL, "Machines as they were last heard of.", wire.MachineList),
+        look("listMachines", READERS, "Machines as they were last heard of.", wire.MachineList),
     ),
     Route("/machines/join-codes", "machines", "codes", "heads", (described.JOIN_CODE,)),
     Route(

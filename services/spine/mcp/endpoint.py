@@ -80,7 +80,7 @@ class Endpoint:
         """POST /mcp: one message of the protocol. GET and DELETE, which are for sessions, are not taken."""
         if req.get_header("Authorization") is None:
             raise Unauthorized("send Authorization: Bearer <token>")
-        caller = self._core.auth.caller(req)
+        caller = self._core.auth.reader(req)
         data = await self._core.body(req)
         scope = req.scope | {_ASKED_BY: (req, caller)}
         answer = await calling.ask(self._manager.handle_request, scope, calling.receiving(data))

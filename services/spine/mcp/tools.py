@@ -7,7 +7,7 @@ side by side, wherever the API has them: in the path, the query string, a header
 from typing import Any, Literal, NamedTuple
 
 from spine.api import openapi
-from spine.api.calls import ALL, BYTES, CLAWS, FENCE, HEADS, KEY, OVERSEERS, WORKER, WORKERS
+from spine.api.calls import BYTES, CLAWS, FENCE, HEADS, KEY, OVERSEERS, READERS, STEERERS, TALKERS, WATCHERS, WORKER
 
 Place = Literal["path", "query", "header", "body", "bytes"]
 PAGE = 20
@@ -46,22 +46,22 @@ TOOLS = (
     Tool("complete_job", "completeJob", CLAWS),
     Tool("fail_job", "failJob", CLAWS),
     Tool("release_job", "releaseJob", CLAWS),
-    Tool("submit_job", "submitJob", HEADS, hint=_LATER),
-    Tool("list_jobs", "listJobs", ALL, most=PAGE),
-    Tool("show_job", "readJob", ALL),
-    Tool("why_not_running", "whyNotRunning", ALL),
-    Tool("list_attempts", "listAttempts", ALL),
-    Tool("job_events", "readJobEvents", OVERSEERS, most=PAGE),
-    Tool("read_events", "readEvents", OVERSEERS, most=PAGE),
-    Tool("read_log", "readLog", ALL, frozenset({"follow"}), LOG_MOST),
-    Tool("comment_job", "commentJob", WORKERS),
-    Tool("review_job", "reviewJob", HEADS),
-    Tool("approve_job", "approveJob", HEADS),
-    Tool("reject_job", "rejectJob", HEADS),
-    Tool("cancel_job", "cancelJob", HEADS),
+    Tool("submit_job", "submitJob", STEERERS, hint=_LATER),
+    Tool("list_jobs", "listJobs", READERS, most=PAGE),
+    Tool("show_job", "readJob", READERS),
+    Tool("why_not_running", "whyNotRunning", READERS),
+    Tool("list_attempts", "listAttempts", READERS),
+    Tool("job_events", "readJobEvents", WATCHERS, most=PAGE),
+    Tool("read_events", "readEvents", WATCHERS, most=PAGE),
+    Tool("read_log", "readLog", READERS, frozenset({"follow"}), LOG_MOST),
+    Tool("comment_job", "commentJob", TALKERS),
+    Tool("review_job", "reviewJob", STEERERS),
+    Tool("approve_job", "approveJob", STEERERS),
+    Tool("reject_job", "rejectJob", STEERERS),
+    Tool("cancel_job", "cancelJob", STEERERS),
     Tool("retry_job", "retryJob", HEADS, hint=_LATER),
     Tool("adopt_result", "adoptResult", HEADS),
-    Tool("list_machines", "listMachines", OVERSEERS),
+    Tool("list_machines", "listMachines", WATCHERS),
     Tool("pause_machine", "pauseMachine", HEADS),
     Tool("resume_machine", "resumeMachine", HEADS),
     Tool("drain_machine", "drainMachine", HEADS),

@@ -11,8 +11,8 @@ from spine.store import jobs, machines, retention
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow
 
-Role = Literal["head", "claw", "viewer"]
-RESERVED = frozenset({"head", "any", "all", "viewer", "spine", "reaper", "skyclaw", "broker"})
+Role = Literal["head", "claw", "viewer", "chat"]
+RESERVED = frozenset({"head", "any", "all", "viewer", "chat", "spine", "reaper", "skyclaw", "broker"})
 """Names that no claw may have: roles, dialects, who signs events, and words for more than one."""
 
 
@@ -35,7 +35,7 @@ class Principal:
 
     @property
     def sees_all(self) -> bool:
-        """Heads and viewers see every job; a viewer changes nothing."""
+        """All but claws see every job; what a role may call is said in the table of routes."""
         return self.role != "claw"
 
     def sees(self, target: str | None) -> bool:

@@ -11,6 +11,7 @@ from contract.errors import Forbidden, InvalidField, Unauthorized
 from contract.ids import token_digest
 from spine.api import body
 from spine.api.auth import SESSION_COOKIE
+from spine.api.calls import OVERSEERS
 from spine.api.core import Core
 from spine.queue.access import Principal
 from spine.store import sessions
@@ -73,8 +74,9 @@ class Door:
         except Unauthorized:
             self._ask(req, resp, following, "This token is not known. It may have been rotated.", 401)
             return
-        if not principal.sees_all:
-            told = f"This is the token of the claw {principal.name}. Sign in with a head's or a viewer's."
+        if principal.role not in OVERSEERS:
+            whose = f"the claw {principal.name}" if principal.is_claw else "a chat front"
+            told = f"This is the token of {whose}. Sign in with a head's or a viewer's."
             self._ask(req, resp, following, told, 403)
             return
         name, hours = secrets.token_urlsafe(_SESSION_BYTES), core.settings.session_hours

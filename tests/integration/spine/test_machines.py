@@ -91,7 +91,7 @@ def test_a_code_ends(start_spine: StartSpine) -> None:
     refused(server.nobody.post("/join", {"code": code}), 404, "not_found")
 
 
-@pytest.mark.parametrize("name", ["head", "any", "all", "spine", "viewer", "Upper", "", "a b", "-x"])
+@pytest.mark.parametrize("name", ["head", "any", "all", "spine", "viewer", "chat", "Upper", "", "a b", "-x"])
 def test_a_name_that_is_not_free(head: Api, name: str) -> None:
     refused(head.post("/machines/join-codes", {"name": name}), 422, "invalid_field")
 

@@ -18,6 +18,7 @@ from tests.support.spine_process import TOKENS, SpineProcess
 # A claim holds on a machine that is busy with other tests, too.
 SETTINGS: dict[str, str | None] = {"SPINE_MCP": "1", "SPINE_ACCEPT_LEASE_SECONDS": "300"}
 VIEWER = "viewer-token-0001"
+CHAT = "chat-token-00001"
 READ = ["list_jobs", "show_job", "why_not_running", "list_attempts"]
 CLAW = ["claim_job", "heartbeat", "append_log", "complete_job", "fail_job", "release_job", *READ, "read_log"]
 EVENTS = ["job_events", "read_events", "read_log"]
@@ -29,7 +30,7 @@ SCHEDULES = ["list_schedules", "list_runs", "run_schedule", "pause_schedule", "r
 @pytest.fixture(scope="module")
 def spine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpineProcess]:
     """A server that has the tools."""
-    server = SpineProcess(tmp_path_factory.mktemp("mcp"), {**SETTINGS, "VIEWER_TOKEN": VIEWER})
+    server = SpineProcess(tmp_path_factory.mktemp("mcp"), {**SETTINGS, "VIEWER_TOKEN": VIEWER, "CHAT_TOKEN": CHAT})
     try:
         yield server.start()
         assert server.stop() == 0
@@ -89,6 +90,16 @@ def test_a_viewer_sees_what_reads_and_each_of_it_says_so(viewer: Agent) -> None:
     tools = viewer.tools()
     assert [tool.name for tool in tools] == [*READ, *EVENTS, "list_machines", "list_schedules", "list_runs"]
     assert all(tool.annotations is not None and tool.annotations.read_only_hint for tool in tools)
+
+
+def test_a_chat_front_sees_the_verbs_of_people(spine: SpineProcess) -> None:
+    chat = Agent(spine.url, CHAT)
+    decide = ["review_job", "approve_job", "reject_job", "cancel_job"]
+    assert [tool.name for tool in chat.tools()] == [
+        *("submit_job", *READ, *EVENTS, "comment_job", *decide, "list_machines")
+    ]
+    assert chat.refused("retry_job", jobId="x") == ("unauthorized", None, "only a head may do this")
+    assert chat.refused("list_schedules") == ("unauthorized", None, "the chat front may not do this")
 
 
 # --- a job's life ----------------------------------------------------------------------------------------------------

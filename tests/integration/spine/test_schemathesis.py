@@ -27,12 +27,13 @@ from spine.app import App, Server, create_app
 from spine.queue.access import Principal
 from spine.settings import Settings
 
-TOKENS = {"head": "head-token-0001", "claw": "left-token-0001", "viewer": "view-token-0001"}
+TOKENS = {"head": "head-token-0001", "claw": "left-token-0001", "viewer": "view-token-0001", "chat": "chat-token-0001"}
 RIGHT = "right-token-0001"
 PRINCIPALS = {
     TOKENS["head"]: Principal("head", "head"),
     TOKENS["claw"]: Principal("left-claw", "claw"),
     TOKENS["viewer"]: Principal("viewer", "viewer"),
+    TOKENS["chat"]: Principal("chat", "chat"),
     RIGHT: Principal("right-claw", "claw"),  # of no role below: what it loses hinders nobody
 }
 CALLS = {call.name: (route, call) for route in ROUTES for call in route.calls}

@@ -13,6 +13,7 @@ from spine.settings import Settings
 
 SETTINGS = Settings(principals={})
 CLAW, HEAD, VIEWER = Principal("build-1", "claw"), Principal("head", "head"), Principal("viewer", "viewer")
+CHAT = Principal("chat", "chat")
 
 
 def told(standing: Standing, settings: Settings = SETTINGS) -> str:
@@ -84,6 +85,29 @@ def test_a_viewer_is_told_that_it_changes_nothing() -> None:
     said = told(Standing(VIEWER, open_jobs=(("queued", 0),)))
     assert "You are a **viewer**. You see everything and change nothing" in said
     assert said.endswith("Machines that have been heard of: none.")
+
+
+def test_a_chat_front_is_told_its_few_calls() -> None:
+    said = told(Standing(CHAT, open_jobs=(("queued", 0),)))
+    assert "You are a **chat front**. You speak for people: you submit jobs one by one" in said
+    assert callable_by(CHAT) == {
+        "GET /jobs",
+        "POST /jobs",
+        "GET /jobs/{job_id}",
+        "GET /jobs/{job_id}/why",
+        "GET /jobs/{job_id}/attempts",
+        "GET /jobs/{job_id}/events",
+        "GET /jobs/{job_id}/log",
+        "POST /jobs/{job_id}/comment",
+        "POST /jobs/{job_id}/cancel",
+        "POST /jobs/{job_id}/approve",
+        "POST /jobs/{job_id}/reject",
+        "POST /jobs/{job_id}/review",
+        "GET /events",
+        "GET /machines",
+        "GET /blobs/{blob_id}",
+        "HEAD /blobs/{blob_id}",
+    }
 
 
 def test_each_role_is_told_its_own_verbs() -> None:
