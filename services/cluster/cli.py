@@ -23,6 +23,7 @@ from cluster.stores import make_node, open_store, shown
 from contract import __version__
 from contract.completion import completion
 from contract.env import SettingsError
+from contract.latch import Latch
 
 CRON = "cron"
 """The instance of a node that short-lived commands speak for: they are one process after the other."""
@@ -186,12 +187,12 @@ def start(node_id: str | None, config: Path | None, messages: bool) -> None:
         for note in notes:
             _complain(note)
         node = make_node(settings, backend, received=_print_message if messages else None)
-        ended = threading.Event()
+        ended = Latch()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         node.start()
         while not (ended.is_set() or node.stopping.is_set()):
-            ended.wait(_POLL_SECONDS)  # a signal that another thread got is seen then
+            ended.wait(_POLL_SECONDS)
         node.stop()
     if node.replaced:
         raise Replaced(f"another process has joined as {settings.node_id}")

@@ -59,12 +59,15 @@ def worker(host: Host, name: str = "left-claw") -> int | None:
     return pid if pid and host.run(f"kill -0 {pid}", check=False).code == 0 else None
 
 
-def until_another_runs(host: Host, unit: str, before: int, seconds: float = 30) -> int:
+def until_another_runs(host: Host, unit: str, before: int, seconds: float = 60) -> int:
     """Wait until a unit runs with another main process than before."""
 
     def look() -> int:
-        pid = host.main_pid(unit)
-        return pid if pid not in (0, before) and host.active(unit) else 0
+        found = host.unit(unit, "MainPID", "ActiveState", "SubState", "Result", "NRestarts", "StatusText")
+        pid = int(found["MainPID"])
+        assert pid not in (0, before), found
+        assert found["ActiveState"] == "active", found
+        return pid
 
     return eventually(look, seconds, every=0.1, what=f"{unit} to come back")
 

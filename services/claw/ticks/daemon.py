@@ -18,6 +18,7 @@ from claw.state import Held, Journal
 from claw.ticks import hand as hands
 from contract.clock import SystemClock
 from contract.errors import SpineError, Unauthorized
+from contract.latch import Latch
 from contract.liveness import Beacon
 from contract.retry import RetryPolicy
 from contract.sdnotify import Notifier
@@ -43,7 +44,7 @@ class Daemon:
         self._notifier, self._status = notifier or Notifier(), ""
         self._stop, self._work = Leash(), Leash()
         self._lost = threading.Event()
-        self._drains, self._hurry = threading.Event(), threading.Event()
+        self._drains, self._hurry = Latch(), Latch()  # set in handlers of signals
         self._locked_out = threading.Event()
         self._told = False
         self._kick = threading.Event()
@@ -68,6 +69,7 @@ class Daemon:
         try:
             while not self._stop.wait(3600):
                 pass
+            self._kick.set()
             if self._locked_out.is_set():
                 self._abandon()
             elif self._drains.is_set() or not self._hand_over():
@@ -191,11 +193,9 @@ class Daemon:
             self._hurry.set()
         self._drains.set()
         self._stop.pull("drain", "the claw is stopping")
-        self._kick.set()
 
     def _on_hangup(self, *_: object) -> None:
         self._stop.pull("drain", "the claw hands over")
-        self._kick.set()
 
     def _hand_over(self) -> bool:
         """Leave what is held to the claw that is started next; False when a signal asks for a drain after all.
