@@ -12,11 +12,11 @@ compile() { # compile NAME SOURCE OPTION…; further requirements come on standa
 }
 
 build='setuptools>=77' # what `pip install --no-build-isolation` needs to build this project itself
-compile dev pyproject.toml - --extra spine --extra postgres --extra s3 --extra mcp --extra claw --extra head --extra dispatch --extra cluster --extra chat --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
+compile dev pyproject.toml - --extra spine --extra postgres --extra s3 --extra mcp --extra otel --extra claw --extra head --extra dispatch --extra cluster --extra chat --extra deploy --extra dev ${UPGRADE:+--upgrade} <<<"$build"
 # dev holds everything; the others take its versions, so that tests run what is shipped.
 compile run pyproject.toml - --extra spine --extra claw --extra head --extra dispatch --constraint requirements/dev.txt <<<"$build"
 compile build - --constraint requirements/dev.txt <<<"$build"
-for role in mcp dispatch cluster chat deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
+for role in mcp otel dispatch cluster chat deploy; do compile "$role" pyproject.toml --extra "$role" --constraint requirements/dev.txt; done
 # A spine that was deployed can have its store on a PostgreSQL server, and its backups in an object store.
 compile spine pyproject.toml --extra spine --extra postgres --extra s3 --constraint requirements/dev.txt
 # A claw runs spine-dispatch for jobs that are an agent's. Both may be a cluster's nodes.

@@ -23,6 +23,11 @@ variable "MCP" {
   default = ""
 }
 
+# 1: the spine can send jobs' traces to a collector (OTEL_EXPORTER_OTLP_ENDPOINT).
+variable "OTEL" {
+  default = ""
+}
+
 group "default" {
   targets = ["spine", "claw", "head", "chat"]
 }
@@ -40,7 +45,7 @@ target "role" {
 target "spine" {
   inherits = ["role"]
   target   = "spine"
-  args     = { MCP = MCP }
+  args     = { MCP = MCP, OTEL = OTEL }
   tags     = ["spinal-cord/spine:${TAG}"]
 }
 

@@ -11,7 +11,7 @@ import pytest
 # Variables that configure a role: one set on the developer's machine must not change a test.
 ROLE_VARIABLES = re.compile(
     r"(?!SPINE_GATEWAY_CACHE\Z)"  # where the gateway of the tests is installed
-    r"((SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW|SKYCLAW|BROKER|WORKER|RUNNER|DISPATCH|OPENCLAW|REDIS)_\w*|LLM_CAP|\w+_TOKENS?)"
+    r"((SPINE|CLAW|HEAD|LEFT_CLAW|RIGHT_CLAW|SKYCLAW|BROKER|WORKER|RUNNER|DISPATCH|OPENCLAW|REDIS|OTEL)_\w*|LLM_CAP|\w+_TOKENS?)"
 )
 
 # What some tests need that a machine may not have: its marker, its name, and how to get it.

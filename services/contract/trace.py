@@ -1,4 +1,4 @@
-"""W3C trace context: which trace a call or a job belongs to, and the span of an attempt."""
+"""W3C trace context: which trace a call or a job belongs to, and the spans of the steps that a job goes through."""
 
 import hashlib
 import re
@@ -36,11 +36,25 @@ def of_attempt(job_id: str, fence: int, submitted: str | None) -> str:
 
     Reckoned, not drawn: every process that works on an attempt, before and after a crash, says the same.
     """
+    return _span(job_id, str(fence), submitted)
+
+
+def of_submit(job_id: str, submitted: str | None) -> str:
+    """Return the span by which a job was submitted, in its trace; reckoned like an attempt's."""
+    return _span(job_id, "send", submitted)
+
+
+def of_call(job_id: str, fence: int, what: str, submitted: str | None) -> str:
+    """Return the span of a call about an attempt, in the trace of its job; `what`: `receive` or `settle`."""
+    return _span(job_id, f"{fence}:{what}", submitted)
+
+
+def _span(job_id: str, name: str, submitted: str | None) -> str:
     flags, trace = "01", _hash(job_id)[:32]
     known = of_text(submitted)
     if known is not None:
         _, trace, _, flags = known.split("-")
-    return f"00-{trace}-{_hash(f'{job_id}:{fence}')[:16]}-{flags}"
+    return f"00-{trace}-{_hash(f'{job_id}:{name}')[:16]}-{flags}"
 
 
 def _hash(text: str) -> str:

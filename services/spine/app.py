@@ -61,6 +61,7 @@ from spine.web import site
 
 if TYPE_CHECKING:  # an extra brings what it needs
     from spine.store.hints import Hints
+    from spine.traces import Traces
 
 _log = structlog.get_logger()
 App = falcon.asgi.App[Any, Any]
@@ -123,6 +124,7 @@ class Server:
         self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)
         self.book, self.sender = self._notices(rules, metrics)
         self.hints: Hints | None = None
+        self.traces = self._traces()
         self.keeper.every(GROUPS_SECONDS, Groups(self.store).turn, "groups")
         if siblings is not None:
             self.keeper.every(SHARE_SECONDS, metrics.share, "figures")
@@ -187,6 +189,14 @@ class Server:
             return None
         return Hints(self.store.servers, heard, Lookout(self.store).look)
 
+    def _traces(self) -> "Traces | None":
+        """Build what tells a collector of the jobs' steps."""
+        if self.settings.collector is None:
+            return None
+        from spine.traces import Traces  # an extra brings what it needs
+
+        return Traces(self.settings.collector)
+
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""
         s = self.settings
@@ -224,6 +234,8 @@ class Server:
             if self.hints is not None:
                 self.hints.tell(signals)
             self.core.metrics.committed(signals)
+            if self.traces is not None:
+                self.traces.committed(signals)
 
         await asyncio.to_thread(self.reaper.begin)
         self.hub.deadlines = self.reaper.hint
@@ -231,6 +243,8 @@ class Server:
         self.store.on_commit = tell
         self.keeper.start()
         self.sender.start()
+        if self.traces is not None:
+            self.traces.start()
         if self.backups is not None:
             self.backups.start()
         if self.hints is not None:
@@ -249,6 +263,8 @@ class Server:
             await asyncio.to_thread(self.backups.stop)
         self.store.on_commit = lambda _signals: None
         await asyncio.to_thread(self.store.close)
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.stop)
         folded = self.store.folded if isinstance(self.store, SqliteEngine) else None
         if folded is not None:
             tell = _log.info if folded.whole else _log.warning  # what is left in the log the next start reads

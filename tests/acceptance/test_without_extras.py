@@ -1,4 +1,4 @@
-"""A spine on its own store, a claw and a head, where the extras postgres, s3, mcp and cluster are not installed."""
+"""A spine on its own store, a claw and a head, where postgres, s3, mcp, otel and cluster are not installed."""
 
 import os
 import subprocess
@@ -19,8 +19,8 @@ import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        absent = ("psycopg", "psycopg_binary", "psycopg2", "psycopg2cffi", "obstore", "redis", "mcp", "mcp_types")
-        if name.partition(".")[0] not in absent:
+        drivers = ("psycopg", "psycopg_binary", "psycopg2", "psycopg2cffi")
+        if name.partition(".")[0] not in (*drivers, "obstore", "redis", "mcp", "mcp_types", "opentelemetry"):
             return None
         frame = sys._getframe(1)
         while "importlib" in frame.f_code.co_filename:

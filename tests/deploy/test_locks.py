@@ -14,6 +14,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 WANTED = {
     "spine": ["spine", "postgres", "s3"],
+    "mcp": ["mcp"],
+    "otel": ["otel"],
     "claw": ["claw", "dispatch", "cluster"],
     "dispatch": ["dispatch"],
     "cluster": ["cluster"],
@@ -21,7 +23,7 @@ WANTED = {
     "head": ["head", "cluster"],
     "run": ["spine", "claw", "head", "dispatch"],
     "deploy": ["deploy"],
-    "dev": ["spine", "postgres", "claw", "head", "dispatch", "cluster", "chat", "deploy", "dev"],
+    "dev": ["spine", "postgres", "s3", "mcp", "otel", "claw", "head", "dispatch", "cluster", "chat", "deploy", "dev"],
 }
 
 

@@ -23,7 +23,7 @@ from spine.queue.rules import Rules
 from spine.queue.why import obstacles
 from spine.store import attempts, claims, jobs, keys, machines
 from spine.store.claims import Claim
-from spine.store.engine import Refusal, Tx
+from spine.store.engine import Refusal, Step, Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
 from spine.store.machines import MachineRow
@@ -200,6 +200,7 @@ def claim_one(
 def _claim(tx: Tx, rules: Rules, caller: Caller, job: JobRow, accepted: bool) -> Claim:
     tx.signals.waits.append((job.target, tx.now - _queued_since(job)))
     fence, attempt = job.fence + 1, job.attempts + 1
+    tx.signals.steps.append(Step("receive", "claim", job.id, job.target, job.traceparent, fence, tx.now, tx.now))
     lease_ms = rules.lease_ms if accepted else min(rules.accept_lease_ms, rules.lease_ms)
     lease_until = rules.lease_end(tx.now, tx.now, job.timeout_seconds, lease_ms)
     data = {"leaseUntil": iso(lease_until), "attempt": attempt, "fence": fence, "workerId": caller.worker_id}

@@ -9,12 +9,30 @@ from typing import Any
 from contract.states import TERMINAL, Action, Status
 from spine.queue import notices
 from spine.store import attempts, dependencies, jobs, occurrences
-from spine.store.engine import Tx
+from spine.store.engine import Step, Tx
 from spine.store.jobs import JobRow
 
 SPINE = "spine"
 AGAIN = "again"
 """What a run came to after which its job is to be run again, to the metrics."""
+_SETTLED = {
+    Action.COMPLETE: ("complete", "done"),
+    Action.COMPLETE_LATE: ("complete", "done"),
+    Action.FAIL: ("fail", "failed"),
+    Action.FAIL_LATE: ("fail", "failed"),
+    Action.FAIL_REQUEUE: ("fail", "failed"),
+    Action.FAIL_BACKOFF: ("fail", "failed"),
+    Action.FAIL_OVERLOAD: ("fail", "failed"),
+    Action.EXHAUST: ("fail", "failed"),
+    Action.RELEASE: ("release", "released"),
+    Action.RELEASE_LATER: ("release", "released"),
+}
+_TAKEN_AWAY = {
+    Action.EXPIRE: "expired",
+    Action.EXPIRE_BACKOFF: "expired",
+    Action.EXPIRE_DEAD: "expired",
+    Action.CANCEL: "cancelled",
+}
 
 
 def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **changes: Any) -> JobRow:
@@ -26,6 +44,7 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
     moved = jobs.move(tx, action, job, by, data, **changes)
     if job.status == Status.RUNNING or action == Action.COMPLETE_LATE:
         _note_run(tx, job, moved)
+    _note_steps(tx, action, job)
     if moved.status in TERMINAL:
         ended(tx, moved)
         settle_dependants(tx, moved)
@@ -36,6 +55,21 @@ def _note_run(tx: Tx, job: JobRow, moved: JobRow) -> None:
     if job.started_at is not None:
         outcome = moved.status if moved.status in TERMINAL else AGAIN
         tx.signals.runs.append((job.target, outcome, tx.now - job.started_at))
+
+
+def _note_steps(tx: Tx, action: Action, job: JobRow) -> None:
+    """Tell traces that an attempt ended, and that its holder said so.
+
+    One whose lease ended before a call confirmed it may never have reached a machine, and is not told of as a run.
+    """
+    verb, outcome = _SETTLED.get(action, ("", _TAKEN_AWAY.get(action)))
+    if job.started_at is None or outcome is None:
+        return
+    about = (job.id, job.target, job.traceparent, job.fence)
+    if job.status == Status.RUNNING and (job.accepted or outcome != "expired"):
+        tx.signals.steps.append(Step("process", "run", *about, job.started_at, tx.now, outcome))
+    if verb:
+        tx.signals.steps.append(Step("settle", verb, *about, tx.now, tx.now, outcome))
 
 
 def ended(tx: Tx, job: JobRow) -> None:
@@ -90,6 +124,7 @@ def cancel_row(tx: Tx, job: JobRow, by: str, reason: str | None, cause: str | No
     cancelled = jobs.move(tx, Action.CANCEL, job, by, data, error=reason or job.error)
     if job.status == Status.RUNNING:
         _note_run(tx, job, cancelled)
+        _note_steps(tx, Action.CANCEL, job)
     ended(tx, cancelled)
     return cancelled
 

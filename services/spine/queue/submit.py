@@ -18,7 +18,7 @@ from spine.queue.moments import moment_of
 from spine.queue.moving import is_lost, is_satisfied
 from spine.queue.rules import Rules
 from spine.store import dependencies, jobs
-from spine.store.engine import Tx
+from spine.store.engine import Step, Tx
 from spine.store.jobs import JobRow
 from spine.store.lanes import canonical
 
@@ -93,6 +93,7 @@ def submit(
         row = row._replace(schedule_id=schedule_id)
         data["scheduleId"] = schedule_id
     job = jobs.insert(tx, Action.HOLD if waits else Action.SUBMIT, row, data)
+    tx.signals.steps.append(Step("send", "submit", job.id, job.target, job.traceparent, 0, tx.now, tx.now))
     for need in needed:
         dependencies.add(tx, job.id, need.id, is_satisfied(need))
     note_mentions(tx, job.id, job.spec, job.meta)

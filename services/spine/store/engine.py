@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from contract.errors import SpineError
 from spine.store.statement import Statement
@@ -31,6 +31,23 @@ class Refusal:
     error: SpineError
 
 
+class Step(NamedTuple):
+    """A step of a job, for its trace: `what` in the words of messaging, `by` which verb, when it began and ended (ms).
+
+    `traceparent` is the job's. `fence`: of the attempt; 0 where there is none yet. `outcome`: what the attempt came to.
+    """
+
+    what: str
+    by: str
+    job_id: str
+    target: str
+    traceparent: str | None
+    fence: int
+    begun: int
+    ended: int
+    outcome: str | None = None
+
+
 @dataclass
 class Signals:
     """What a committed batch tells the rest of the server. A hint, never the truth.
@@ -42,7 +59,7 @@ class Signals:
 
     For the metrics of this server, since an operation may be run more than once and is committed once: `waits`: of each
     claim the target and how long the job had been queued (ms); `runs`: of each run that ended the target, how, and how
-    long it took (ms); `expired`: leases that were over and that no reaper ended.
+    long it took (ms); `expired`: leases that were over and that no reaper ended. For traces, of the same: `steps`.
     """
 
     lanes: dict[int, int] = field(default_factory=dict)
@@ -57,6 +74,7 @@ class Signals:
     waits: list[tuple[str, int]] = field(default_factory=list)
     runs: list[tuple[str, str, int]] = field(default_factory=list)
     expired: int = 0
+    steps: list[Step] = field(default_factory=list)
 
     def merge(self, other: "Signals") -> None:
         """Add what another operation told."""
@@ -73,6 +91,7 @@ class Signals:
         self.waits += other.waits
         self.runs += other.runs
         self.expired += other.expired
+        self.steps += other.steps
         if other.firing is not None:
             self.fire(other.firing)
 

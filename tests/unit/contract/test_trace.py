@@ -41,3 +41,16 @@ def test_a_job_without_a_trace_begins_one_for_all_its_attempts() -> None:
     first, second = trace.of_attempt("j1", 3, None), trace.of_attempt("j1", 4, None)
     assert trace.of_text(first) == first
     assert trace.trace_id(first) == trace.trace_id(second) != trace.trace_id(trace.of_attempt("j2", 3, None))
+
+
+def test_the_spans_of_a_job_are_all_of_its_trace_and_each_its_own() -> None:
+    spans = [
+        trace.of_submit("j1", GIVEN),
+        trace.of_call("j1", 1, "receive", GIVEN),
+        trace.of_attempt("j1", 1, GIVEN),
+        trace.of_call("j1", 1, "settle", GIVEN),
+        trace.of_call("j1", 2, "settle", GIVEN),
+    ]
+    assert {trace.trace_id(span) for span in spans} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
+    assert len({GIVEN, *spans}) == 6
+    assert trace.trace_id(trace.of_submit("j1", None)) == trace.trace_id(trace.of_attempt("j1", 1, None))
