@@ -76,8 +76,9 @@ class Hints:
         """Let the others know of a commit, soon. From any thread."""
         if not (signals.lanes or signals.messages or signals.logs or signals.events or _is_urgent(signals)):
             return
+        # Each server counts, and tells of, what it did itself: none of that waits while the connection is gone.
         with self._asked:
-            self._waiting.merge(signals)
+            self._waiting.merge(replace(signals, waits=[], runs=[], expired=0, steps=[]))
         self._nudge()
 
     def _nudge(self) -> None:
@@ -135,8 +136,8 @@ class Hints:
     def _say(self, link: Link) -> None:
         with self._asked:
             signals, self._waiting = self._waiting, Signals()
-        # What is due at a moment, whoever wrote it looks after itself; and each server counts what it did.
-        told = replace(signals, deadline=None, firing=None, notices=False, waits=[], runs=[], expired=0)
+        # What is due at a moment, whoever wrote it looks after itself.
+        told = replace(signals, deadline=None, firing=None, notices=False)
         text = msgspec.json.encode(_Hint(self._me, told))
         if len(text) > _PAYLOAD_MOST:
             text = msgspec.json.encode(_Hint(self._me, Signals(events=True, everything=True, tokens=signals.tokens)))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from spine.store.engine import Signals
+from spine.store.engine import Signals, Step
 from spine.store.hints import Hints
 
 
@@ -36,12 +36,14 @@ def hints() -> Iterator[Hints]:
 
 def test_what_a_server_has_counted_is_its_own(hints: Hints) -> None:
     counted = Signals(lanes={7: 2}, events=True, waits=[("any", 5)], runs=[("any", "done", 9)], expired=3)
+    counted.steps.append(Step("send", "submit", "j1", "any", None, 0, 5, 5))
     hints.tell(counted)
+    assert hints._waiting == Signals(lanes={7: 2}, events=True)
     said: Any = Said()
     hints._say(said)
     told = msgspec.convert(said.payloads[0], Signals, strict=False, str_keys=True)
     assert told == Signals(lanes={7: 2}, events=True)
-    assert counted.waits == [("any", 5)]
+    assert (counted.waits, len(counted.steps)) == ([("any", 5)], 1)
 
 
 def test_counts_alone_are_nothing_to_tell(hints: Hints) -> None:
