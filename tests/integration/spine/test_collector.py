@@ -13,6 +13,7 @@ from tests.support.eventually import eventually
 from tests.support.raw_http import Api
 from tests.support.receiver import Receiver, Say
 from tests.support.spine_process import TOKENS, SpineFailed, SpineProcess, free_port
+from tests.support.stores import ON_BOTH_ENGINES, Settings, opened
 
 from contract import trace
 
@@ -30,9 +31,15 @@ def collector() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def spine(tmp_path: Path) -> Iterator[SpineProcess]:
+def store(request: pytest.FixtureRequest) -> Iterator[Settings]:
+    yield from opened(request)
+
+
+@pytest.fixture
+def spine(tmp_path: Path, store: Settings) -> Iterator[SpineProcess]:
     """A server that the test starts, with a collector; a claim of it holds on a busy machine, too."""
-    server = SpineProcess(tmp_path / "spine", {"SPINE_ACCEPT_LEASE_SECONDS": "300", "OTEL_EXPORTER_OTLP_TIMEOUT": "2"})
+    settings = {"SPINE_ACCEPT_LEASE_SECONDS": "300", "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
+    server = SpineProcess(tmp_path / "spine", {**settings, **store})
     yield server
     server.kill9()
 
@@ -131,6 +138,7 @@ def test_a_job_of_a_real_claw_is_four_spans_of_the_trace_of_its_submit(
     assert abs(time.time() - send.start_time_unix_nano / 1e9) < 600
 
 
+@ON_BOTH_ENGINES
 def test_each_end_of_an_attempt_is_told_of_once(spine: SpineProcess, collector: Receiver) -> None:
     spine.start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     head, claw = Api(spine.port, TOKENS["HEAD_TOKEN"]), Api(spine.port, TOKENS["LEFT_CLAW_TOKEN"]).by("w1")
