@@ -49,6 +49,12 @@ def of_call(job_id: str, fence: int, what: str, submitted: str | None) -> str:
     return _span(job_id, f"{fence}:{what}", submitted)
 
 
+def is_sampled(submitted: str | None) -> bool:
+    """Tell whether a job's trace is recorded; one that begins with the job is."""
+    known = of_text(submitted)
+    return known is None or bool(int(known[-2:], 16) & 1)
+
+
 def _span(job_id: str, name: str, submitted: str | None) -> str:
     flags, trace = "01", _hash(job_id)[:32]
     known = of_text(submitted)

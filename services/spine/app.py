@@ -124,7 +124,7 @@ class Server:
         self.keeper = Keeper(self.store, files, self.reaper, old, digests, self.firing)
         self.book, self.sender = self._notices(rules, metrics)
         self.hints: Hints | None = None
-        self.traces = self._traces()
+        self.traces = self._traces(metrics)
         self.keeper.every(GROUPS_SECONDS, Groups(self.store).turn, "groups")
         if siblings is not None:
             self.keeper.every(SHARE_SECONDS, metrics.share, "figures")
@@ -189,13 +189,13 @@ class Server:
             return None
         return Hints(self.store.servers, heard, Lookout(self.store).look)
 
-    def _traces(self) -> "Traces | None":
+    def _traces(self, metrics: Metrics) -> "Traces | None":
         """Build what tells a collector of the jobs' steps."""
         if self.settings.collector is None:
             return None
         from spine.traces import Traces  # an extra brings what it needs
 
-        return Traces(self.settings.collector)
+        return Traces(self.settings.collector, metrics.spans())
 
     def _notices(self, rules: Rules, metrics: Metrics) -> tuple[Book, Sender]:
         """Build what tells the world: the aliases, and the sender of what waits in the outbox."""

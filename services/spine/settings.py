@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, base_url
+from contract.env import EnvReader, Secret, Setting
 from contract.ids import token_digest
 from contract.logs import FORMATS, LEVELS
 from contract.outcall import check_url
-from spine import backup_settings, bucket_settings, database_settings, dialect_settings
+from spine import backup_settings, bucket_settings, collector_settings, database_settings, dialect_settings
 from spine.blobs.bucket import Bucket
+from spine.collector_settings import Collector
 from spine.dialect_settings import MIB, TOKEN_LEAST, Dialect
 from spine.digests import is_name, principal_of, read_digests
 from spine.notices import aliases
@@ -71,11 +72,7 @@ SETTINGS = (
     Setting("SPINE_DRAIN_SECONDS", "30", "how long a stopping server waits for answers under way"),
     Setting("SPINE_LOG_LEVEL", "info", "debug, info, warning or error"),
     Setting("SPINE_LOG_FORMAT", "auto", "json, text, or auto: JSON unless a terminal shows it"),
-    Setting(
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "",
-        "collector that is sent each job's trace, as `http://host:4318`; needs the extra `otel`",
-    ),
+    *collector_settings.SETTINGS,
     *dialect_settings.SETTINGS,
     Setting("SPINE_NOTICES_FILE", "", "JSON file of aliases for notices, mode 0600; read again when it changes"),
     Setting("SPINE_PUBLIC_URL", "", "the server's address as people reach it, for links in notices"),
@@ -133,7 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: int = 30
     log_level: str = "info"
     log_format: str = "auto"
-    collector: str | None = None
+    collector: Collector | None = None
     skyclaw: Dialect | None = None
     broker: Dialect | None = None
     notices_file: Path | None = None
@@ -200,7 +197,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         drain_seconds=env.integer("SPINE_DRAIN_SECONDS", 30, 1, 3600),
         log_level=env.choice("SPINE_LOG_LEVEL", "info", LEVELS),
         log_format=env.choice("SPINE_LOG_FORMAT", "auto", FORMATS),
-        collector=env.custom("OTEL_EXPORTER_OTLP_ENDPOINT", base_url, None),
+        collector=collector_settings.read(env),
         **dialect_settings.read(env, principals, port, shared=database is not None),
         notices_file=env.custom("SPINE_NOTICES_FILE", _aliases, None),
         public_url=env.custom("SPINE_PUBLIC_URL", _public_url, None),
@@ -215,10 +212,6 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         env.faults.append(f"SPINE_SKILL_MD_PATH: {settings.skill_md_path} is not a file")
     if settings.mcp and find_spec("mcp") is None:
         env.faults.append("SPINE_MCP: mcp is not installed; pip install 'spinal-cord[mcp]'")
-    if settings.collector is not None and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
-        env.faults.append(
-            "OTEL_EXPORTER_OTLP_ENDPOINT: opentelemetry is not installed; pip install 'spinal-cord[otel]'"
-        )
     if settings.workers > 1 and settings.database_url is None:
         env.faults.append("SPINE_WORKERS: more than one needs a database; take it out, or set SPINE_DATABASE_URL")
     if settings.database_url is not None and settings.backups is not None:
@@ -228,13 +221,6 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
         )
     env.finish()
     return settings
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # nor is what it is in
-        return False
 
 
 def _aliases(path: str) -> Path:

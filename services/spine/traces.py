@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -18,6 +19,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from contract import trace
+from spine.collector_settings import Collector
 from spine.store.engine import Signals, Step
 
 QUEUE_MOST = 16_384
@@ -36,12 +38,17 @@ _log = structlog.get_logger()
 
 
 class Traces:
-    """The steps that wait to be sent, the newest `most` of them, and the thread that sends them to `collector`."""
+    """The steps that wait to be sent, the newest `most` of them, and the thread that sends them to the collector.
 
-    def __init__(self, collector: str, most: int = QUEUE_MOST) -> None:
+    `count` is told how many spans were `sent` or `dropped`, from any thread.
+    """
+
+    def __init__(self, collector: Collector, count: Callable[[str, int], None], most: int = QUEUE_MOST) -> None:
+        self._count = count
         self._waiting: deque[Step] = deque(maxlen=most)
+        self._under_way = 0
         self._dropped = 0
-        self._lock = threading.Lock()  # of these two, held for no call
+        self._lock = threading.Lock()  # of these three, held for no call
         self._told: float | None = None
         self._news = threading.Event()
         self._ended = threading.Event()
@@ -50,7 +57,13 @@ class Traces:
         theirs.addHandler(logging.NullHandler())
         theirs.propagate = False
         self._resource = Resource({"service.name": "spine"}).merge(OTELResourceDetector().detect())
-        self._exporter = OTLPSpanExporter(endpoint=f"{collector}/v1/traces")
+        self._exporter = OTLPSpanExporter(
+            endpoint=f"{collector.url}/v1/traces",
+            headers=dict(collector.headers),
+            certificate_file=collector.certificate,
+            client_certificate_file=collector.client_certificate,
+            client_key_file=collector.client_key,
+        )
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
     def start(self) -> None:
@@ -58,20 +71,31 @@ class Traces:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send what waits, for a few seconds at most; what the collector has not taken by then is dropped."""
+        """Send what waits, for a few seconds at most; what the collector has not taken by then is dropped, and told."""
         self._ended.set()
         self._news.set()
         self._thread.join(STOP_SECONDS)
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
+        self._settle("dropped")  # of a call that hangs; the thread goes with the process
+        with self._lock:
+            left = len(self._waiting)
+            self._waiting.clear()
+        self._drop(left)
+        self._tell(at_once=True)
 
     def committed(self, signals: Signals) -> None:
-        """Take the steps of a commit. Where too many wait, the oldest are dropped. From any thread."""
-        if not signals.steps:
+        """Take the steps of a commit. Where too many wait, the oldest are dropped. From any thread.
+
+        Those of jobs whose trace is not recorded are nobody's.
+        """
+        wanted = [step for step in signals.steps if trace.is_sampled(step.traceparent)]
+        if not wanted:
             return
         with self._lock:
             before = len(self._waiting)
-            self._waiting.extend(signals.steps)
-            self._dropped += before + len(signals.steps) - len(self._waiting)
+            self._waiting.extend(wanted)
+            lost = before + len(wanted) - len(self._waiting)
+        self._drop(lost)
         if len(self._waiting) >= BATCH_MOST:
             self._news.set()
 
@@ -86,6 +110,7 @@ class Traces:
             try:
                 self._send()
             except Exception:  # noqa: BLE001 — the outermost turn of the thread: without spans all goes on
+                self._settle("dropped")
                 _log.exception("traces.failed")
                 self._ended.wait(TELL_SECONDS)
             self._tell()
@@ -94,16 +119,31 @@ class Traces:
         while self._waiting:
             with self._lock:
                 batch = [self._waiting.popleft() for _ in range(min(BATCH_MOST, len(self._waiting)))]
+                self._under_way = len(batch)
             spans = [span_of(step, self._resource) for step in batch]
-            wanted = [span for span in spans if span.context is not None and span.context.trace_flags.sampled]
-            if wanted and self._exporter.export(wanted) is not SpanExportResult.SUCCESS:
-                with self._lock:
-                    self._dropped += len(wanted)
+            taken = self._exporter.export(spans) is SpanExportResult.SUCCESS
+            self._settle("sent" if taken else "dropped")
+            if not taken:
                 return
 
-    def _tell(self) -> None:
+    def _settle(self, outcome: str) -> None:
+        """Count what became of the batch under way; once, also where a stop was faster."""
+        with self._lock:
+            count, self._under_way = self._under_way, 0
+        if outcome == "dropped":
+            self._drop(count)
+        elif count:
+            self._count(outcome, count)
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self._count("dropped", count)
+            with self._lock:
+                self._dropped += count
+
+    def _tell(self, at_once: bool = False) -> None:
         now = time.monotonic()
-        if self._told is not None and now - self._told < TELL_SECONDS:
+        if not at_once and self._told is not None and now - self._told < TELL_SECONDS:
             return
         with self._lock:
             dropped, self._dropped = self._dropped, 0

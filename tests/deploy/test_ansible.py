@@ -171,6 +171,7 @@ def test_a_spine_has_its_database_s_password_in_a_file_alone(mode: str, tmp_path
     given = {
         "spine_database_url": f"postgresql://spine:{password}@db/spine",
         "spine_blob_secret": "",
+        "spine_collector_headers": "",
         "host_modes": {"spine": mode},
         "host_config": "/etc/spinal-cord",
         "spine_notices": {},

@@ -38,6 +38,7 @@ TOKENS = {
     "SPINE_BACKUP_SECRET_ACCESS_KEY",
     "SPINE_BLOB_SECRET_ACCESS_KEY",
     "SPINE_DATABASE_URL",  # of compose.ha.yaml alone
+    "OTEL_EXPORTER_OTLP_HEADERS",
     "OPENCLAW_GATEWAY_TOKEN",
     "OPENCLAW_GATEWAY_TOKEN_FILE",
     "OPENCLAW_GATEWAY_PASSWORD",
@@ -155,6 +156,20 @@ ADDED: dict[str, tuple[str, dict[str, Any]]] = {
                 "environment": {
                     "SPINE_BLOB_URL": "${SPINE_BLOB_URL:?say in .env where blobs are kept, such as s3://bucket/prefix}",
                     "SPINE_BLOB_SECRET_ACCESS_KEY_FILE": "/run/secrets/blobs.secret",
+                },
+            }
+        },
+    ),
+    "traces": (
+        "collector.headers",
+        {
+            "spine": {
+                "secrets": ["collector.headers"],
+                "environment": {
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": (
+                        "${OTEL_EXPORTER_OTLP_ENDPOINT:?say in .env where the collector is, such as https://host:4318}"
+                    ),
+                    "OTEL_EXPORTER_OTLP_HEADERS_FILE": "/run/secrets/collector.headers",
                 },
             }
         },

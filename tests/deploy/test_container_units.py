@@ -114,7 +114,7 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     # A secret comes as a file, like a token: what is in an environment, an inspection of the container shows.
     secrets = {
         *("SPINE_BACKUP_SECRET_ACCESS_KEY", "SPINE_BLOB_SECRET_ACCESS_KEY", "SPINE_DATABASE_URL"),
-        "DISPATCH_WEBHOOK_SECRET",
+        *("OTEL_EXPORTER_OTLP_HEADERS", "DISPATCH_WEBHOOK_SECRET"),
     } & {name for name, *_ in settings}
     assert passed >= {f"{name}_FILE" for name in secrets}
     passed -= {f"{name}_FILE" for name in secrets}

@@ -22,6 +22,7 @@ def figures(folder: Path) -> dict[str, tuple[str, set[str]]]:
         metrics = Metrics(store.engine, Hub(lambda lane: ("any", ()), 1, 1), folder)
         metrics.backups()
         metrics.blobs()
+        metrics.spans()
         metrics.committed(Signals(waits=[("left-claw", 5)], runs=[("left-claw", "done", 5)]))
         metrics.answered("/jobs", "GET", 200, 0.1)
         found = {}

@@ -152,6 +152,13 @@ class Metrics:
         failed = Counter("spine_blob_failures", "Calls of the blobs' object store that failed", registry=self._own)
         return failed.inc
 
+    def spans(self) -> Callable[[str, int], None]:
+        """Begin to count spans for a collector; return what is told how many were sent or dropped. From any thread."""
+        spans = Counter("spine_trace_spans", "Spans for the collector of traces", ["outcome"], registry=self._own)
+        for outcome in ("sent", "dropped"):
+            spans.labels(outcome)
+        return lambda outcome, count: spans.labels(outcome).inc(count)
+
     def refused(self, error: SpineError) -> None:
         """Count a refusal."""
         self._refusals.labels(error.code).inc()

@@ -32,6 +32,7 @@ _TAKEN_AWAY = {
     Action.EXPIRE_BACKOFF: "expired",
     Action.EXPIRE_DEAD: "expired",
     Action.CANCEL: "cancelled",
+    Action.ADOPT: "superseded",
 }
 
 

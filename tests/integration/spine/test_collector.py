@@ -1,5 +1,6 @@
 """Jobs' spans at a collector: the four of a job, what they say of each end, and what a collector's absence costs."""
 
+import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from tests.support.authority import Authority
 from tests.support.claw_process import Machine
 from tests.support.eventually import eventually
+from tests.support.figures import figure
 from tests.support.raw_http import Api
 from tests.support.receiver import Receiver, Say
 from tests.support.spine_process import TOKENS, SpineFailed, SpineProcess, free_port
@@ -95,10 +98,10 @@ def test_a_job_of_a_real_claw_is_four_spans_of_the_trace_of_its_submit(
     machine.run()
     try:
         seen = tmp_path / "seen"
-        job_id = made(
-            Api(spine.port, TOKENS["HEAD_TOKEN"]), spec={"run": f"echo $TRACEPARENT > {seen}"}, traceparent=GIVEN
-        )
+        api = Api(spine.port, TOKENS["HEAD_TOKEN"])
+        job_id = made(api, spec={"run": f"echo $TRACEPARENT > {seen}"}, traceparent=GIVEN)
         send, receive, process, settle = until(collector, job_id, 4)
+        eventually(lambda: figure(api, "spine_trace_spans_total") == 4, PATIENCE, what="the count of what was sent")
     finally:
         machine.crash()
     assert spine.stop() == 0
@@ -204,11 +207,35 @@ def test_without_its_collector_a_spine_answers_and_stops_as_ever(
     head = Api(spine.port, TOKENS["HEAD_TOKEN"])
     made(head)
     eventually(lambda: "traces.dropped" in spine.log(), PATIENCE, what="a line of what was dropped")
+    assert figure(head, "spine_trace_spans_total") >= 1
     for _ in range(20):
         made(head)
     assert spine.stop() == 0
     assert "opentelemetry" not in spine.log()
     assert spine.faults() == []
+
+
+def test_a_collector_that_wants_a_token_and_certificates_gets_them_and_no_line_has_the_token(
+    spine: SpineProcess, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    asking = authority.server()
+    asking.verify_mode = ssl.CERT_REQUIRED
+    asking.load_verify_locations(authority.file)
+    collector, file = Receiver(Say(200), tls=asking), tmp_path / "headers"
+    file.write_text("authorization=Bearer%20a-token-of-the-collector\n")
+    spine.start(
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"https://127.0.0.1:{collector.port}",
+        OTEL_EXPORTER_OTLP_HEADERS_FILE=str(file),
+        OTEL_EXPORTER_OTLP_CERTIFICATE=str(authority.file),
+        OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(authority.pem),
+    )
+    until(collector, made(Api(spine.port, TOKENS["HEAD_TOKEN"])), 1)
+    assert spine.stop() == 0
+    collector.close()
+    assert collector.ledger[0].headers["authorization"] == "Bearer a-token-of-the-collector"
+    assert "a-token-of-the-collector" not in spine.log()
+    assert "traces.dropped" not in spine.log()
 
 
 def test_a_collector_without_the_extra_is_told_at_the_start(spine: SpineProcess, tmp_path: Path) -> None:

@@ -54,3 +54,13 @@ def test_the_spans_of_a_job_are_all_of_its_trace_and_each_its_own() -> None:
     assert {trace.trace_id(span) for span in spans} == {"4bf92f3577b34da6a3ce929d0e0e4736"}
     assert len({GIVEN, *spans}) == 6
     assert trace.trace_id(trace.of_submit("j1", None)) == trace.trace_id(trace.of_attempt("j1", 1, None))
+
+
+def test_a_trace_is_recorded_unless_it_says_that_it_is_not() -> None:
+    assert [trace.is_sampled(text) for text in (None, "none", GIVEN, GIVEN[:-2] + "00", GIVEN[:-2] + "02")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]

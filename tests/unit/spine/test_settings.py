@@ -264,22 +264,3 @@ def test_tools_for_agents_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("spine.settings.find_spec", lambda _name: None)
     assert faults(SPINE_MCP="1") == ["SPINE_MCP: mcp is not installed; pip install 'spinal-cord[mcp]'"]
     assert from_env(TOKENS).mcp is False
-
-
-def test_a_collector_is_an_address_and_needs_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318/"}
-    assert from_env(TOKENS).collector is None
-    assert from_env(TOKENS | given).collector == "http://127.0.0.1:4318"
-    assert faults(OTEL_EXPORTER_OTLP_ENDPOINT="collector:4318") == [
-        "OTEL_EXPORTER_OTLP_ENDPOINT: 'collector:4318' is not an http or https address"
-    ]
-    needed = ["OTEL_EXPORTER_OTLP_ENDPOINT: opentelemetry is not installed; pip install 'spinal-cord[otel]'"]
-    monkeypatch.setattr("spine.settings.find_spec", lambda _name: None)
-    assert faults(**given) == needed
-
-    def without_parents(name: str) -> None:
-        raise ModuleNotFoundError(name)
-
-    monkeypatch.setattr("spine.settings.find_spec", without_parents)
-    assert faults(**given) == needed
-    assert from_env(TOKENS).collector is None
