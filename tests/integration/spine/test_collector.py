@@ -198,6 +198,17 @@ def test_a_lease_that_ends_is_a_run_that_expired_where_the_claw_had_it(
     ]
 
 
+@pytest.mark.docker
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_each_of_several_processes_sends_what_it_has_committed(spine: SpineProcess, collector: Receiver) -> None:
+    spine.start(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, SPINE_WORKERS="2")
+    job_ids = [made(Api(spine.port, TOKENS["HEAD_TOKEN"])) for _ in range(20)]  # a connection each
+    eventually(lambda: all(spans(collector, job_id) for job_id in job_ids), PATIENCE, what="a span of each job")
+    assert spine.stop() == 0
+    assert [len(spans(collector, job_id)) for job_id in job_ids] == [1] * 20
+    assert spine.faults() == []
+
+
 @pytest.mark.parametrize("kind", ["refused", "hangs"])
 def test_without_its_collector_a_spine_answers_and_stops_as_ever(
     spine: SpineProcess, collector: Receiver, kind: str
