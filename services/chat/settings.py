@@ -17,6 +17,7 @@ from contract.logs import FORMATS, LEVELS
 DEFAULT_URL = "http://127.0.0.1:36725"
 DISCORD_URL = "https://discord.com/api/v10"
 LISTEN = "127.0.0.1:36727"
+PREFIX = "!spine"
 NOWHERE = "none"
 
 SETTINGS: tuple[Setting, ...] = (
@@ -34,6 +35,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("OPENCLAW_GATEWAY_TOKEN", "", "that gateway's token"),
     Setting("OPENCLAW_GATEWAY_TOKEN_FILE", "", "a file with it"),
     Setting("OPENCLAW_ALLOWED", "", "who is answered there, as `channel:sender`, separated by commas"),
+    Setting("OPENCLAW_PREFIX", PREFIX, "the word with which a message there begins that is for the fleet"),
     Setting("OPENCLAW_ANNOUNCE", "", "the chat there that notices go to, as `channel:to`"),
     Setting("BOT_COOLDOWN_SECONDS", "3", "from the start of a user's job to that of his next one, at least"),
     Setting("BOT_MAX_CONCURRENT", "1", "jobs of one user that may be queued or running"),
@@ -51,6 +53,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 _ID = re.compile(r"[0-9]{1,20}")
 _PAIR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}:[^\s,]{1,200}")
+_PREFIX = re.compile(r"[^\s`|\x00-\x20\x7f]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,45}\]")
 _NOBODY: frozenset[str] = frozenset()
 # A token may be refused a moment before the file has its successor.
@@ -68,13 +71,25 @@ class Discord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenClaw(msgspec.Struct, frozen=True, kw_only=True):
-    """A gateway whose chats are heard by a hook; `users` and `announce` are `channel:sender` and `channel:to`."""
+    """A gateway whose chats are heard by a hook; `users` and `announce` are `channel:sender` and `channel:to`.
+
+    A message that is for the fleet begins with the word `prefix`.
+    """
 
     url: str
     token: Secret
     hook_token: Secret
     users: frozenset[str]
     announce: str | None
+    prefix: str
+
+
+class Hook(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway's hook is given: where it calls, its token, and the word that it heeds."""
+
+    url: str
+    token: Secret
+    prefix: str
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +164,22 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     return found
 
 
+def for_hook(url: str | None = None, environ: Mapping[str, str] | None = None) -> Hook:
+    """Build what a gateway's hook is given; without `url` it calls this machine, where CHAT_LISTEN says.
+
+    Raises:
+        SettingsError
+    """
+    env = EnvReader(os.environ if environ is None else environ)
+    token = env.secret("CHAT_HOOK_TOKEN")
+    if token is None and not env.faults:
+        env.faults.append("CHAT_HOOK_TOKEN: missing; make one as with `openssl rand -hex 32`, for service and hook")
+    prefix, listen = env.custom("OPENCLAW_PREFIX", _prefix, PREFIX), env.custom("CHAT_LISTEN", _address, None)
+    env.finish()
+    port = (listen or _address(LISTEN) or ("", 0))[1]
+    return Hook(url=url or f"http://127.0.0.1:{port}/openclaw", token=token or Secret(""), prefix=prefix)
+
+
 def notifier() -> sdnotify.Notifier:
     """Take the service manager's variables out of the environment, so that nothing else answers it."""
     return sdnotify.take(os.environ)
@@ -185,13 +216,20 @@ def _openclaw(env: EnvReader) -> OpenClaw | None:
     url = env.custom("OPENCLAW_GATEWAY_URL", base_url, None)
     token, hook = env.secret("OPENCLAW_GATEWAY_TOKEN"), env.secret("CHAT_HOOK_TOKEN")
     users = env.custom("OPENCLAW_ALLOWED", _pairs, _NOBODY)
-    announce = env.custom("OPENCLAW_ANNOUNCE", _pair, None)
+    announce, prefix = env.custom("OPENCLAW_ANNOUNCE", _pair, None), env.custom("OPENCLAW_PREFIX", _prefix, PREFIX)
     if url is None:
         return None
     for name, given in (("OPENCLAW_GATEWAY_TOKEN", token), ("CHAT_HOOK_TOKEN", hook), ("OPENCLAW_ALLOWED", users)):
         if not given and not any(fault.startswith(name) for fault in env.faults):
             env.faults.append(f"{name}: missing; OPENCLAW_GATEWAY_URL needs it")
-    return OpenClaw(url=url, token=token or Secret(""), hook_token=hook or Secret(""), users=users, announce=announce)
+    return OpenClaw(
+        url=url,
+        token=token or Secret(""),
+        hook_token=hook or Secret(""),
+        users=users,
+        announce=announce,
+        prefix=prefix,
+    )
 
 
 def _check(env: EnvReader, found: Settings) -> None:
@@ -236,6 +274,14 @@ def _pairs(text: str) -> frozenset[str]:
 def _pair(text: str) -> str:
     if not _PAIR.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a channel and an id, as in telegram:12345")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(
+            f"{text[:40]!r} is no word that begins a message; give up to 32 letters and signs, as in {PREFIX}"
+        )
     return text
 
 

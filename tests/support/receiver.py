@@ -25,13 +25,14 @@ class Call(NamedTuple):
 
 
 class Say(NamedTuple):
-    """One answer. `after`: seconds before it comes; `hang`: none comes until the receiver is closed."""
+    """One answer. `after`: seconds before it comes; `hang`: none comes until the receiver is closed; `lost`: never."""
 
     status: int = 204
     headers: Mapping[str, str] = MappingProxyType({})
     body: bytes = b""
     after: float = 0.0
     hang: bool = False
+    lost: bool = False
 
 
 OK = Say()
@@ -88,7 +89,7 @@ class Receiver:
             say = self._script.pop(0) if len(self._script) > 1 else self._script[0]
         if say.hang or say.after:
             self._closing.wait(60 if say.hang else say.after)
-        if say.hang or self._closing.is_set():
+        if say.hang or say.lost or self._closing.is_set():
             handler.close_connection = True
             return
         handler.send_response(say.status)

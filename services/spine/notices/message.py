@@ -10,7 +10,6 @@ from contract.clock import iso
 from spine.queue.notices import Said
 from spine.store.notices import NoticeRow
 
-_ZERO_WIDTH = "\u200b"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 PARTS_MOST = 8
 _DATA_MOST = 2000
@@ -111,12 +110,6 @@ def clean(text: str) -> str:
 def one_line(text: str) -> str:
     """Return a text as one line, not a long one."""
     return " ".join(clean(text).split())[:200]
-
-
-def disarm(text: str) -> str:
-    """Break what an OpenClaw gateway would obey in a text that it passes on: files to attach, tags to reply to."""
-    broken = re.sub(r"(?i)(media)(\s*:)", rf"\1{_ZERO_WIDTH}\2", text)
-    return re.sub(r"\[(?=\[)", f"[{_ZERO_WIDTH}", broken)  # also of three: pairs overlap
 
 
 def units(text: str) -> int:

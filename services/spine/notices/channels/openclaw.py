@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from contract.disarm import disarm
 from spine.notices import message as messages
 from spine.notices.aliases import AgentHook, Message, WakeHook
 from spine.notices.channels.calling import Failed, at, bearer, send_json
@@ -49,7 +50,7 @@ def wake(alias: WakeHook, notice: Outgoing, piece: str, number: int, seconds: fl
 def for_chat(notice: Outgoing) -> list[str]:
     """Return the text for a chat in pieces that it takes."""
     most = _LESS.get(notice.channel or "", CHAT_MOST)
-    return messages.cut(messages.disarm(messages.for_people(notice)), most, notice.where)
+    return messages.cut(disarm(messages.for_people(notice)), most, notice.where)
 
 
 def message(alias: Message, notice: Outgoing, piece: str, number: int, seconds: float) -> None:
