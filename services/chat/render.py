@@ -23,6 +23,7 @@ _ZERO_WIDTH = "\u200b"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # Where a result says in words what came of the job, the likeliest first.
 _WORDS = ("text", "output", "stdout", "notes", "plan", "summary", "message")
+_PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _FACTS = ("pr", "branch")
 _BAD = frozenset({Status.FAILED, Status.DEAD})
 
@@ -105,8 +106,10 @@ class Renderer:
     def end(self, job: wire.Job) -> Reply:
         """Say what came of a job that has ended."""
         if job.status == Status.DONE:
-            shape = _SHAPES.get(_command(job) or "", in_words)
-            return Reply(self.untrusted(shape(job.result), job.id), buttons(job))
+            shape, plan_id = _SHAPES.get(_command(job) or "", in_words), plan_id_of(job)
+            label, style = words.BUTTONS[APPROVE]
+            pressable = buttons(job) if plan_id is None else (Button(label, APPROVE, plan_id, 0, style),)
+            return Reply(self.untrusted(shape(job.result), job.id), pressable)
         if job.status == Status.CANCELLED:
             return Reply(words.cancelled(job.id))
         return Reply(self.untrusted(f"Job failed: {_error(job)}", job.id), buttons(job))
@@ -153,6 +156,14 @@ def _command(job: wire.Job) -> str | None:
         return None
     command = job.spec.get("command")
     return command if isinstance(command, str) else None
+
+
+def plan_id_of(job: wire.Job) -> str | None:
+    """Return the id of the plan that a job has made; None when it has made none."""
+    if _command(job) != "plan_echo" or job.status != Status.DONE:
+        return None
+    plan_id = (_read(job.result) or {}).get("plan_id")
+    return plan_id if isinstance(plan_id, str) and _PLAN_ID.fullmatch(plan_id) else None
 
 
 def _about(job: wire.Job) -> str:

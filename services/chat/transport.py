@@ -61,11 +61,14 @@ class Pressed(NamedTuple):
 
 
 class CannotSay(Exception):
-    """A reply did not reach its channel. `for_good`: nor will it ever, as the channel is gone or closed to us."""
+    """A reply did not reach its channel.
 
-    def __init__(self, why: str, for_good: bool = False) -> None:
+    `for_good`: nor will it ever, as the channel is gone or closed to us. `after`: not before so many seconds.
+    """
+
+    def __init__(self, why: str, for_good: bool = False, after: float = 0.0) -> None:
         super().__init__(why)
-        self.for_good = for_good
+        self.for_good, self.after = for_good, after
 
 
 class Refused(Exception):

@@ -81,13 +81,11 @@ SPINE_BUSY = "The spine is busy. Nothing was changed; try again in a moment."
 NOT_ALLOWED = "The spine does not let the chat front do this."
 NOT_CREATED = "The chat front was stopped before the job was created. Send it again."
 TOO_LONG = "This is too long for a job. Put it where the claws can read it, and say where."
-NOTHING_TO_REVIEW = "There is nothing to review, or somebody was faster."
-NOTHING_TO_APPROVE = "It does not wait for approval, or somebody was faster."
+NOT_AWAITING = "It does not wait for this decision, or somebody was faster."
+NOTHING_TO_APPROVE = "It is no plan, and does not wait for approval."
 ENDED_ALREADY = "The job has ended already."
-NEWER_RESULT = "A newer result has come since. Look at it first: `status {job_id}`"
 REWORK_TEXT = "Say what is to be done differently: `review rework <job_id> <text>`"
 NO_JOBS = "No jobs."
-BAD_SPEC = "What begins with { is read as a spec in JSON, and this is not valid: {why}"
 BUTTONS = {
     "accept": ("Accept", "good"),
     "rework": ("Rework", "plain"),
@@ -103,6 +101,16 @@ REWORK_LABEL = "What is to be done differently?"
 def refused(detail: str) -> str:
     """Pass on why the spine does not take it."""
     return f"The spine does not take it: {detail}"
+
+
+def bad_spec(why: str) -> str:
+    """Refuse a spec that is not JSON."""
+    return f"What begins with a brace is read as a spec in JSON, and this is none: {why}"
+
+
+def newer_result(job_id: str) -> str:
+    """Refuse a decision about a result that is not the newest."""
+    return f"A newer result has come since. Look at it first: `status {job_id}`"
 
 
 def approved(job_id: str) -> str:

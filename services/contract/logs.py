@@ -7,7 +7,7 @@ Call `configure` once at start; everyone else takes `structlog.get_logger()`.
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 import structlog
@@ -18,11 +18,6 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 LEVELS = tuple(_LEVELS)
 FORMATS = ("auto", "json", "text")
 Line = dict[str, Any]
-
-
-def _redacted(_logger: Any, _name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Mask anything in a text field that has the form of a secret: the last line of defence, not the first."""
-    return {k: redact(v) if isinstance(v, str) else v for k, v in event.items()}
 
 
 def _of_library(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Line:
@@ -47,9 +42,16 @@ def _words(_logger: Any, _name: str, event: Line) -> str:
     return said if trace is None else f"{said}\n{trace}"
 
 
-def configure(role: str, level: str = "info", form: str = "auto", **fields: str) -> None:
-    """Set up structlog and the standard library's root logger for one process; `fields` stand in every line."""
-    bound = {"role": role, **fields}
+def configure(role: str, level: str = "info", form: str = "auto", hide: Iterable[str] = (), **fields: str) -> None:
+    """Set up structlog and the standard library's root logger for one process; `fields` stand in every line.
+
+    What has the form of a secret is masked, and so is what `hide` names, also in what libraries say: the last line of
+    defence, not the first.
+    """
+    bound, hidden = {"role": role, **fields}, tuple(hide)
+
+    def redacted(_logger: Any, _name: str, event: Line) -> Line:
+        return {name: redact(value, hidden) if isinstance(value, str) else value for name, value in event.items()}
 
     def add_bound(_logger: Any, _name: str, event: Line) -> Line:
         # Not by contextvars: a thread begins with none of them.
@@ -61,7 +63,7 @@ def configure(role: str, level: str = "info", form: str = "auto", **fields: str)
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _redacted,
+        redacted,
     ]
     render = renderer(form, sys.stderr.isatty())
     structlog.configure(

@@ -38,7 +38,7 @@ def cannot(answer: requests.Response) -> bool:
     return answer.status_code in _CANNOT
 
 
-def nobody_there(error: requests.RequestException) -> bool:
+def nobody_there(error: BaseException) -> bool:
     """Tell whether no connection was made: the call has certainly not been carried out."""
     # requests is told to repeat nothing by itself: what below it says so of repeats is about the connection alone.
     vain = bool(error.args) and hasattr(error.args[0], "reason")

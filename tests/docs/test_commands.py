@@ -18,7 +18,13 @@ from dispatch import faults
 from dispatch.table import VERBS
 
 PAGE = reference("commands.md")
-PROGRAMS = {"spine": "spine.cli", "claw": "claw.cli", "spine-head": "head.cli", "spine-cluster": "cluster.cli"}
+PROGRAMS = {
+    "spine": "spine.cli",
+    "claw": "claw.cli",
+    "spine-head": "head.cli",
+    "spine-cluster": "cluster.cli",
+    "spine-chat": "chat.cli",
+}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -38,7 +44,7 @@ COMMANDS = dict(commands())
 
 
 def test_every_command_is_there_and_no_other() -> None:
-    said = [title for title in headings(PAGE) if re.match(r"(spine|claw|spine-head|spine-cluster) [a-z]", title)]
+    said = [title for title in headings(PAGE) if re.match(r"(spine|claw|spine-(head|cluster|chat)) [a-z]", title)]
     assert sorted(said) == sorted(COMMANDS)
 
 
@@ -80,6 +86,12 @@ def test_exit_codes_of_the_cluster() -> None:
     from cluster import exits
 
     assert codes("spine-cluster") == dict(exits.EXITS)
+
+
+def test_exit_codes_of_the_chat_front() -> None:
+    from chat import exits
+
+    assert codes("spine-chat") == dict(exits.EXITS)
 
 
 def test_exit_codes_of_the_claw() -> None:

@@ -18,6 +18,7 @@ ROLES = {
     "head": "A head",
     "dispatch": "Dispatch",
     "cluster": "A node of a cluster",
+    "chat": "The chat front",
 }
 
 
