@@ -245,8 +245,15 @@ class Store:
         return self.read(lambda tx: history.page(tx, STORE_ID, caller.principal, after, limit, job_id))[0]
 
     def listed(
-        self, caller: Caller = HEAD, limit: int | None = None, after: str | None = None, **narrowed: Any
+        self,
+        caller: Caller = HEAD,
+        limit: int | None = None,
+        after: str | None = None,
+        newest: bool = False,
+        **narrowed: Any,
     ) -> wire.JobList | None:
         """Return a page of jobs."""
-        data = self.read(lambda tx: listing.page(tx, STORE_ID, caller.principal, Filter(**narrowed), limit, after))
+        data = self.read(
+            lambda tx: listing.page(tx, STORE_ID, caller.principal, Filter(**narrowed), limit, after, newest)
+        )
         return None if data is None else msgspec.json.decode(data, type=wire.JobList)

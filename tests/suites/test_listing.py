@@ -1,5 +1,7 @@
 """Lists of jobs: filters, order, pages that hold while jobs move."""
 
+from typing import Any
+
 import pytest
 from tests.suites.harness import HEAD, LEFT, RIGHT, STORE_ID, Store
 
@@ -69,6 +71,51 @@ def test_a_page_that_just_fits_has_no_next(store: Store) -> None:
 def test_a_foreign_cursor(store: Store, cursor: str) -> None:
     store.submit()
     assert store.listed(after=cursor) is None
+
+
+@pytest.mark.parametrize("narrowed", [{}, {"statuses": ("queued",)}, {"statuses": ("queued", "waiting")}])
+def test_the_newest_first_in_pages_that_hold_while_jobs_move(store: Store, narrowed: dict[str, Any]) -> None:
+    made = [store.submit(needsApproval="waiting" in narrowed.get("statuses", ()) and n == 4).id for n in range(7)]
+    first = store.listed(limit=3, newest=True, **narrowed)
+    assert ids(first) == [made[6], made[5], made[4]]
+    assert first is not None
+    assert isinstance(first.next_cursor, str)
+    store.submit()
+    second = store.listed(limit=3, after=first.next_cursor, newest=True, **narrowed)
+    assert ids(second) == [made[3], made[2], made[1]]
+    assert second is not None
+    assert isinstance(second.next_cursor, str)
+    third = store.listed(limit=3, after=second.next_cursor, newest=True, **narrowed)
+    assert ids(third) == [made[0]]
+    assert third is not None
+    assert not isinstance(third.next_cursor, str)
+
+
+def test_a_claw_gets_the_newest_of_those_that_it_may_see(store: Store) -> None:
+    made = [store.submit(target=("left-claw", "right-claw", "any")[n % 3]).id for n in range(6)]
+    assert ids(store.listed(LEFT, newest=True)) == [made[n] for n in (5, 3, 2, 0)]
+    assert ids(store.listed(LEFT, newest=True, statuses=("queued", "running"))) == [made[n] for n in (5, 3, 2, 0)]
+    assert ids(store.listed(RIGHT, newest=True, limit=2)) == [made[n] for n in (5, 4)]
+
+
+def test_what_a_label_has_in_progress(store: Store) -> None:
+    """What a chat front asks before it starts a job for somebody."""
+    done = store.submit(label="discord:1")
+    store.claim(done.id)
+    store.complete(done.id, 1)
+    running = store.submit(label="discord:1")
+    store.claim(running.id)
+    store.submit(label="discord:1", needsApproval=True)
+    queued = store.submit(label="discord:1")
+    store.submit(label="discord:11")
+    store.submit(label="discord:2")
+    both = ("queued", "running")
+    assert ids(store.listed(label="discord:1", statuses=both)) == [running.id, queued.id]
+    assert ids(store.listed(label="discord:1", statuses=both, limit=1)) == [running.id]
+    assert ids(store.listed(label="discord:1", statuses=both, limit=1, newest=True)) == [queued.id]
+    assert ids(store.listed(label="discord:3", statuses=both)) == []
+    store.complete(running.id, 1)
+    assert ids(store.listed(label="discord:1", statuses=both)) == [queued.id]
 
 
 def test_without_a_limit_a_very_long_list_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,11 @@ LIST = Call(
     "GET",
     "listJobs",
     READERS,
-    "List the jobs that the caller may see, oldest first.",
+    "List the jobs that the caller may see, oldest first unless told.",
     {200: (wire.JobList,)},
     params=(
         *FILTER,
+        query("order", {"type": "string", "enum": ["oldest", "newest"], "default": "oldest"}, "Which come first."),
         query("limit", number(1, 10_000), "At most so many. Without it all, up to 10,000 jobs or 32 MiB."),
         CURSOR,
     ),

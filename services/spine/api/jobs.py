@@ -86,8 +86,14 @@ class Jobs:
         caller = core.auth.reader(req)
         narrowed = _filter(req)
         limit = query_number(req, "limit", 1, listing.LIST_MOST)
-        after = req.get_param("cursor")
-        found = await core.read(lambda tx: listing.page(tx, core.store_id, caller.principal, narrowed, limit, after))
+        after, order = req.get_param("cursor"), req.get_param("order") or "oldest"
+        if order not in ("oldest", "newest"):
+            raise InvalidField(f"order: {order[:40]!r} is neither oldest nor newest", "order")
+        found = await core.read(
+            lambda tx: listing.page(
+                tx, core.store_id, caller.principal, narrowed, limit, after, newest=order == "newest"
+            )
+        )
         if found is None:
             raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
         resp.data = found

@@ -1,4 +1,4 @@
-"""Lists of jobs by filter, oldest first, in pages that hold while jobs move; and verbs on all that match."""
+"""Lists of jobs by filter, by their age, in pages that hold while jobs move; and verbs on all that match."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from spine.queue import view
 from spine.queue.access import Principal
 from spine.queue.history import cursor, position
 from spine.store import listing
-from spine.store.engine import Tx
+from spine.store.engine import NEVER, Tx
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
 
@@ -16,9 +16,15 @@ BULK_ROWS = 500
 
 
 def page(
-    tx: Tx, store_id: str, principal: Principal, narrowed: Filter, limit: int | None, after: str | None
+    tx: Tx,
+    store_id: str,
+    principal: Principal,
+    narrowed: Filter,
+    limit: int | None,
+    after: str | None,
+    newest: bool = False,
 ) -> bytes | None:
-    """Encode a page; None when the cursor is not one of this store.
+    """Encode a page, oldest first unless `newest`; None when the cursor is not one of this store.
 
     Without a limit all matches are given, up to 10,000 or 32 MiB, then `truncated` and `nextCursor`.
     """
@@ -29,7 +35,11 @@ def page(
     most = LIST_MOST if limit is None else limit
     rows: list[JobRow] = []
     size, more = 0, False
-    for row in listing.matching(tx, narrowed, targets, start, most + 1):
+    if newest:
+        found = listing.newest(tx, narrowed, start or NEVER, 0, most + 1, targets)
+    else:
+        found = listing.matching(tx, narrowed, targets, start, most + 1)
+    for row in found:
         size += len(row.spec) + len(row.meta) + len(row.result or "") + 1000
         if len(rows) == most or (rows and size > LIST_BYTES):
             more = True

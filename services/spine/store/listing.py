@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from functools import lru_cache, reduce
+from heapq import merge
+from itertools import islice
 from operator import add
 from typing import Any, NamedTuple
 
@@ -152,15 +154,20 @@ def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: i
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
 
 
-def newest(tx: Tx, narrowed: Filter, before: int, floor: int, limit: int) -> list[JobRow]:
-    """Return jobs that match, newest first, whose place is below `before` and not below `floor`."""
-    found: list[JobRow] = []
-    # Each status has its own index; with several the newest of each are put together here.
-    for status in narrowed.statuses or ("",):
-        one = narrowed._replace(statuses=(status,) if status else ())
-        values = _values(one, None, 0) | {"before": before, "floor": floor, "limit": limit}
-        found += map(JobRow._make, tx.rows(_newest(_shape(one, None)), **values))
-    return sorted(found, key=lambda job: job.seq, reverse=True)[:limit]
+def newest(
+    tx: Tx, narrowed: Filter, before: int, floor: int, limit: int, targets: tuple[str, str] | None = None
+) -> Iterator[JobRow]:
+    """Iterate over jobs that match, newest first, whose place is below `before` and not below `floor`.
+
+    `targets` is what the caller may see.
+    """
+    values = _values(narrowed, targets, 0) | {"before": before, "floor": floor, "limit": limit}
+    shape = _shape(narrowed, targets)
+    shapes = [shape]
+    if not shape.single() and shape.statuses:  # each status has its own index; what is read by them is merged here
+        shapes = [shape._replace(statuses=(status,)) for status in shape.statuses]
+    found = (map(JobRow._make, tx.rows(_newest(one), **values)) for one in shapes)
+    return islice(merge(*found, key=lambda job: job.seq, reverse=True), limit)
 
 
 def created_before(tx: Tx, seq: int) -> int | None:

@@ -85,11 +85,11 @@ def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str,
 def search(tx: Tx, narrowed: Filter, before: int) -> Found:
     """Look for a page of jobs below a place."""
     if _has_index(narrowed):
-        rows = listing.newest(tx, narrowed, before, 0, PAGE_ROWS + 1)
+        rows = list(listing.newest(tx, narrowed, before, 0, PAGE_ROWS + 1))
         more = len(rows) > PAGE_ROWS
         return Found(rows[:PAGE_ROWS], rows[PAGE_ROWS - 1].seq if more else None, None)
     rows, end = [], time.monotonic() + LOOK_SECONDS
-    newest = next(iter(listing.newest(tx, Filter(), before, 0, 1)), None)
+    newest = next(listing.newest(tx, Filter(), before, 0, 1), None)
     top = before if newest is None else newest.seq + 1
     while newest is not None and top > 0:
         floor = max(0, top - WINDOW)

@@ -57,6 +57,20 @@ def test_it_takes_a_job_from_submit_to_review_in_its_own_name(server: Server, ch
     assert [attempt["outcome"] for attempt in chat.get(f"{path}/attempts").json["attempts"]] == ["done"]
 
 
+def test_it_counts_what_somebody_has_in_progress_and_looks_for_the_newest(server: Server, chat: Api) -> None:
+    made = [chat.post("/jobs", {"label": f"discord:{n % 2}"}).json["id"] for n in range(4)]
+    server.left.claim(made[0])
+
+    def found(query: str) -> list[str]:
+        return [job["id"] for job in chat.get(f"/jobs?label=discord:0&{query}").json["jobs"]]
+
+    assert found("status=queued&status=running&limit=1") == [made[0]]
+    assert found("status=queued,running") == [made[0], made[2]]
+    assert found("order=newest&limit=1") == [made[2]]
+    refused = chat.get("/jobs?order=youngest")
+    assert (refused.status, refused.json["field"]) == (422, "order")
+
+
 def test_it_rejects_and_cancels(chat: Api) -> None:
     first = chat.post("/jobs", {"needsApproval": True}).json["id"]
     assert chat.post(f"/jobs/{first}/reject", {"reason": "no"}).json["error"] == "no"

@@ -189,6 +189,18 @@ VERBS: dict[str, tuple[Callable[[Store, int], object], str, int]] = {
     "those that wait": (lambda store, n: store.listed(limit=100, statuses=("waiting",)), "jobs_status", 210),
     "those of a target": (lambda store, n: store.listed(limit=100, target="right-claw"), "jobs_target", 210),
     "those with a label": (lambda store, n: store.listed(limit=100, label="label-0"), "jobs_label", 210),
+    # It has 600 jobs, 400 of them done and oldest.
+    "what a label has in progress": (
+        lambda store, n: store.listed(limit=1, label="label-0", statuses=("queued", "running")),
+        "jobs_label_open",
+        10,
+    ),
+    "a label's newest": (lambda store, n: store.listed(limit=10, label="label-0", newest=True), "jobs_label", 30),
+    "the newest of those that have not ended": (
+        lambda store, n: store.listed(limit=10, statuses=("queued", "running", "waiting"), newest=True),
+        "jobs_status",
+        60,
+    ),
     "those of a machine": (lambda store, n: store.listed(limit=100, machine="machine-7"), "jobs_machine", 210),
     "a key that was not used yet": (fresh_key, "idempotency_pkey", 10),
 }

@@ -213,6 +213,14 @@ PLANS = {
     "old keys": (idempotency._PRUNE, "idempotency_age"),
     "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
     "a list": (listing._select(listing._Shape((), *[False] * 6)), "PRIMARY KEY"),
+    "what a label has in progress": (
+        listing._select(listing._Shape(("queued", "running"), False, False, False, True, False, False)),
+        "jobs_label_open",
+    ),
+    "a label's jobs, the newest first": (
+        listing._newest(listing._Shape((), False, False, False, True, False, False)),
+        "jobs_label",
+    ),
     "a list of what is queued": (listing._select(listing._Shape(QUEUED, *[False] * 6)), "jobs_status"),
     "what a Skyclaw host holds": (leases._HELD_BY, "jobs_held"),
     "how many that is": (leases._COUNT_HELD, "jobs_held"),
