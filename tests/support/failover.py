@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -246,19 +246,45 @@ class Load:
         return self._pages("/events", "events")
 
 
-@dataclass
-class Failovers:
-    """Rounds on one pair and one load; `gaps` has one of each."""
+class Striking:
+    """Rounds on one load; `gaps` has one of each. A database says what befalls it."""
 
-    pair: PostgresPair
-    load: Load
-    gaps: list[Gap] = field(default_factory=list)
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        self.gaps: list[Gap] = []
 
     def round(self, blow: str) -> Count:
-        """Strike the primary, promote the standby, let the old one come back, put a new standby in its place."""
+        """Strike once, and count."""
         count, begun, submitted = Count(blow), time.monotonic(), len(self.load.submitted)
         self.load.await_more(40)
         struck = time.monotonic()
+        count.lost += self.befall(blow)
+        self.gaps.append(self.load.gap(blow, struck))
+        self.renew()
+        count.reached = True
+        count.stuck += self.load.faults
+        count.jobs = len(self.load.submitted) - submitted
+        count.seconds = time.monotonic() - begun
+        return count
+
+    def befall(self, blow: str) -> list[str]:
+        """Strike, let another take over, let the one that was struck come back; return what was lost by it."""
+        raise NotImplementedError
+
+    def renew(self) -> None:
+        """Make it whole for the next round."""
+        raise NotImplementedError
+
+
+class Failovers(Striking):
+    """A pair of which the standby is promoted at once, and by hand."""
+
+    def __init__(self, pair: PostgresPair, load: Load) -> None:
+        super().__init__(load)
+        self.pair = pair
+
+    def befall(self, blow: str) -> list[str]:
+        """Strike the primary, promote the standby, let the old one come back as it was."""
         strike = {
             KILLED: self.pair.primary.container.kill,
             FROZEN: self.pair.primary.container.pause,
@@ -279,15 +305,11 @@ class Failovers:
         before = old.run(_SHOWN, DATABASE)
         self.load.await_more(40)
         after = old.run(_SHOWN, DATABASE)
-        if before != after:
-            count.lost.append(f"the old primary was written to: {before}, then {after}")
-        self.gaps.append(self.load.gap(blow, struck))
+        return [] if before == after else [f"the old primary was written to: {before}, then {after}"]
+
+    def renew(self) -> None:
+        """Put a new standby in the old primary's place."""
         self.pair.renew()
-        count.reached = True
-        count.stuck += self.load.faults
-        count.jobs = len(self.load.submitted) - submitted
-        count.seconds = time.monotonic() - begun
-        return count
 
 
 def _longest(moments: list[float], since: float) -> float:
