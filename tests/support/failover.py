@@ -78,6 +78,9 @@ class Load:
         """Submit nothing more, let all be done, stop."""
         self._enough.set()
         try:
+            # One that is still in a call has a job acknowledged yet, which must be among those that are waited for.
+            submitters = self._threads[:SUBMITTERS]
+            eventually(lambda: not any(thread.is_alive() for thread in submitters), seconds, what="the last submit")
             eventually(lambda: self.faults or set(self.submitted) <= self.done, seconds, what="the end of all jobs")
         finally:
             self._over.set()

@@ -47,10 +47,11 @@ def struck(
             blows.load.finish(END_SECONDS)
         blows.load.examine(rounds.counts[-1])
     soak.record(title, _section(text, rounds, blows))
-    assert rounds.faults() == []
+    assert rounds.faults() == [], rounds.faults()
     assert rounds.cut or rounds.came_about() == sum(due.values())
     for spine in spines:
-        assert spine.faults('"level": "error"') == []
+        faults = spine.faults('"level": "error"')
+        assert faults == [], faults
 
 
 def _section(text: str, rounds: soak.Rounds, blows: Striking) -> str:
