@@ -86,4 +86,4 @@ def test_all_that_is_imported_or_read_is_installed() -> None:
     folders = {folder for path in files if path.suffix == ".py" for folder in path.parents if folder != Path()}
     assert {folder / "__init__.py" for folder in folders} - set(files) == set()
     kinds = {path.suffix for path in files if path.name != "py.typed"}
-    assert kinds == {".py", ".lua", ".md", ".sql", *DASHBOARD}
+    assert kinds == {".py", ".json", ".lua", ".md", ".sql", *DASHBOARD}
