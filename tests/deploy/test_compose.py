@@ -13,6 +13,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = (ROOT / "compose" / "compose.yaml").read_text()
 DOUBLED = (ROOT / "compose" / "compose.ha.yaml").read_text()
+OBSERVED = (ROOT / "compose" / "compose.observability.yaml").read_text()
 PROJECT = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / "compose" / "env.example").read_text(), re.MULTILINE))
@@ -74,6 +75,10 @@ OF_THE_PROJECT = {
     "CLAW_TMP": "1g",
     "HEAD_POLICY": "policy.toml",
     "DATABASE_MEMORY": "1g",
+    "PROMETHEUS_PUBLISH": "127.0.0.1:9090",
+    "PROMETHEUS_MEMORY": "512m",
+    "PROMETHEUS_CONFIG": "observability/prometheus.yml",
+    "PROMETHEUS_ALERTS": "observability/alerts.yml",
 }
 OWN_TOKENS = {
     "spine": [("head.token", None), ("left-claw.token", None), ("right-claw.token", None)],
@@ -114,7 +119,7 @@ def test_the_example_has_nothing_else() -> None:
 
 
 def test_the_example_and_the_project_name_the_same_variables_with_the_same_defaults() -> None:
-    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE + DOUBLED))
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE + DOUBLED + OBSERVED))
     assert used.pop("SPINAL_CORD_VERSION") == VERSION
     assert set(used) == set(EXAMPLE)
     # An empty value is the program's own default.
