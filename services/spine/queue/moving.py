@@ -43,7 +43,7 @@ def move(tx: Tx, action: Action, job: JobRow, by: str, data: dict[str, Any], **c
         Conflict: see `store.jobs.move`.
     """
     moved = jobs.move(tx, action, job, by, data, **changes)
-    if job.status == Status.RUNNING or action == Action.COMPLETE_LATE:
+    if job.status == Status.RUNNING:  # of a late result the run was counted when its lease ended
         _note_run(tx, job, moved)
     _note_steps(tx, action, job)
     if moved.status in TERMINAL:

@@ -174,6 +174,16 @@ def test_runs_are_counted_by_what_they_came_to(counted: Counted) -> None:
     }
 
 
+def test_a_run_whose_result_comes_late_is_counted_once(counted: Counted) -> None:
+    job = counted.store.claim(counted.store.submit())
+    counted.clock.ms += 300_001
+    counted.store.write(reap.reap)
+    counted.clock.ms += 1000
+    assert counted.store.complete(job.id, job.fence).status == "done"
+    counts = {name: value for name, value in counted.page().items() if name.startswith("spine_job_run_seconds_count")}
+    assert counts == {"spine_job_run_seconds_count{outcome=again,target=left-claw}": 1}
+
+
 def test_a_lease_that_a_claim_by_id_finds_over_is_counted(counted: Counted) -> None:
     job = counted.store.submit()
     counted.store.claim(job)
