@@ -100,7 +100,8 @@ def test_every_reference_leads_somewhere_and_nothing_lies_about_unused() -> None
     used = set(references(DOCUMENT))
     for pointer in used:
         assert resolved(pointer)
-    kept = {f"#/components/{kind}/{name}" for kind in ("schemas", "responses") for name in DOCUMENT["components"][kind]}
+    kinds = ("schemas", "responses", "parameters")
+    kept = {f"#/components/{kind}/{name}" for kind in kinds for name in DOCUMENT["components"][kind]}
     assert kept == used
 
 
@@ -169,6 +170,17 @@ def test_a_claim_is_described_to_its_last_refusal() -> None:
         "503": ["outcome_unknown", "unavailable"],
         "507": ["storage_full"],
     }
+
+
+def test_every_call_may_say_its_id_and_its_trace() -> None:
+    named = DOCUMENT["components"]["parameters"]
+    assert {(name, param["in"], param["name"], "required" in param) for name, param in named.items()} == {
+        ("RequestId", "header", "X-Request-Id", False),
+        ("TraceContext", "header", "traceparent", False),
+    }
+    for path, item in DOCUMENT["paths"].items():
+        told = [param["$ref"].rpartition("/")[2] for param in item["parameters"] if "$ref" in param]
+        assert told == ["RequestId", "TraceContext"], path
 
 
 def test_patterns_are_in_the_dialect_of_json_schema() -> None:

@@ -137,6 +137,21 @@ LEASE = Param(
 IF_NONE_MATCH = Param("header", "If-None-Match", _TEXT, "An `ETag` that is known already: 304 when it still holds.")
 LAST_EVENT_ID = Param("header", "Last-Event-ID", _TEXT, "As `cursor`, and wins over it.")
 RANGE = Param("header", "Range", _TEXT, "A part of the bytes, such as `bytes=0-1023`.")
+# Every call may carry these, and none is refused for them: what is not valid counts as not sent.
+ANY_CALL = {
+    "RequestId": Param(
+        "header",
+        "X-Request-Id",
+        _TEXT,
+        "What this request is called in its answer and in the logs: 1 to 128 visible ASCII characters, or a fresh id.",
+    ),
+    "TraceContext": Param(
+        "header",
+        "traceparent",
+        _TEXT,
+        "The W3C trace that this request is of: to the logs, and to a job that it submits.",
+    ),
+}
 CURSOR = Param("query", "cursor", _TEXT, "`nextCursor` of the page before; opaque.")
 OFFSET_MOST = 2**50
 

@@ -17,6 +17,7 @@ from contract.errors import BY_CODE, SpineError
 from contract.states import Status
 from spine.api.calls import (
     ANSWER_HEADERS,
+    ANY_CALL,
     BYTES,
     FORM,
     LENIENT,
@@ -78,6 +79,7 @@ def document() -> dict[str, Any]:
         "paths": {path: _with_parameters(path, item) for path, item in paths.items()},
         "components": {
             "schemas": schemas,
+            "parameters": {name: _parameter(param) for name, param in ANY_CALL.items()},
             "responses": dict(sorted(responses.items())),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "The token says who you are."}
@@ -98,11 +100,11 @@ def path_of(route: Route, call: Call) -> str:
 
 
 def _with_parameters(path: str, item: dict[str, Any]) -> dict[str, Any]:
-    found = []
+    found: list[dict[str, Any]] = [{"$ref": f"#/components/parameters/{name}"} for name in ANY_CALL]
     for name in re.findall(r"{(\w+)}", path):
         schema = _LEASE_NAME if path.startswith("/leases/") else _IN_PATH[name]
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
-    return ({"parameters": found} if found else {}) | item
+    return {"parameters": found} | item
 
 
 def _operation(route: Route, call: Call, responses: dict[str, Any]) -> dict[str, Any]:

@@ -100,7 +100,7 @@ def forms() -> dict[str, Form]:
     """Return every tool by its name, as the API describes its call."""
     document = openapi.document()
     calls = {
-        operation["operationId"]: (method.upper(), path, item.get("parameters", []), operation)
+        operation["operationId"]: (method.upper(), path, _own_of(item["parameters"]), operation)
         for path, item in document["paths"].items()
         for method, operation in item.items()
         if method != "parameters"
@@ -150,6 +150,11 @@ def _form(
         "additionalProperties": False,
     }
     return Form(tool, method, path, operation["summary"], arguments, schema | ({"$defs": used} if used else {}))
+
+
+def _own_of(parameters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out what any call may carry: it is no argument."""
+    return [param for param in parameters if "$ref" not in param]
 
 
 def _camel(name: str) -> str:
