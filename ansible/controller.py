@@ -153,15 +153,18 @@ def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
                 for_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8"), python)
             )
             # A lock has all that its packages need, and of that pip would ask its own Python too.
-            only = [
+            only = ["--only-binary=:all:", "--implementation=cp", "--python-version", python]
+            pip(
+                "download",
                 "--no-deps",
                 "--require-hashes",
-                "--only-binary=:all:",
-                "--implementation=cp",
-                "--python-version",
-                python,
-            ]
-            pip("download", *only, *targets, "--dest", str(wheels), "--requirement", str(lock_file))
+                *only,
+                *targets,
+                "--dest",
+                str(wheels),
+                "--requirement",
+                str(lock_file),
+            )
             lock_file.unlink()
     with tempfile.TemporaryDirectory() as source:
         for path in files():
@@ -244,14 +247,15 @@ def bake(release: str, platform: str, path: Path) -> None:
     if said is None or builder is None:
         sys.exit(
             "images: a machine is to run containers, and no Docker with buildx answers here to build their images; "
-            "install it, or set spine_mode, head_mode and claw_mode to native"
+            "install it, or set spine_mode, head_mode, claw_mode and chat_mode to native"
         )
     own = said.strip()
     known = [line for line in builder.splitlines() if line.startswith("Platforms:")]
     if platform not in [own, *re.findall(r"[a-z]+/[a-z0-9/]+", "".join(known))]:
         sys.exit(
             f"images: Docker builds {own} here, and cannot build {platform}, which a machine needs to run containers; "
-            "install qemu-user-static and binfmt-support, or set spine_mode, head_mode and claw_mode to native there"
+            "install qemu-user-static and binfmt-support, "
+            "or set spine_mode, head_mode, claw_mode and chat_mode to native there"
         )
     tags = [f"spinal-cord/{image}:{release}" for image in IMAGES]
     fresh = [tag for tag in tags if asked("docker", "image", "inspect", tag) is None or platform != own]

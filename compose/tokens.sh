@@ -18,11 +18,15 @@ make() { # make FILE COMMAND…: what the command prints becomes the file, unles
   mv "$file.new" "$file"
   echo "tokens: made compose/$file"
 }
+chance() { printf '%s%s\n' "$1" "$(head -c 32 /dev/urandom | base64 | tr -d '\n')"; }
 token() { docker run --rm --network none --read-only "$image" spine token "$1"; }
 # Whichever of the two takes writes is the one to speak to.
 address() { printf 'postgresql://spine:%s@postgres-a,postgres-b/spine?target_session_attrs=read-write\n' "$(cat secrets/database.password)"; }
 
-for role in head left-claw right-claw; do make "$role.token" token "$role"; done
+for role in head left-claw right-claw chat; do make "$role.token" token "$role"; done
+# What the spine signs for the chat front, and what a gateway shows it.
+make chat-notices.secret chance whsec_
+make chat-hook.token chance hook-
 case $more in
 '') ;;
 ha)

@@ -103,12 +103,14 @@ lay_settings() {
         spine) setting SPINE_TOKEN_DIGESTS "$config/tokens.digests" ;;
         claw) setting CLAW_NAME "$name" ;;
       esac
+      [ -z "$allowed" ] || setting ALLOWED_USER_ID "$allowed"
       [ "$1" = spine ] || setting SPINE_BASE_URL "${url:-http://127.0.0.1:36725}"
       # Units say these themselves.
       [ "$mode" = systemd ] || case $1 in
         spine) setting SPINE_DATA_DIR "$state/spine" ;;
         claw) setting CLAW_STATE_DIR "$state/claw" && setting SPINE_TOKEN_FILE "$config/secrets/$name.token" ;;
         head) setting HEAD_STATE_DIR "$state/head" && setting SPINE_TOKEN_FILE "$config/secrets/head.token" ;;
+        chat) setting CHAT_STATE_DIR "$state/chat" && setting SPINE_TOKEN_FILE "$config/secrets/chat.token" ;;
       esac
     } >"$file.new"
     chmod 600 "$file.new" # systemd reads it as root
@@ -123,11 +125,19 @@ lay_settings() {
 # One line of an env file, as systemd and a shell read it alike.
 setting() { printf '%s="%s"\n' "$1" "$(printf '%s' "$2" | sed 's/["\\$`]/\\&/g')"; }
 
+# What a unit is told of besides its settings: the files of its secrets.
+handed_over() {
+  [ "$mode-$1" = systemd-chat ] || return 0
+  for one in $chat_secrets; do
+    [ ! -e "$config/secrets/chat.${one#*:}" ] || printf '%s ' "${one%:*}=$config/secrets/chat.${one#*:}"
+  done
+}
+
 check_settings() {
   file=$(settings_file "$1") bin=$folder/venv/bin
   case $1 in
     spine) checked=$(env -i "PATH=$PATH" "HOME=$HOME" /bin/sh -c 'set -a && . "$1" && exec "$2" check' sh "$file" "$bin/spine" 2>&1) ;;
-    *) checked=$(env -i "PATH=$PATH" "HOME=$HOME" SPINE_TOKEN=is-checked-elsewhere /bin/sh -c \
+    *) checked=$(env -i "PATH=$PATH" "HOME=$HOME" SPINE_TOKEN=is-checked-elsewhere $(handed_over "$1") /bin/sh -c \
       'set -a && . "$1" && unset SPINE_TOKEN_FILE && exec "$2" -c "from $3.settings import from_env; from_env()"' \
       sh "$file" "$bin/python" "$1" 2>&1) ;;
   esac || die "$file cannot be used, and nothing was changed that runs:

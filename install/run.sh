@@ -5,6 +5,7 @@ units_of() {
   case $1-$tick in
     spine-*) say spinal-spine.socket spinal-spine.service ;;
     head-*) say spinal-head.service ;;
+    chat-*) say spinal-chat.service ;;
     claw-) say "spinal-claw@$name.service" ;;
     claw-yes) say "spinal-claw-tick@$name.timer" ;;
   esac
@@ -46,7 +47,7 @@ by_systemd() {
 }
 
 by_launchd() {
-  [ "$1" != spine ] || { by_script "$1"; return; }
+  case $1 in spine | chat) by_script "$1"; return ;; esac # no agents of launchd
   [ -n "$start" ] || { say "laid; start it with: $here/launchd/install.sh $1"; return; }
   "$folder/launchd/install.sh" "$1$([ -z "$tick" ] || echo -tick)" --prefix "$prefix" --config "$config" --state "$state"
 }
@@ -69,7 +70,7 @@ by_script() {
 }
 
 take_off() {
-  [ "$1" != all ] || { for one in spine claw head; do take_off "$one"; done; rm -rf "$prefix"; say "removed $prefix"; return; }
+  [ "$1" != all ] || { for one in spine claw head chat; do take_off "$one"; done; rm -rf "$prefix"; say "removed $prefix"; return; }
   case $mode in
     systemd)
       running=$(systemctl list-unit-files --no-legend "spinal-$1*" 2>/dev/null | cut -d' ' -f1)
@@ -80,14 +81,14 @@ take_off() {
       done
       rm -f "/etc/systemd/system/spinal-$1"*.service "/etc/systemd/system/spinal-$1"*.socket "/etc/systemd/system/spinal-$1"*.timer
       for added in "/etc/systemd/system/spinal-$1"*.service.d; do
-        rm -f "$added/gateway.conf"
+        rm -f "$added/gateway.conf" "$added/secrets.conf"
         rmdir "$added" 2>/dev/null || true # what a person has added stays
       done
       systemctl daemon-reload
       kept="$config and $state/spinal-$1"
       ;;
     *)
-      if [ "$mode" = launchd ] && [ "$1" != spine ]; then
+      if [ "$mode" = launchd ] && [ "$1" != spine ] && [ "$1" != chat ]; then
         for agent in "$1" $([ "$1" != claw ] || echo claw-tick); do "$here/launchd/uninstall.sh" "$agent"; done
       elif [ -x "$prefix/bin/spinal" ]; then
         "$prefix/bin/spinal" stop "$1"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# spinal start|stop|restart|status|run spine|claw|head: a service of this user, where nothing else looks after services.
+# spinal start|stop|restart|status|run spine|claw|head|chat: a service of this user, where nothing else looks after services.
 # `start` does nothing where it runs already, so that cron may say it every minute. `restart` hands a claw's job over.
 # Written by install.sh, which knows the paths.
 set -eu
@@ -10,6 +10,7 @@ case $role in
   spine) set -- "$bin/spine" serve ;;
   claw) set -- "$bin/claw" run ;;
   head) set -- "$bin/spine-head" loop --policy "$config/policy.toml" ;;
+  chat) set -- "$bin/spine-chat" run ;;
   *) verb= ;;
 esac
 pidfile=$state/$role.pid log=$state/$role.log

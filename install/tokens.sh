@@ -46,3 +46,31 @@ take_gateway_token() {
       >"/etc/systemd/system/$unit@$1.service.d/gateway.conf"
   done
 }
+
+# The secrets of the chat front: the setting that names the file, and what the file's name ends with.
+chat_secrets='DISCORD_TOKEN_FILE:discord-token CHAT_NOTICES_SECRET_FILE:notices-secret CHAT_HOOK_TOKEN_FILE:hook-token
+  OPENCLAW_GATEWAY_TOKEN_FILE:gateway-token'
+
+# take_chat_secrets: from the files that are given, or those that are here already, and tell the chat front of them.
+take_chat_secrets() {
+  [ -z "$discord_token" ] || copy_token --discord-token-file "$discord_token" "$config/secrets/chat.discord-token"
+  [ -z "$notices_secret" ] || copy_token --notices-secret-file "$notices_secret" "$config/secrets/chat.notices-secret"
+  [ -z "$hook_token" ] || copy_token --hook-token-file "$hook_token" "$config/secrets/chat.hook-token"
+  [ -z "$gateway_token" ] || copy_token --gateway-token-file "$gateway_token" "$config/secrets/chat.gateway-token"
+  told=/etc/systemd/system/spinal-chat.service.d/secrets.conf settings=$(settings_file chat)
+  if [ "$mode" = systemd ]; then
+    (umask 022 && mkdir -p "${told%/*}" && printf '[Service]\n' >"$told.new")
+  fi
+  for one in $chat_secrets; do
+    file=$config/secrets/chat.${one#*:}
+    [ -e "$file" ] || continue
+    ! grep -q "^${one%_FILE:*}=" "$settings" || die "$settings has ${one%_FILE:*}: take it out, the file $file takes its place"
+    chmod 600 "$file"
+    if [ "$mode" = systemd ]; then
+      printf 'LoadCredential=%s:%s\nEnvironment=%s=%%d/%s\n' "${one#*:}" "$file" "${one%:*}" "${one#*:}" >>"$told.new"
+    elif ! grep -q "^${one%:*}=" "$settings"; then
+      setting "${one%:*}" "$file" >>"$settings"
+    fi
+  done
+  [ "$mode" != systemd ] || mv "$told.new" "$told"
+}

@@ -20,7 +20,7 @@ from spine.queue.access import RESERVED
 from .conftest import ROOT
 
 ANSIBLE = ROOT / "ansible"
-ROLES = ["claw", "cluster", "head", "host", "spine"]
+ROLES = ["chat", "claw", "cluster", "head", "host", "spine"]
 
 
 def load(path: Path) -> ModuleType:
@@ -272,6 +272,80 @@ def test_a_node_s_password_is_given_in_one_place(case: str, tmp_path: Path) -> N
     assert "hidden-word" not in done.stdout + done.stderr
 
 
+SPOKEN_TO = {
+    "native, by Discord": (
+        {"host_modes": {"chat": "native"}, "chat_discord_token": "hidden-word"},
+        [
+            "LoadCredential=discord-token:/etc/spinal-cord/secrets/chat.discord-token",
+            "Environment=DISCORD_TOKEN_FILE=%d/discord-token",
+        ],
+        ['CHAT_LISTEN="127.0.0.1:36727"', 'SPINE_BASE_URL="http://192.0.2.1:36725"'],
+        "",
+    ),
+    "a container, by Discord and with notices": (
+        {
+            "host_modes": {"chat": "container"},
+            "chat_discord_token": "hidden-word",
+            "chat_notices_secret": "whsec_hidden-word",
+            "chat_listen": "192.0.2.4:36727",
+        },
+        [
+            "Environment=DISCORD_TOKEN_FILE=/run/secrets/discord-token",
+            "Environment=CHAT_NOTICES_SECRET_FILE=/run/secrets/notices-secret",
+        ],
+        ['SPINE_BASE_URL="http://192.0.2.1:36725"'],
+        "--publish=192.0.2.4:36727:36727",
+    ),
+    "a container, by the gateway of its machine": (
+        {
+            "host_modes": {"chat": "container"},
+            "chat_hook_token": "hidden-word",
+            "chat_gateway_token": "hidden-word",
+            "chat_settings": {"OPENCLAW_GATEWAY_URL": "http://127.0.0.1:18789"},
+        },
+        [
+            "Environment=CHAT_HOOK_TOKEN_FILE=/run/secrets/hook-token",
+            "Environment=OPENCLAW_GATEWAY_TOKEN_FILE=/run/secrets/gateway-token",
+        ],
+        [
+            'CHAT_LISTEN="127.0.0.1:36727"',
+            'OPENCLAW_GATEWAY_URL="http://127.0.0.1:18789"',
+            'SPINE_BASE_URL="http://192.0.2.1:36725"',
+        ],
+        "--network=host",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPOKEN_TO)
+def test_a_chat_front_has_its_secrets_as_files_alone_and_one_place_where_it_listens(case: str, tmp_path: Path) -> None:
+    given, unit, settings, network = SPOKEN_TO[case]
+    defaults = yaml.safe_load((ANSIBLE / "roles/chat/defaults/main.yml").read_text(encoding="utf-8"))
+    variables = defaults | {"chat_spine_url": "http://192.0.2.1:36725", "host_config": "/etc/spinal-cord"} | given
+    (tmp_path / "inventory").write_text("localhost ansible_connection=local\n")
+    folder = ANSIBLE / "roles/chat/templates"
+    shown = {
+        name: f"{{{{ lookup('ansible.builtin.template', '{folder}/{name}.j2').splitlines() }}}}"
+        for name in ("secrets.conf", "chat.env")
+    }
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible"), "--inventory", tmp_path / "inventory", "localhost",
+         "--extra-vars", f"@{ANSIBLE / 'roles/host/vars/main.yml'}",
+         "--extra-vars", f"@{ANSIBLE / 'roles/chat/vars/main.yml'}",
+         "--extra-vars", json.dumps(variables),
+         "--module-name", "ansible.builtin.debug",
+         "--args", json.dumps({"msg": shown | {"network": "{{ chat_network }}"}})],
+        capture_output=True, text=True, timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout[done.stdout.index("{") :])["msg"]
+    assert [line for line in said["secrets.conf"] if line[0] != "#"] == ["[Service]", *unit]
+    assert [line for line in said["chat.env"] if line[0] != "#"] == settings
+    assert network in ("", *said["network"])
+    assert "hidden-word" not in done.stdout
+
+
 CALLS = {
     "a spine elsewhere": ("http://192.0.2.11:36725", "", {}, False),
     "the machine's spine": ("http://127.0.0.1:36725", "", {}, True),
@@ -405,7 +479,7 @@ def test_a_second_deployment_at_the_same_time_does_nothing(tmp_path: Path) -> No
 BAD = {
     "a typo in a group": (
         {"spine": ["a"], "claw": ["b"]},
-        "The inventory has the groups claw; known are spine, head, claws and cluster.",
+        "The inventory has the groups claw; known are spine, head, claws, cluster and chat.",
     ),
     "no spine": ({"claws": ["a"]}, "The group spine needs one machine, or several that share"),
     "two spines": ({"spine": ["a", "b"]}, "SPINE_BLOB_URL in spine_settings, which a, b lacks."),

@@ -18,7 +18,7 @@ PROJECT = yaml.safe_load(COMPOSE)
 SERVICES: dict[str, dict[str, Any]] = PROJECT["services"]
 EXAMPLE = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / "compose" / "env.example").read_text(), re.MULTILINE))
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-ROLES = {"spine": "spine", "head": "head", "left-claw": "claw", "right-claw": "claw"}
+ROLES = {"spine": "spine", "head": "head", "left-claw": "claw", "right-claw": "claw", "chat": "chat"}
 
 # What a person does not set in .env, and why.
 TOKENS = {
@@ -30,6 +30,8 @@ TOKENS = {
     "RIGHT_CLAW_TOKENS",
     "VIEWER_TOKEN",
     "VIEWER_TOKENS",
+    "CHAT_TOKEN",
+    "CHAT_TOKENS",
     "CLAW_TOKENS",
     "SPINE_TOKEN",
     "SPINE_TOKEN_FILE",
@@ -44,9 +46,18 @@ TOKENS = {
     "OPENCLAW_GATEWAY_TOKEN_FILE",
     "OPENCLAW_GATEWAY_PASSWORD",
     "DISPATCH_WEBHOOK_SECRET",
+    "DISCORD_TOKEN",
+    "DISCORD_TOKEN_FILE",
+    "CHAT_NOTICES_SECRET",
+    "CHAT_NOTICES_SECRET_FILE",
+    "CHAT_HOOK_TOKEN",
+    "CHAT_HOOK_TOKEN_FILE",
 }
 FOR_TESTS = {"SPINE_KILL_POINT", "SPINE_KILL_POINT_FILE", "TRACEPARENT"}
-BY_THE_IMAGE = {"SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "CLAW_STATE_DIR", "HEAD_STATE_DIR", "HEAD_SKILLS_DIR"}
+BY_THE_IMAGE = {
+    *("SPINE_HOST", "SPINE_PORT", "SPINE_DATA_DIR", "CLAW_STATE_DIR", "HEAD_STATE_DIR", "HEAD_SKILLS_DIR"),
+    *("CHAT_STATE_DIR", "CHAT_LISTEN"),
+}
 IN_THE_STATE_FOLDER = {"CLAW_WORK_DIR", "SPINE_DISPATCH_HOME", "DISPATCH_LABELS_PATH", "DISPATCH_CONFIG_DIR"}
 BY_COMPOSE = {"SPINE_BASE_URL", "CLAW_NAME", "DISPATCH_HOST"}
 NEEDS_A_MOUNT = {"SPINE_SKILL_MD_PATH", "SPINE_TOKEN_DIGESTS", "SPINE_NOTICES_FILE", "RUNNER_STATE_DIR"}
@@ -58,10 +69,13 @@ BY_A_DIALECT = {
 }
 # Of enqueue-shell, not of the loop; of a person's dispatch, not of a claw's.
 OF_A_COMMAND = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS", "DISPATCH_TARGET"}
+BY_CHAT_OPENCLAW = {"OPENCLAW_ALLOWED", "OPENCLAW_ANNOUNCE"}
 NOT_SET = {
     *(*TOKENS, *FOR_TESTS, *BY_THE_IMAGE, *IN_THE_STATE_FOLDER, *BY_COMPOSE, *NEEDS_A_MOUNT, *OF_A_GATEWAY_BESIDE_IT),
-    *(*BY_A_DIALECT, *OF_A_COMMAND),
+    *(*BY_A_DIALECT, *OF_A_COMMAND, *BY_CHAT_OPENCLAW),
 }
+# A claw's gateway in .env does not make it one of the chat front: compose.chat-openclaw.yaml does.
+FOR_A_CLAW_ALONE = {"OPENCLAW_GATEWAY_URL"}
 # Each claw has its own.
 OF_ONE_CLAW = {"CLAW_TARGETS", "CLAW_CAPABILITIES"}
 # Not the program's, but the containers'.
@@ -80,11 +94,14 @@ OF_THE_PROJECT = {
     "PROMETHEUS_CONFIG": "observability/prometheus.yml",
     "PROMETHEUS_ALERTS": "observability/alerts.yml",
 }
+# A person's, besides those that `make tokens` makes.
+OF_CHAT = [("discord.token", None), ("chat-notices.secret", None)]
 OWN_TOKENS = {
-    "spine": [("head.token", None), ("left-claw.token", None), ("right-claw.token", None)],
+    "spine": [("head.token", None), ("left-claw.token", None), ("right-claw.token", None), ("chat.token", None)],
     "head": [("head.token", "token")],
     "left-claw": [("left-claw.token", "token")],
     "right-claw": [("right-claw.token", "token")],
+    "chat": [("chat.token", "token"), *OF_CHAT],
 }
 
 
@@ -92,7 +109,8 @@ def settings(role: str) -> dict[str, str]:
     """Return a role's settings with their defaults; a claw's are also those that it hands on to `spine-dispatch`."""
     roles = ("dispatch", "claw") if role == "claw" else (role,)
     rows = [setting for one in roles for setting in importlib.import_module(f"{one}.settings").SETTINGS]
-    return {setting.name: setting.default for setting in rows}
+    not_its_own = FOR_A_CLAW_ALONE if role == "chat" else set()
+    return {setting.name: setting.default for setting in rows if setting.name not in not_its_own}
 
 
 @pytest.mark.parametrize("service", ROLES)
@@ -104,14 +122,14 @@ def test_every_setting_reaches_its_container(service: str) -> None:
     assert {name: value for name, value in environment.items() if name in wanted} == expected
 
 
-@pytest.mark.parametrize("role", ["spine", "claw", "head"])
+@pytest.mark.parametrize("role", ["spine", "claw", "head", "chat"])
 def test_the_example_has_every_setting_with_its_default(role: str) -> None:
     wanted = {name: default for name, default in settings(role).items() if name not in NOT_SET | OF_ONE_CLAW}
     assert {name: EXAMPLE.get(name) for name in wanted} == wanted
 
 
 def test_the_example_has_nothing_else() -> None:
-    known = settings("spine") | settings("claw") | settings("head")
+    known = settings("spine") | settings("claw") | settings("head") | settings("chat")
     one = {f"{side}_{name}": "" for side in ("LEFT", "RIGHT") for name in OF_ONE_CLAW}
     others = {name: value for name, value in EXAMPLE.items() if name not in known}
     assert others == OF_THE_PROJECT | one
@@ -218,6 +236,7 @@ def test_a_stop_leaves_time_to_drain() -> None:
         # Beside the drain: asking the worker to end, which has its grace for the job and 10 s to report.
         assert seconds(service) > int(claw["CLAW_DRAIN_SECONDS"]) + int(claw["CLAW_KILL_GRACE_SECONDS"]) + 10
     assert seconds("head") >= 15
+    assert seconds("chat") >= 15
 
 
 def test_each_service_gets_its_own_token_only() -> None:
@@ -226,12 +245,14 @@ def test_each_service_gets_its_own_token_only() -> None:
         for service, found in SERVICES.items()
     }
     assert mounted == OWN_TOKENS
-    assert PROJECT["secrets"] == {name: {"file": f"secrets/{name}"} for name, _ in OWN_TOKENS["spine"]}
+    assert PROJECT["secrets"] == {name: {"file": f"secrets/{name}"} for name, _ in OWN_TOKENS["spine"] + OF_CHAT}
     for service, found in SERVICES.items():
         named = {name: value for name, value in found["environment"].items() if "TOKEN" in name}
-        roles = ("head", "left-claw", "right-claw")
+        roles = ("head", "left-claw", "right-claw", "chat")
         of_the_spine = {f"{role.replace('-', '_').upper()}_TOKEN_FILE": f"/run/secrets/{role}.token" for role in roles}
-        assert named == (of_the_spine if service == "spine" else {"SPINE_TOKEN_FILE": "/run/secrets/token"})
+        own = {"SPINE_TOKEN_FILE": "/run/secrets/token"}
+        of_discord = {"DISCORD_TOKEN_FILE": "/run/secrets/discord.token"}
+        assert named == {"spine": of_the_spine, "chat": own | of_discord}.get(service, own)
 
 
 def test_only_the_spine_is_published_and_only_on_loopback() -> None:
@@ -240,8 +261,41 @@ def test_only_the_spine_is_published_and_only_on_loopback() -> None:
     }
     assert PROJECT["networks"] == {"inner": {"internal": True}, "edge": {}, "outside": {}}
     joined = {service: found["networks"] for service, found in SERVICES.items()}
-    claw = ["inner", "outside"]
-    assert joined == {"spine": ["inner", "edge"], "head": ["inner"], "left-claw": claw, "right-claw": claw}
+    out = ["inner", "outside"]
+    assert joined == {
+        **{"spine": ["inner", "edge"], "head": ["inner"]},
+        **dict.fromkeys(("left-claw", "right-claw", "chat"), out),
+    }
+
+
+def test_the_chat_front_is_there_when_its_profile_is_asked_for_alone() -> None:
+    assert {service: found["profiles"] for service, found in SERVICES.items() if "profiles" in found} == {
+        "chat": ["chat"]
+    }
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes Compose's own tag for a list in the place of another as that list."""
+
+
+_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node, deep=True))  # type: ignore[arg-type]
+
+
+def test_a_gateway_in_discord_s_place_has_its_secrets_as_files_and_one_port_on_loopback() -> None:
+    text = (ROOT / "compose" / "compose.chat-openclaw.yaml").read_text()
+    added = yaml.load(text, _Loader)  # noqa: S506 - a safe one
+    chat = added["services"].pop("chat")
+    assert added["services"] == {}
+    named = [s if isinstance(s, str) else s["source"] for s in chat["secrets"]]
+    assert named == ["chat.token", "chat-notices.secret", "chat-hook.token", "gateway.token"]
+    assert added["secrets"] == {name: {"file": f"secrets/{name}"} for name in named if name not in PROJECT["secrets"]}
+    assert chat["ports"] == ["${CHAT_PUBLISH:-127.0.0.1:36727}:36727"]
+    assert {name: value for name, value in chat["environment"].items() if name.endswith("_FILE")} == {
+        "DISCORD_TOKEN_FILE": "",
+        "OPENCLAW_GATEWAY_TOKEN_FILE": "/run/secrets/gateway.token",
+        "CHAT_HOOK_TOKEN_FILE": "/run/secrets/chat-hook.token",
+    }
+    assert chat["environment"].keys() >= FOR_A_CLAW_ALONE | BY_CHAT_OPENCLAW
 
 
 def test_what_must_stay_is_in_volumes() -> None:
@@ -251,6 +305,7 @@ def test_what_must_stay_is_in_volumes() -> None:
         "head": ["head-state:/state"],
         "left-claw": ["left-claw-state:/state"],
         "right-claw": ["right-claw-state:/state"],
+        "chat": ["chat-state:/state"],
     }
     assert set(PROJECT["volumes"]) == {v.split(":")[0] for volumes in mounted.values() for v in volumes}
 

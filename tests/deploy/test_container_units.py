@@ -15,6 +15,7 @@ from tests.support.spine_process import free_port
 from tests.support.stack import build_images
 from tests.support.systemd_host import Host, Hosts
 
+from chat.settings import SETTINGS as CHAT_SETTINGS
 from claw.settings import SETTINGS as CLAW_SETTINGS
 from dispatch.settings import SETTINGS as DISPATCH_SETTINGS
 from head.settings import SETTINGS as HEAD_SETTINGS
@@ -105,6 +106,7 @@ COORDINATORS = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS"}
         ("spinal-spine.service", SPINE_SETTINGS, OF_THE_SPINE),
         ("spinal-head.service", HEAD_SETTINGS, {"HEAD_STATE_DIR", "HEAD_SKILLS_DIR", *COORDINATORS}),
         ("spinal-claw@.service", CLAW_SETTINGS + OF_DISPATCH, {"CLAW_STATE_DIR", "CLAW_WORK_DIR"}),
+        ("spinal-chat.service", CHAT_SETTINGS, {"CHAT_STATE_DIR", "CHAT_NOTICES_SECRET"}),
     ],
 )
 def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, str], ...], own: set[str]) -> None:
@@ -125,7 +127,7 @@ def test_every_setting_is_handed_on(unit: str, settings: tuple[tuple[str, str, s
     assert passed == {name for name, *_ in settings} - own - tokens - kill_points
 
 
-@pytest.mark.parametrize("unit", ["spinal-spine.service", "spinal-head.service", "spinal-claw@.service"])
+@pytest.mark.parametrize("unit", [path.name for path in sorted(UNITS.glob("*.service")) if "health" not in path.name])
 def test_containers_are_as_shut_in_as_those_of_compose(unit: str) -> None:
     said = " ".join(words(unit))
     for flag in (
@@ -144,7 +146,8 @@ def test_containers_are_as_shut_in_as_those_of_compose(unit: str) -> None:
 def test_every_key_of_the_units_is_known(containers: Containers) -> None:
     host = containers.host
     host.run("ln -s spinal-claw@.service /etc/systemd/system/spinal-claw@x.service")
-    units = "spinal-spine.service spinal-head.service spinal-claw@x.service spinal-health.service spinal-health.timer"
+    names = ("spine.service", "head.service", "claw@x.service", "chat.service", "health.service", "health.timer")
+    units = " ".join(f"spinal-{name}" for name in names)
     try:
         assert host.run(f"cd /etc/systemd/system && systemd-analyze verify --recursive-errors=one {units}").text == ""
     finally:

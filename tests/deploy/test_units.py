@@ -93,6 +93,7 @@ def test_every_key_of_the_units_is_known(host: Host) -> None:
         ("spinal-spine.service", 20),
         ("spinal-head.service", 20),
         ("spinal-cluster.service", 20),
+        ("spinal-chat.service", 20),
         ("spinal-claw@x.service", 30),
         ("spinal-claw-tick@x.service", 30),
     ],

@@ -74,9 +74,10 @@ def test_files_of_tokens(stack: Stack) -> None:
     folder = stack.folder / "secrets"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     files = sorted(folder.iterdir())
-    assert [path.name for path in files] == ["head.token", "left-claw.token", "right-claw.token"]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o444] * 3
+    of_chat = ["chat-hook.token", "chat-notices.secret", "chat.token"]
+    assert [path.name for path in files] == [*of_chat, "head.token", "left-claw.token", "right-claw.token"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o444] * 6
     before = [path.read_text() for path in files]
-    assert len(set(before)) == 3
+    assert len(set(before)) == 6
     assert stack.make_tokens() == ""
     assert [path.read_text() for path in files] == before
