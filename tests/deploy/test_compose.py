@@ -69,7 +69,7 @@ BY_A_DIALECT = {
 }
 # Of enqueue-shell, not of the loop; of a person's dispatch, not of a claw's.
 OF_A_COMMAND = {"SKYCLAW_COORDINATOR_URL", "SKYCLAW_COORDINATOR_URLS", "DISPATCH_TARGET"}
-BY_CHAT_OPENCLAW = {"OPENCLAW_ALLOWED", "OPENCLAW_ANNOUNCE"}
+BY_CHAT_OPENCLAW = {"OPENCLAW_ALLOWED", "OPENCLAW_PREFIX", "OPENCLAW_ANNOUNCE"}
 NOT_SET = {
     *(*TOKENS, *FOR_TESTS, *BY_THE_IMAGE, *IN_THE_STATE_FOLDER, *BY_COMPOSE, *NEEDS_A_MOUNT, *OF_A_GATEWAY_BESIDE_IT),
     *(*BY_A_DIALECT, *OF_A_COMMAND, *BY_CHAT_OPENCLAW),
@@ -294,6 +294,7 @@ def test_a_gateway_in_discord_s_place_has_its_secrets_as_files_and_one_port_on_l
         "DISCORD_TOKEN_FILE": "",
         "OPENCLAW_GATEWAY_TOKEN_FILE": "/run/secrets/gateway.token",
         "CHAT_HOOK_TOKEN_FILE": "/run/secrets/chat-hook.token",
+        "CHAT_NOTICES_SECRET_FILE": "${OPENCLAW_ANNOUNCE:+/run/secrets/chat-notices.secret}",
     }
     assert chat["environment"].keys() >= FOR_A_CLAW_ALONE | BY_CHAT_OPENCLAW
 
