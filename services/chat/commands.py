@@ -83,7 +83,7 @@ class Commands:
         """
         call = _Call(by, asked.user_id, asked.channel_id, asked.message_id, asked.message_id)
         word, *more = asked.text.split(maxsplit=1)
-        verb = _VERBS.get(word.lower())
+        verb = VERBS.get(word.lower())
         if verb is None:
             await call.say(words.unknown_command())
             return
@@ -353,7 +353,7 @@ def _broker(command: str, payload: str) -> dict[str, Any]:
     return {"target": wire.ANY_TARGET, "spec": {"command": command, "payload": payload}, "requires": [BROKER]}
 
 
-_VERBS: dict[str, _Verb] = {
+VERBS: dict[str, _Verb] = {
     "ping": Commands.ping,
     "capabilities": Commands.capabilities,
     "plan": Commands.plan,

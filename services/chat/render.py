@@ -35,7 +35,7 @@ def defuse(text: str) -> str:
     """
     text = _CONTROLS.sub("", text.replace("\r\n", "\n"))
     text = re.sub(r"(?<!\w)@(?=\S)|<(?=[!#])", lambda found: found.group() + _ZERO_WIDTH, text)
-    text = re.sub(r"`(?=``)", "`" + _ZERO_WIDTH, text)
+    text = re.sub(r"`(?=`)", "`" + _ZERO_WIDTH, text)
     return text.replace("](", "]" + _ZERO_WIDTH + "(")
 
 
@@ -111,7 +111,7 @@ class Renderer:
             pressable = buttons(job) if plan_id is None else (Button(label, APPROVE, plan_id, 0, style),)
             return Reply(self.untrusted(shape(job.result), job.id), pressable)
         if job.status == Status.CANCELLED:
-            return Reply(words.cancelled(job.id))
+            return Reply(words.was_cancelled(job.id))
         return Reply(self.untrusted(f"Job failed: {_error(job)}", job.id), buttons(job))
 
     def status(self, job: wire.Job) -> Reply:

@@ -138,6 +138,11 @@ def cancelled(job_id: str) -> str:
     return f"Cancelled: job `{job_id}`."
 
 
+def was_cancelled(job_id: str) -> str:
+    """Say what came of a job that nobody wants any more."""
+    return f"Job `{job_id}` was cancelled."
+
+
 def commented(job_id: str) -> str:
     """Say that the comment is kept."""
     return f"Comment added to job `{job_id}`."
