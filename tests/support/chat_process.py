@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.eventually import eventually
-from tests.support.fake_discord import TOKEN, FakeDiscord
+from tests.support.fake_discord import TOKEN, Channel, FakeDiscord, Post
 from tests.support.spine_process import REPO
 
 CHAT_TOKEN = "chat-token-0001"
@@ -97,3 +97,18 @@ class ChatProcess:
     def _ended(self) -> None:
         if self.process is not None and self.process.poll() is not None:
             raise RuntimeError(f"it ended with {self.process.returncode}:\n{self.log()}")
+
+
+def ask(channel: Channel, text: str) -> Post:
+    """Write something; return the first answer to it: of what was asked before, an end may be said at any moment."""
+    asked = channel.send(text)
+
+    def answers() -> list[Post]:
+        return [post for post in channel.replies(asked) if post.reference == asked.id]
+
+    return channel.discord.world.wait(answers, 60.0, f"an answer to {text!r}")[0]
+
+
+def told(channel: Channel, text: str) -> str:
+    """Write something; return what the first answer to it says."""
+    return ask(channel, text).content

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from tests.support.chat_process import CHAT_TOKEN, ChatProcess
-from tests.support.fake_discord import FakeDiscord
+from tests.support.fake_discord import TOKEN, Channel, FakeDiscord, User
 from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.head_client import HeadClient
 from contract.wire import Job
 
 StartChat = Callable[..., ChatProcess]
+Served = tuple[FakeDiscord, list[User]]
+USERS = 16
 EVERYTHING = ("broker", "shell", "agent")
 
 
@@ -58,6 +60,30 @@ def hand(spine: SpineProcess, head: HeadClient) -> Iterator[Hand]:
     head.bulk("cancel", {"all": True})  # the spine is the module's: no job is left for the next test
 
 
+@pytest.fixture(scope="module")
+def served(spine: SpineProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One service for the tests of a module that need none of their own, and the users who may speak to it."""
+    with FakeDiscord() as discord:
+        users = [discord.user(f"user-{n}") for n in range(USERS)]
+        allowed = ",".join(str(user.id) for user in users)
+        process = ChatProcess(tmp_path_factory.mktemp("chat"), spine.url, discord, ALLOWED_USER_ID=allowed).start()
+        yield discord, users
+        process.kill9()
+        _sound(process)
+
+
+@pytest.fixture
+def someone(served: Served) -> User:
+    """A user who has not spoken yet."""
+    return served[1].pop()
+
+
+@pytest.fixture
+def dm(someone: User) -> Channel:
+    """The direct channel of that user."""
+    return someone.dm()
+
+
 @pytest.fixture
 def discord() -> Iterator[FakeDiscord]:
     with FakeDiscord() as server:
@@ -78,5 +104,12 @@ def start_chat(spine: SpineProcess, discord: FakeDiscord, tmp_path: Path) -> Ite
     yield start
     for process in started:
         process.kill9()
-        assert "Traceback" not in process.log(), process.log()
-        assert '"level": "error"' not in process.log(), process.log()
+        _sound(process)
+
+
+def _sound(process: ChatProcess) -> None:
+    log = process.log()
+    assert "Traceback" not in log, log
+    assert '"level": "error"' not in log, log
+    for secret in (CHAT_TOKEN, TOKEN):
+        assert secret not in log
