@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from copy import copy
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 import msgspec
@@ -12,6 +13,8 @@ from contract import wire
 from contract.errors import Unavailable
 from contract.mail_client import MailClient
 
+_NO_NAME = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9:+@._-]")
+_PERSON_MOST = 128
 _JOBS = re.compile(r"^spine_jobs\{[^}\n]*\bstatus=\"(\w+)\"[^}\n]*\} ([0-9.e+]+)$", re.MULTILINE)
 
 
@@ -31,6 +34,15 @@ class Skill(NamedTuple):
 
 class HeadClient(MailClient):
     """The client of a head. Decisions carry an Idempotency-Key, made here unless the caller gives one."""
+
+    def speaking_for(self, person: str) -> Self:
+        """Return this client as one whose calls are made for a person, such as `discord:123`. For a chat front's token.
+
+        Connections are shared. Characters that such a name cannot have become `_`.
+        """
+        found = copy(self)
+        found._person = _NO_NAME.sub("_", person)[:_PERSON_MOST] or None
+        return found
 
     # --- jobs ------------------------------------------------------------------------------------------------------
 

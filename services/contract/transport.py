@@ -66,6 +66,7 @@ class Transport:
             self._headers["X-Spine-Lease"] = f"{lease[0]};{lease[1]}"
         self._timeouts = (connect_seconds, read_seconds)
         self._retry, self._sleep = retry, sleep
+        self._person: str | None = None  # for whom a chat front speaks
         self.traceparent: str | None = None  # the span in which calls are made from now on
         self.on_messages: Callable[[list[wire.Message]], object] = lambda found: None  # what answers carried
         self._local, self.time = threading.local(), ServerTime()
@@ -120,6 +121,8 @@ class Transport:
         """
         request_id = self._local.request_id = requestid.fresh()
         sent = {**(headers or {}), requestid.HEADER: request_id}
+        if self._person is not None:
+            sent["X-Spine-For"] = self._person
         if self.traceparent is not None:
             sent[trace.HEADER] = self.traceparent
         try:

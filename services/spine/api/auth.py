@@ -1,5 +1,6 @@
 """From a bearer token to a principal, by digest; guesses are throttled, a valid token never is."""
 
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -10,13 +11,14 @@ from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.api import asked
-from spine.api.calls import OVERSEERS, STEERERS, TALKERS
+from spine.api.calls import OVERSEERS, PERSON, STEERERS, TALKERS
 from spine.queue.access import Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
 
 _ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}  # of tokens in the store
 _WORKER_ID_MOST = 128
+_PERSON = re.compile(PERSON.schema["pattern"])
 _GUESSES = 100
 _WINDOW_SECONDS = 60.0
 _ADDRESSES_MOST = 10_000
@@ -62,15 +64,16 @@ class Auth:
 
         Raises:
             Unauthorized: no token, more than one, an unknown or a revoked one. RateLimited: too many wrong ones.
-            InvalidField: a worker id of wrong form.
+            InvalidField: a worker id, or a person for whom a chat front speaks, of wrong form.
         """
         header = req.get_header("Authorization")
         principal = self._signed_in(req) if header is None else self._bearer(req, header)
         worker_id = req.get_header("X-Worker-Id")
         if worker_id is not None and not (0 < len(worker_id) <= _WORKER_ID_MOST and worker_id.isprintable()):
             raise InvalidField(f"X-Worker-Id: 1 to {_WORKER_ID_MOST} printable characters", "X-Worker-Id")
-        asked.of(req.scope).caller = principal.name
-        return Caller(principal, worker_id)
+        caller = Caller(principal, worker_id, _person(req) if principal.role == "chat" else None)
+        asked.of(req.scope).caller = caller.name
+        return caller
 
     def _bearer(self, req: falcon.asgi.Request, header: str) -> Principal:
         scheme, _, token = header.partition(" ")
@@ -218,3 +221,10 @@ class Auth:
         if caller.principal.role not in OVERSEERS:
             raise Unauthorized("only a head or a viewer may see this")
         return caller
+
+
+def _person(req: falcon.asgi.Request) -> str | None:
+    person = req.get_header(PERSON.name)
+    if person is not None and not _PERSON.fullmatch(person):
+        raise InvalidField(f"{PERSON.name}: expected up to 128 characters such as discord:123", PERSON.name)
+    return person

@@ -91,8 +91,13 @@ def common(call: Call) -> Errors:
 
 
 def headers_of(call: Call) -> tuple[Param, ...]:
-    """Return what every call of this kind may carry: whatever changes something may be done under a named lease."""
-    return (LEASE,) if call.roles and call.method not in ("GET", "HEAD") else ()
+    """Return what every call of this kind may carry: whatever changes something may be done under a named lease.
+
+    And what a chat front does, it does for somebody.
+    """
+    if not call.roles or call.method in ("GET", "HEAD"):
+        return ()
+    return (LEASE, PERSON) if "chat" in call.roles else (LEASE,)
 
 
 # --- groups of errors ------------------------------------------------------------------------------------------------
@@ -133,6 +138,12 @@ LEASE = Param(
     "X-Spine-Lease",
     {"type": "string", "pattern": "^[ -~]{1,128};[0-9]{1,16}$"},
     "`NAME;FENCE` of a named lease: refused, in the very transaction, unless it is held with this fence.",
+)
+PERSON = Param(
+    "header",
+    "X-Spine-For",
+    {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9:+@._-]{0,127}$"},
+    "For whom a chat front speaks, as `discord:123`: records say `chat/discord:123`. Not looked at from others.",
 )
 IF_NONE_MATCH = Param("header", "If-None-Match", _TEXT, "An `ETag` that is known already: 304 when it still holds.")
 LAST_EVENT_ID = Param("header", "Last-Event-ID", _TEXT, "As `cursor`, and wins over it.")

@@ -28,6 +28,7 @@ _CARRIED = (
     "authorization",
     "host",
     "x-spine-lease",
+    "x-spine-for",
     "traceparent",
     "tracestate",
     "x-forwarded-for",

@@ -45,15 +45,19 @@ class Principal:
 
 @dataclass(frozen=True)
 class Caller:
-    """A principal in one request, with the worker that it says it is (X-Worker-Id)."""
+    """A principal in one request, with the worker that it says it is (X-Worker-Id).
+
+    `person`: for whom a chat front speaks, by its own word (X-Spine-For).
+    """
 
     principal: Principal
     worker_id: str | None = None
+    person: str | None = None
 
     @property
     def name(self) -> str:
-        """The principal's name, as events and claims carry it."""
-        return self.principal.name
+        """The principal's name, as events and claims carry it; of a chat front with the person, `chat/discord:123`."""
+        return self.principal.name if self.person is None else f"{self.principal.name}/{self.person}"
 
 
 def is_revoked(tx: Tx, principal: Principal) -> bool:

@@ -7,6 +7,8 @@ import pytest
 from tests.support.raw_http import Api
 from tests.support.server import Server, StartSpine
 
+from contract.head_client import HeadClient
+
 CHAT = "chat-token-00001"
 
 
@@ -55,6 +57,51 @@ def test_it_takes_a_job_from_submit_to_review_in_its_own_name(server: Server, ch
         ("job.reviewed", "chat"),
     ]
     assert [attempt["outcome"] for attempt in chat.get(f"{path}/attempts").json["attempts"]] == ["done"]
+
+
+def test_it_says_for_whom_it_speaks(server: Server, chat: Api) -> None:
+    job = chat.post("/jobs", {"needsApproval": True, "needsReview": True}, X_Spine_For="discord:1").json
+    assert job["createdBy"] == "chat/discord:1"
+    path = f"/jobs/{job['id']}"
+    client = HeadClient(f"http://127.0.0.1:{server.port}", CHAT)
+    anna, otto = client.speaking_for("discord:2"), client.speaking_for("telegram:ö 3")
+    approval = anna.approve(job["id"]).approval
+    assert approval is not None
+    assert approval.by == "chat/discord:2"
+    server.left.claim(job["id"])
+    assert [comment.by for comment in otto.comment(job["id"], "hm").comments] == ["chat/telegram:__3"]
+    server.left.post(f"{path}/complete", {"result": {}})
+    assert chat.post(f"{path}/review", {"decision": "accept"}).json["review"]["by"] == "chat"
+    assert kinds(server.head, job["id"]) == [
+        ("job.created", "chat/discord:1"),
+        ("job.approved", "chat/discord:2"),
+        ("job.ready", "chat/discord:2"),
+        ("job.claimed", "left-claw"),
+        ("job.comment", "chat/telegram:__3"),
+        ("job.completed", "left-claw"),
+        ("job.reviewed", "chat"),
+    ]
+
+
+@pytest.mark.parametrize("person", ["", " ", "a b", "<b>", "head,x", "x" * 129, ":1"])
+def test_a_name_that_nobody_can_have_is_refused(server: Server, chat: Api, person: str) -> None:
+    answer = chat.post("/jobs", {}, X_Spine_For=person)
+    assert (answer.status, answer.error, answer.json["field"]) == (422, "invalid_field", "X-Spine-For")
+    assert server.head.get("/jobs").json["jobs"] == []
+
+
+def test_others_speak_for_nobody(server: Server) -> None:
+    job = server.head.post("/jobs", {"target": "left-claw"}, X_Spine_For="discord:1").json
+    assert job["createdBy"] == "head"
+    told = server.left.post(f"/jobs/{job['id']}/comment", {"text": "hm"}, X_Spine_For="discord:1").json
+    assert [comment["by"] for comment in told["comments"]] == ["left-claw"]
+
+
+def test_two_people_may_use_the_same_idempotency_key(chat: Api) -> None:
+    def made(person: str) -> str:
+        return str(chat.post("/jobs", {}, X_Spine_For=person, Idempotency_Key="one").json["id"])
+
+    assert made("discord:1") == made("discord:1") != made("discord:2")
 
 
 def test_it_counts_what_somebody_has_in_progress_and_looks_for_the_newest(server: Server, chat: Api) -> None:
