@@ -28,6 +28,16 @@ def test_the_example_of_a_file_can_be_used(tmp_path: Path) -> None:
     assert {name: entry.problem for name, entry in found.items()} == dict.fromkeys(json.loads(block("json")))
 
 
+def test_the_chat_front_is_told_by_plain_http_on_the_machine_or_between_containers(tmp_path: Path) -> None:
+    addresses = dict.fromkeys(re.findall(r"`(http://\S+/notices)`", PAGE))
+    assert list(addresses) == ["http://127.0.0.1:36727/notices", "http://chat:36727/notices"]
+    alias = json.loads(block("json"))["chat"]
+    path = tmp_path / "notices.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({f"chat{n}": alias | {"url": url} for n, url in enumerate(addresses)}))
+    assert [entry.problem for entry in aliases.read(path).values()] == [None, None]
+
+
 def test_every_channel_and_every_member_of_it_is_there() -> None:
     found = [row for each in tables(PAGE) for row in each if "needs" in row]
     rows = {row["channel"].strip("`"): set(re.findall(r"\w+", row["needs"] + " " + row["may have"])) for row in found}
