@@ -101,7 +101,8 @@ class Notices:
         notice_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
         if not 0 < len(notice_id) <= _ID_MOST or not stamp.isdecimal() or len(stamp) > 12:
             return Answer(400, "webhook-id, webhook-timestamp: missing, or not as Standard Webhooks have them")
-        digest = hmac.new(self._key, b".".join((notice_id.encode(), stamp.encode(), body)), sha256).digest()
+        signed = b".".join((notice_id.encode("utf-8", "surrogateescape"), stamp.encode(), body))
+        digest = hmac.new(self._key, signed, sha256).digest()
         wanted = b"v1," + b64encode(digest)
         given = headers.get("webhook-signature", "").encode("utf-8", "surrogateescape").split(b" ")
         if not any(hmac.compare_digest(wanted, part) for part in given):
@@ -118,16 +119,19 @@ class Notices:
         async with self._turn:
             if self._said is None:
                 self._said = await self._disk.run(self._read)
-            if notice_id in self._said:
-                return Answer(200, "said before")
+            marks = {f"{place.name} {notice_id}": place for place in self._places}
+            left = {mark: place for mark, place in marks.items() if mark not in self._said}
+            if not left:
+                return Answer(200, "said before" if marks else "there is no place for notices")
             reply = await self._reply(event)
-            try:
-                for place in self._places:
+            for mark, place in left.items():
+                try:
                     await place.announce(reply, key_of("notice", notice_id))
-            except CannotSay as e:
-                return Answer(503, str(e))
-            self._said = [*self._said, notice_id][-REMEMBERED:]
-            await self._disk.run(write_durably, self._path, msgspec.json.encode(self._said))
+                except CannotSay as e:
+                    return Answer(503, str(e))
+                # At once: when another place takes it later, it is not said here again.
+                self._said = [*self._said, mark][-REMEMBERED:]
+                await self._disk.run(write_durably, self._path, msgspec.json.encode(self._said))
         return Answer(200, "said")
 
     async def _reply(self, event: _Event) -> Reply:

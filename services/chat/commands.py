@@ -91,7 +91,8 @@ class Commands:
         try:
             await verb(self, call, rest)
         except SpineError as e:
-            await call.say(self._refusal(e, rest.split(maxsplit=1)[0] if rest else ""))
+            named = rest.split(maxsplit=2)[1:] if verb is Commands.review else rest.split(maxsplit=1)
+            await call.say(self._refusal(e, named[0] if named else ""))
 
     async def pressed(self, pressed: Pressed, by: Transport) -> bool:
         """Carry out a button; tell whether the buttons may go.
@@ -149,27 +150,40 @@ class Commands:
                 job = await self._spine.call(self._spine.client.job, wanted)
             except (errors.NotFound, errors.Gone):
                 job = None
-            if job is not None and job.approval is not None and job.approval.state == "pending":
+            waits = job is not None and job.approval is not None and job.approval.state == "pending"
+            if job is not None and job.approval is not None and waits:
                 await self._spine.call(self._spine.client.approve, wanted, job.approval.spec_digest)
                 await self._note(wanted, f"approved by {call.label}")
-                await call.say(words.approved(wanted))
-                await self._owe(call, wanted)
-                return True
-            fields = _broker("approve_echo", wanted)
-            if job is not None:
-                if plan_id_of(job) != wanted or not isinstance(job.result, str):
-                    await call.say(words.NOTHING_TO_APPROVE)
-                    return False
-                before = await self._approved_by(job)
-                if before is not None:
-                    await call.say(words.approved_before(wanted, before))
-                    return True
-                digest = hashlib.sha256(job.result.encode()).hexdigest()
-                fields["spec"]["plan"] = {"id": wanted, "jobId": job.id, "digest": digest}
-            approval = await self._start(call, fields, words.APPROVAL_PREFIX)
-            if approval is not None and job is not None:
-                await self._note(job.id, f"plan approved by {call.label} with job {approval}")
-            return approval is not None
+                said, done = words.approved(wanted), True
+            else:
+                said, done = await self._approve_plan(call, wanted, job)
+        # Only now: a chat that is slow holds up nobody else's approval.
+        if said:
+            await call.say(said)
+        if waits:
+            await self._owe(call, wanted)
+        return done
+
+    async def _approve_plan(self, call: _Call, wanted: str, plan: wire.Job | None) -> tuple[str, bool]:
+        """Have a plan approved by a job; return what is to be said, if anything, and whether the plan is approved.
+
+        `plan`: the job that made it, None when it was made by other means.
+        """
+        fields = _broker("approve_echo", wanted)
+        if plan is not None:
+            if plan_id_of(plan) != wanted or not isinstance(plan.result, str):
+                return words.NOTHING_TO_APPROVE, False
+            before = await self._approved_by(plan)
+            if before is not None:
+                return words.approved_before(wanted, before), True
+            digest = hashlib.sha256(plan.result.encode()).hexdigest()
+            fields["spec"]["plan"] = {"id": wanted, "jobId": plan.id, "digest": digest}
+        approval = await self._create(call, fields, words.APPROVAL_PREFIX)
+        if isinstance(approval, str):
+            return approval, False
+        if plan is not None:
+            await self._note(plan.id, f"plan approved by {call.label} with job {approval.id}")
+        return "", True
 
     async def _approved_by(self, plan: wire.Job) -> str | None:
         """Return the job that has approved a plan, or does; one that ended badly counts for nothing."""
@@ -202,12 +216,21 @@ class Commands:
                 return
         await self._start(call, {"target": target, "spec": spec, "needsReview": True}, words.JOB_PREFIX)
 
-    async def _start(self, call: _Call, fields: dict[str, Any], prefix: str) -> str | None:
-        """Create a job when the user may have one more; its replies follow by themselves. Return its id."""
+    async def _start(self, call: _Call, fields: dict[str, Any], prefix: str) -> None:
+        """Create a job, or say why not; its replies follow by themselves."""
+        found = await self._create(call, fields, prefix)
+        if isinstance(found, str):
+            await call.say(found)
+
+    async def _create(self, call: _Call, fields: dict[str, Any], prefix: str) -> wire.Job | str:
+        """Create a job when the user may have one more; return it, or why there is none.
+
+        Raises:
+            SpineError
+        """
         async with self._limits.turn(call.label) as refusal:
             if refusal is not None:
-                await call.say(refusal)
-                return None
+                return refusal
             fields = {"target": self._target, **fields, "label": call.label}
             entry = owed(call.by.name, call.channel_id, call.source, call.answers, prefix=prefix, fields=fields)
             await self._waits.owe(entry)
@@ -218,11 +241,10 @@ class Commands:
                 unsure = isinstance(e, errors.Unavailable) and not (e.__cause__ and nobody_there(e.__cause__))
                 if not unsure:
                     raise
-                await call.say(words.SPINE_UNSURE)
-                return None
+                return words.SPINE_UNSURE
             self._limits.started(call.label)
         self._waits.follow(entry)
-        return job.id
+        return job
 
     async def _owe(self, call: _Call, job_id: str) -> None:
         """Say the end of a job that was there before."""

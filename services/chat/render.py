@@ -28,13 +28,17 @@ _FACTS = ("pr", "branch")
 _BAD = frozenset({Status.FAILED, Status.DEAD})
 
 
+def clean(text: str) -> str:
+    """Take out what no reader sees: controls, and marks that turn the direction of writing."""
+    return _CONTROLS.sub("", text.replace("\r\n", "\n"))
+
+
 def defuse(text: str) -> str:
     """Break what a chat would obey in a text that others wrote: mentions, fences, links with other words, controls.
 
     What a reader sees stays the same: a character without width is put in.
     """
-    text = _CONTROLS.sub("", text.replace("\r\n", "\n"))
-    text = re.sub(r"(?<!\w)@(?=\S)|<(?=[!#])", lambda found: found.group() + _ZERO_WIDTH, text)
+    text = re.sub(r"(?<!\w)@(?=\S)|<(?=[!#])", lambda found: found.group() + _ZERO_WIDTH, clean(text))
     text = re.sub(r"`(?=`)", "`" + _ZERO_WIDTH, text)
     return text.replace("](", "]" + _ZERO_WIDTH + "(")
 
@@ -87,15 +91,27 @@ class Renderer:
 
     def untrusted(self, text: str, job_id: str | None = None, most: int = CUT_CHARS) -> str:
         """Return a text that others wrote as it may be shown; what is left out is said, with where to read it."""
-        shown = defuse(redact(text[:_READ_CHARS], self._secrets))
+        shown = self._shown(text)
         if len(shown) <= most and len(text) <= _READ_CHARS:
             return shown
         return shown[:most] + self._more(job_id)
 
     def one_line(self, text: str, most: int = 100) -> str:
         """Return the beginning of a text as one line."""
-        line = " ".join(defuse(redact(text[:_READ_CHARS], self._secrets)).split())
+        line = " ".join(self._shown(text).split())
         return line if len(line) <= most else line[: most - 1] + "…"
+
+    def _shown(self, text: str) -> str:
+        # Cleaned before it is masked: a secret with a control in its midst would be whole again afterwards.
+        return defuse(redact(clean(text[:_READ_CHARS]), self._secrets))
+
+    def _result(self, text: str, job_id: str) -> str:
+        """Return a result as it may be shown; of one that nobody could see, a chat would take nothing."""
+        shown = self.untrusted(text, job_id)
+        return shown if shown.strip() else words.NO_RESULT
+
+    def _more_at(self, link: str | None) -> str:
+        return "… and more" + ("" if link is None else f": {link}")
 
     def _more(self, job_id: str | None) -> str:
         if job_id is None:
@@ -109,7 +125,7 @@ class Renderer:
             shape, plan_id = _SHAPES.get(_command(job) or "", in_words), plan_id_of(job)
             label, style = words.BUTTONS[APPROVE]
             pressable = buttons(job) if plan_id is None else (Button(label, APPROVE, plan_id, 0, style),)
-            return Reply(self.untrusted(shape(job.result), job.id), pressable)
+            return Reply(self._result(shape(job.result), job.id), pressable)
         if job.status == Status.CANCELLED:
             return Reply(words.was_cancelled(job.id))
         return Reply(self.untrusted(f"Job failed: {_error(job)}", job.id), buttons(job))
@@ -118,7 +134,7 @@ class Renderer:
         """Say how a job stands."""
         lines = [f"Job `{job.id}`: **{job.status}**"]
         if job.status == Status.DONE:
-            lines.append(self.untrusted(in_words(job.result), job.id))
+            lines.append(self._result(in_words(job.result), job.id))
         elif job.status in _BAD:
             lines.append(self.untrusted(f"Error: {_error(job)}", job.id))
         return Reply("\n".join(lines), buttons(job))
@@ -129,13 +145,20 @@ class Renderer:
             return Reply(words.NO_JOBS)
         lines = [f"`{job.id}` **{job.status}** {self.one_line(_about(job), 60)}" for job in found[:LINES_MOST]]
         if more or len(found) > LINES_MOST:
-            lines.append("… and more" + ("" if self._base is None else f": {self._base}/ui/jobs"))
+            lines.append(self._more_at(None if self._base is None else f"{self._base}/ui/jobs"))
         return Reply("\n".join(lines))
 
     def why(self, job_id: str, found: wire.Why) -> Reply:
         """Say why a job does not run."""
         lines = [f"Job `{job_id}`: **{found.status}**"]
-        lines += [f"- {self.one_line(reason.message, 200)}" for reason in found.reasons[:LINES_MOST]]
+        room = CUT_CHARS
+        for reason in found.reasons[:LINES_MOST]:
+            line = f"- {self.one_line(reason.message, 200)}"
+            room -= len(line)
+            if room < 0:
+                lines.append(self._more_at(self.link(job_id)))
+                break
+            lines.append(line)
         return Reply("\n".join(lines))
 
     def notice(self, title: str, text: str, cut: bool, job_id: str | None) -> str:

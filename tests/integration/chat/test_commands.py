@@ -80,6 +80,8 @@ def test_usage_and_unknown_words_need_no_job(dm: Channel, head: HeadClient) -> N
     assert told(dm, "help").splitlines()[0] == "`ping <text>` — ask a claw for a sign of life"
     assert told(dm, "status no-such-job") == "There is no job `no-such-job`."
     assert told(dm, "why no-such-job") == "There is no job `no-such-job`."
+    assert told(dm, "review accept no-such-job") == "There is no job `no-such-job`."
+    assert told(dm, "rework no-such-job do it better") == "There is no job `no-such-job`."
     assert head.jobs(label="discord:nobody").jobs == []
 
 

@@ -181,3 +181,22 @@ def test_a_notice_has_its_title_its_text_and_one_link() -> None:
     assert Renderer().notice("a notice from ada", "@everyone", False, None) == (
         f"**a notice from ada**\n@{HIDDEN}everyone"
     )
+
+
+@pytest.mark.parametrize("result", ["", "  ", "\n\t", "\x00\x1b", " \u202e "])
+def test_a_result_that_nobody_could_see_is_said_to_be_none(result: str) -> None:
+    assert Renderer().end(job(result=result)).text == "(no result)"
+    assert Renderer().status(job(result=result)).text == "Job `j1`: **done**\n(no result)"
+
+
+def test_a_secret_with_a_control_in_its_midst_is_masked() -> None:
+    renderer = Renderer(secrets=["the-token-of-discord"])
+    assert renderer.end(job(result="the-token\x00-of-\u202ediscord")).text == "[redacted]"
+
+
+def test_reasons_that_do_not_fit_are_said_to_be_there() -> None:
+    reasons = [wire.Reason("waiting", f"{n}" * 150, []) for n in range(10)]
+    found = wire.Why("queued", reasons)
+    said = Renderer("https://spine.example").why("j1", found).text.splitlines()
+    assert (len(said), said[-2:]) == (11, ["- " + "8" * 150, "… and more: https://spine.example/ui/jobs/j1"])
+    assert len("\n".join(said)) < 1700
