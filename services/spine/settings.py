@@ -286,7 +286,10 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
         if not pair.strip():
             continue
         name, _, value = pair.strip().partition("=")
-        if name in RESERVED or not value or not is_name(name):
+        if name in RESERVED:
+            env.faults.append(f"CLAW_TOKENS: {name} is not for a claw, it means another; give the claw another name")
+            continue
+        if not value or not is_name(name):
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")
             continue
         _add(env, found, Principal(name, "claw"), "CLAW_TOKENS", Secret(value))

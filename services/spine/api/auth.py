@@ -11,7 +11,7 @@ from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.api import asked
-from spine.api.calls import OVERSEERS, PERSON, STEERERS, TALKERS
+from spine.api.calls import PERSON, STEERERS, TALKERS
 from spine.queue.access import Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
@@ -218,7 +218,7 @@ class Auth:
             Unauthorized
         """
         caller = self.caller(req)
-        if caller.principal.role not in OVERSEERS:
+        if not caller.principal.oversees:
             raise Unauthorized("only a head or a viewer may see this")
         return caller
 

@@ -38,6 +38,11 @@ class Principal:
         """All but claws see every job; what a role may call is said in the table of routes."""
         return self.role != "claw"
 
+    @property
+    def oversees(self) -> bool:
+        """Heads and viewers see what is about no job, too: schedules, machines, messages, notices."""
+        return self.role in ("head", "viewer")
+
     def sees(self, target: str | None) -> bool:
         """A claw sees jobs for itself and for any (contract: native dialect, Identity)."""
         return self.sees_all or target in (self.name, ANY_TARGET)

@@ -59,7 +59,8 @@ def page(
     if job_id is not None:
         rows = events.of_job(tx, job_id, start, limit)
     else:
-        rows = events.after(tx, start, limit, None if principal.sees_all else principal.name)
+        own = None if principal.sees_all else principal.name
+        rows = events.after(tx, start, limit, own, of_jobs=not principal.oversees)
     end = rows[-1].seq if rows else (start if job_id or not principal.sees_all else newest)
     found = [record(store_id, row, pruned.epoch) for row in rows]
     return wire.EventPage(events=found, next_cursor=cursor(store_id, end, pruned.epoch), gap=gap), end

@@ -39,6 +39,9 @@ _APPEND_ALL = Written(
 )
 _BETWEEN = (Event.seq > bind("after")) & (Event.seq < bind("settled"))
 _AFTER = Statement(Event.select(*_COLUMNS).where(_BETWEEN).order_by(Event.seq).limit(bind("limit")))
+_AFTER_OF_JOBS = Statement(
+    Event.select(*_COLUMNS).where(_BETWEEN & Event.job_id.is_null(False)).order_by(Event.seq).limit(bind("limit"))
+)
 _AFTER_FOR = Statement(
     Event.select(*_COLUMNS)
     .where(_BETWEEN & Event.target.in_([bind("own"), bind("any")]))
@@ -88,10 +91,10 @@ def append_all(tx: Tx, kind: str, told: Sequence[tuple[str, str, str, dict[str, 
     tx.signals.events = True
 
 
-def after(tx: Tx, position: int, limit: int, own_target: str | None = None) -> list[EventRow]:
-    """Return events after a position; with `own_target` only those of jobs for it or for any."""
+def after(tx: Tx, position: int, limit: int, own_target: str | None = None, of_jobs: bool = False) -> list[EventRow]:
+    """Return events after a position; with `own_target` only those of jobs for it or for any, `of_jobs` all of jobs."""
     if own_target is None:
-        rows = tx.rows(_AFTER, after=position, settled=tx.settled, limit=limit)
+        rows = tx.rows(_AFTER_OF_JOBS if of_jobs else _AFTER, after=position, settled=tx.settled, limit=limit)
     else:
         rows = tx.rows(_AFTER_FOR, after=position, settled=tx.settled, limit=limit, own=own_target, any="any")
     return [EventRow._make(row) for row in rows]

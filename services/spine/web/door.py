@@ -11,7 +11,6 @@ from contract.errors import Forbidden, InvalidField, Unauthorized
 from contract.ids import token_digest
 from spine.api import body
 from spine.api.auth import SESSION_COOKIE
-from spine.api.calls import OVERSEERS
 from spine.api.core import Core
 from spine.queue.access import Principal
 from spine.store import sessions
@@ -74,7 +73,7 @@ class Door:
         except Unauthorized:
             self._ask(req, resp, following, "This token is not known. It may have been rotated.", 401)
             return
-        if principal.role not in OVERSEERS:
+        if not principal.oversees:
             whose = f"the claw {principal.name}" if principal.is_claw else "a chat front"
             told = f"This is the token of {whose}. Sign in with a head's or a viewer's."
             self._ask(req, resp, following, told, 403)

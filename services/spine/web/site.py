@@ -12,7 +12,6 @@ from contract import __version__
 from contract.errors import InvalidField, NotFound, SpineError, Unauthorized
 from spine.api import problems
 from spine.api.auth import PAGE_HEADER, SESSION_COOKIE
-from spine.api.calls import OVERSEERS
 from spine.api.core import Core
 from spine.queue import history
 from spine.queue.access import Principal
@@ -100,7 +99,7 @@ class Site:
     async def _show(self, name: str, req: Request, resp: Response, **parts: str) -> None:
         core = self._core
         principal = await door.signed_in(core, req)
-        if principal.role not in OVERSEERS:
+        if not principal.oversees:
             raise Unauthorized("the dashboard is for heads and viewers")
         view = self._views[name]
         asked = Asked(dict(req.params) | parts)

@@ -129,7 +129,17 @@ def test_it_sees_jobs_of_everybody(server: Server, chat: Api) -> None:
     job = server.head.submit(target="left-claw")["id"]
     assert chat.get(f"/jobs/{job}").status == 200
     assert [found["id"] for found in chat.get("/jobs").json["jobs"]] == [job]
-    assert [event["jobId"] for event in chat.get("/events").json["events"]] == [job]
+    server.head.post("/groups", {"name": "all of it", "jobIds": [job]})
+    server.head.post("/targets/left-claw/pause")
+    assert [event["type"] for event in server.head.events()] == ["job.created", "group.opened", "target.paused"]
+    page = chat.get("/events").json
+    assert [(event["type"], event["jobId"]) for event in page["events"]] == [("job.created", job)]
+    rest = chat.get(f"/events?cursor={page['nextCursor']}").json
+    assert (rest["events"], rest["gap"]) == ([], False)
+    with chat.stream(f"/events?cursor={rest['nextCursor']}") as stream:
+        server.head.post(f"/jobs/{job}/cancel")
+        kind, data, _ = stream.next()
+        assert (kind, data["by"]) == ("job.cancelled", "head")
 
 
 def test_a_list_of_jobs_is_not_for_it_and_changes_nothing(server: Server, chat: Api) -> None:

@@ -17,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.postgres_server import PostgresServer
 
 from spine.queue import claim, history
+from spine.queue.access import Caller, Principal
 from spine.queue.once import Answer, key_of, once
 from spine.store.engine import Tx
 from spine.store.postgres import PostgresEngine
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.docker
 
 BIG = {"jobs", "events", "attempts", "idempotency"}
 NOW = START_MS
+CHAT = Caller(Principal("chat", "chat"))
 # 40,000 done; 8,000 queued, 7,000 behind a key whose slots are taken; 3,000 running; 2,000 that wait.
 FILL = f"""
 INSERT INTO lanes (id, target, requires) OVERRIDING SYSTEM VALUE VALUES
@@ -171,6 +173,7 @@ VERBS: dict[str, tuple[Callable[[Store, int], object], str, int]] = {
         "events_pkey",
         210,
     ),
+    "events of jobs": (lambda store, n: store.page(CHAT, history.cursor(STORE_ID, 50_000)), "events_pkey", 210),
     "events for a claw": (lambda store, n: store.page(LEFT, history.cursor(STORE_ID, 50_000)), "events_pkey", 210),
     "events of a job": (lambda store, n: store.events("job_777"), "events_job", 10),
     "attempts of a job": (lambda store, n: store.attempts("job_777"), "attempts_pkey", 10),

@@ -207,6 +207,7 @@ PLANS = {
     "grace": (leases._GRACE, "jobs_lease"),
     "a heartbeat": (leases._EXTEND, "sqlite_autoindex_jobs_1"),
     "events after": (events._AFTER, "PRIMARY KEY"),
+    "events of jobs after": (events._AFTER_OF_JOBS, "PRIMARY KEY"),
     "events of a job": (events._OF_JOB, "events_job"),
     "comments": (comments._OF_JOB, "comments_job"),
     "an attempt": (attempts._FIND, "PRIMARY KEY"),

@@ -1,12 +1,13 @@
 """The server's settings: defaults, every fault with its fix, tokens."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from contract.env import SettingsError
 from contract.ids import token_digest
-from spine.queue.access import Principal
+from spine.queue.access import Principal, Role
 from spine.settings import SETTINGS, from_env, read_digests
 
 TOKENS = {"HEAD_TOKEN": "head-token", "LEFT_CLAW_TOKEN": "left-token", "RIGHT_CLAW_TOKEN": "right-token"}
@@ -131,9 +132,6 @@ def test_a_short_token() -> None:
         "gpu",
         "=token-of-nobody",
         "gpu=",
-        "any=token-of-any",
-        "all=token-of-all",
-        "head=token-of-x",
         "Gpu=token-of-x",
         "-x=token-of-x",
         "é=12345678",
@@ -141,6 +139,22 @@ def test_a_short_token() -> None:
 )
 def test_a_claw_that_cannot_be(pair: str) -> None:
     assert faults(CLAW_TOKENS=pair) == ["CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen"]
+
+
+@pytest.mark.parametrize("name", ["any", "all", "head", "viewer", "chat", "spine", "reaper", "skyclaw", "broker"])
+def test_a_claw_whose_name_means_another(name: str) -> None:
+    told = f"CLAW_TOKENS: {name} is not for a claw, it means another; give the claw another name"
+    assert faults(CLAW_TOKENS=f"{name}=token-of-x") == [told]
+
+
+@pytest.mark.parametrize("role", ["viewer", "chat"])
+def test_a_token_that_is_no_claws_makes_no_target(role: str, tmp_path: Path) -> None:
+    token = f"{role}-token-1"
+    for variables in ({f"{role.upper()}_TOKEN": token}, {f"{role.upper()}_TOKENS": f"{token},{role}-token-2"}):
+        assert from_env(TOKENS | variables).principals[token_digest(token)] == Principal(role, cast(Role, role))
+    listed = tmp_path / "digests"
+    listed.write_text(f"head {token_digest('head-token')}\n{role} {token_digest(token)}\n")
+    assert read_digests(listed)[token_digest(token)] == Principal(role, cast(Role, role))
 
 
 @pytest.mark.parametrize(
