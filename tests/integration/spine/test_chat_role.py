@@ -83,10 +83,10 @@ def test_it_says_for_whom_it_speaks(server: Server, chat: Api) -> None:
     ]
 
 
-@pytest.mark.parametrize("person", ["", " ", "a b", "<b>", "head,x", "x" * 129, ":1"])
-def test_a_name_that_nobody_can_have_is_refused(server: Server, chat: Api, person: str) -> None:
-    answer = chat.post("/jobs", {}, X_Spine_For=person)
-    assert (answer.status, answer.error, answer.json["field"]) == (422, "invalid_field", "X-Spine-For")
+def test_a_name_that_nobody_can_have_is_refused(server: Server, chat: Api) -> None:
+    for person in ("", " ", "a b", "<b>", "head,x", "x" * 129, ":1"):
+        answer = chat.post("/jobs", {}, X_Spine_For=person)
+        assert (answer.status, answer.error, answer.json["field"]) == (422, "invalid_field", "X-Spine-For"), person
     assert server.head.get("/jobs").json["jobs"] == []
 
 
