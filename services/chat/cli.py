@@ -27,7 +27,7 @@ def cli() -> None:
     """
 
 
-def _start() -> settings.Settings:
+def _start(level: str | None = None) -> settings.Settings:
     try:
         used = settings.from_env()
     except SettingsError as e:
@@ -38,7 +38,7 @@ def _start() -> settings.Settings:
         fix = "install the extra chat, as in: pip install 'spinal-cord[chat]'"
         click.echo(f"spine-chat: discord.py is not installed; {fix}", err=True)
         sys.exit(exits.CONFIG)
-    logs.configure("chat", used.log_level, used.log_format, hide=used.secrets())
+    logs.configure("chat", level or used.log_level, used.log_format, hide=used.secrets())
     return used
 
 
@@ -59,7 +59,7 @@ def run() -> None:
 @cli.command()
 def doctor() -> None:
     """Check the spine, the tokens, the channels and the state folder; exits 1 when something is wrong."""
-    used = _start()
+    used = _start("error")  # what it finds is told in its own lines
     from chat import doctor as doctors  # needs the extra
 
     checks = doctors.examine(used)

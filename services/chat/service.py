@@ -99,7 +99,7 @@ class Service:
         try:
             runner, port = await listen(address, self._routes)
         except OSError as e:
-            why = f"CHAT_LISTEN: cannot listen on {address[0]}:{address[1]}: {e.strerror}"
+            why = f"CHAT_LISTEN: cannot listen on {address[0]}:{address[1]}: {os.strerror(e.errno or 0)}"
             raise CannotRun(why, exits.CANNOT_WRITE) from e
         _log.info("chat.listening", host=address[0], port=port)
         return runner
