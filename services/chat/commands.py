@@ -19,6 +19,7 @@ from chat.waits import Waits
 from contract import errors, wire
 from contract.clock import iso
 from contract.errors import SpineError
+from contract.head_client import HeadClient
 from contract.servers import nobody_there
 from contract.states import Status
 
@@ -28,7 +29,7 @@ BROKER = "broker"
 """What a job that is one of the broker's commands requires."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TARGET = re.compile(r"@([a-z0-9][a-z0-9._-]{0,63})\s+(\S.*)", re.DOTALL)
-_APPROVED = re.compile(r"plan approved by \S+ with job (\S+)")
+_APPROVED = re.compile(r"plan approved with job (\S+)")
 _ENDED_BADLY = frozenset({Status.FAILED, Status.DEAD, Status.CANCELLED})
 _MINE_MS, _STATUS_MS = 7 * 86_400_000, 86_400_000
 _SAID: tuple[tuple[type[SpineError], str], ...] = (
@@ -42,17 +43,17 @@ _SAID: tuple[tuple[type[SpineError], str], ...] = (
 
 
 class _Call(NamedTuple):
-    """Who asked for something, where, and how he is answered. `source`: the id of the message or the press."""
+    """Who asked for something, where, and how he is answered. `source`: the id of the message or the press.
+
+    `client` speaks for him: the spine's records say who decided.
+    """
 
     by: Transport
-    user_id: str
+    client: HeadClient
+    label: str
     channel_id: str
     source: str
     answers: str | None
-
-    @property
-    def label(self) -> str:
-        return label_of(self.by.name, self.user_id)
 
     async def say(self, reply: Reply | str) -> None:
         said = Reply(reply) if isinstance(reply, str) else reply
@@ -81,7 +82,7 @@ class Commands:
         Raises:
             CannotSay
         """
-        call = _Call(by, asked.user_id, asked.channel_id, asked.message_id, asked.message_id)
+        call = self._call(by, asked.user_id, asked.channel_id, asked.message_id, asked.message_id)
         word, *more = asked.text.split(maxsplit=1)
         verb = VERBS.get(word.lower())
         if verb is None:
@@ -100,7 +101,7 @@ class Commands:
         Raises:
             CannotSay
         """
-        call = _Call(by, pressed.user_id, pressed.channel_id, pressed.key, None)
+        call = self._call(by, pressed.user_id, pressed.channel_id, pressed.key, None)
         job_id = pressed.job_id
         try:
             if not _ID.fullmatch(job_id):
@@ -122,6 +123,10 @@ class Commands:
             await call.say(self._refusal(e, job_id))
             return isinstance(e, errors.NotAwaiting | errors.StaleFence | errors.TerminalStatus)
         return True
+
+    def _call(self, by: Transport, user_id: str, channel_id: str, source: str, answers: str | None) -> _Call:
+        label = label_of(by.name, user_id)
+        return _Call(by, self._spine.client.speaking_for(label), label, channel_id, source, answers)
 
     # --- jobs of the broker's kind -----------------------------------------------------------------------------------
 
@@ -152,8 +157,7 @@ class Commands:
                 job = None
             waits = job is not None and job.approval is not None and job.approval.state == "pending"
             if job is not None and job.approval is not None and waits:
-                await self._spine.call(self._spine.client.approve, wanted, job.approval.spec_digest)
-                await self._note(wanted, f"approved by {call.label}")
+                await self._spine.call(call.client.approve, wanted, job.approval.spec_digest)
                 said, done = words.approved(wanted), True
             else:
                 said, done = await self._approve_plan(call, wanted, job)
@@ -182,7 +186,7 @@ class Commands:
         if isinstance(approval, str):
             return approval, False
         if plan is not None:
-            await self._note(plan.id, f"plan approved by {call.label} with job {approval.id}")
+            await self._note(call, plan.id, f"plan approved with job {approval.id}")
         return "", True
 
     async def _approved_by(self, plan: wire.Job) -> str | None:
@@ -318,7 +322,7 @@ class Commands:
         if not _ID.fullmatch(job_id) or not text:
             await call.say(words.usage("comment"))
             return
-        await self._spine.call(self._spine.client.comment, job_id, f"{call.label}: {text}")
+        await self._spine.call(call.client.comment, job_id, text)
         await call.say(words.commented(job_id))
 
     async def help(self, call: _Call, rest: str) -> None:
@@ -326,12 +330,10 @@ class Commands:
         await call.say(words.help_text())
 
     async def _review(self, call: _Call, job_id: str, decision: str, fence: int | None, text: str | None) -> None:
-        await self._spine.call(self._spine.client.review, job_id, decision, text, fence)
+        await self._spine.call(call.client.review, job_id, decision, text, fence)
         if decision == ACCEPT:
-            await self._note(job_id, f"accepted by {call.label}")
             await call.say(words.accepted(job_id))
             return
-        await self._note(job_id, f"sent back by {call.label}")
         await call.say(words.sent_back(job_id))
         await self._owe(call, job_id)
 
@@ -343,15 +345,13 @@ class Commands:
         await self._end(call, verb, job_id, reason)
 
     async def _end(self, call: _Call, verb: str, job_id: str, reason: str) -> None:
-        why = f"{call.label}: {reason}" if reason else f"by {call.label}"
-        client = self._spine.client
-        await self._spine.call(client.cancel if verb == CANCEL else client.reject, job_id, why)
+        await self._spine.call(call.client.cancel if verb == CANCEL else call.client.reject, job_id, reason or None)
         await call.say(words.cancelled(job_id) if verb == CANCEL else words.rejected(job_id))
 
-    async def _note(self, job_id: str, text: str) -> None:
-        """Leave on the job who decided: the spine knows the front's token alone."""
+    async def _note(self, call: _Call, job_id: str, text: str) -> None:
+        """Leave a comment on a job, which is there in any case."""
         try:
-            await self._spine.call(self._spine.client.comment, job_id, text)
+            await self._spine.call(call.client.comment, job_id, text)
         except SpineError as e:
             _log.warning("chat.note_lost", job_id=job_id, code=e.code)
 

@@ -82,7 +82,9 @@ class Waits:
         Raises:
             SpineError
         """
-        job = await self._spine.call(self._spine.client.submit, entry.fields or {}, entry.idempotency_key)
+        fields = entry.fields or {}
+        client = self._spine.client.speaking_for(fields.get("label", ""))
+        job = await self._spine.call(client.submit, fields, entry.idempotency_key)
         entry.job_id = job.id
         return job
 

@@ -29,7 +29,7 @@ def test_accept_takes_the_result_and_the_buttons_go(
     eventually(lambda: done.labels == [], 60, what="buttons that are gone")
     now = head.job(job.id)
     assert now.review is not None
-    assert (now.review.state, [c.text for c in now.comments]) == ("accepted", [f"accepted by discord:{someone.id}"])
+    assert (now.review.state, now.review.by) == ("accepted", f"chat/discord:{someone.id}")
 
 
 def test_rework_asks_for_a_text_and_the_next_result_is_said(
@@ -73,7 +73,9 @@ def test_approve_and_reject_decide_about_a_job_that_waits(
     assert dm.await_reply("Approved").content == f"Approved: job `{first.id}`."
     assert hand.do({"notes": "spent"}).id == first.id
     assert dm.await_reply("spent").content == "spent"
-    assert [comment.text for comment in head.job(first.id).comments] == [f"approved by discord:{someone.id}"]
+    approval = head.job(first.id).approval
+    assert approval is not None
+    assert (approval.state, approval.by) == ("approved", f"chat/discord:{someone.id}")
     other = ask(dm, f"status {second.id}")
     served[0].press(other, "Reject")
     assert dm.await_reply("Rejected").content == f"Rejected: job `{second.id}`."

@@ -58,8 +58,8 @@ def test_a_real_claw_answers_the_brokers_commands_and_a_plan_is_approved_once(
         asked = dm.messages()[-1]
         served[0].press(planned, "Approve")
         assert dm.await_reply(after=asked).content == again
-        assert [comment.text for comment in head.job(found[1]).comments] == [
-            f"plan approved by discord:{someone.id} with job {approval[1]}"
+        assert [(comment.by, comment.text) for comment in head.job(found[1]).comments] == [
+            (f"chat/discord:{someone.id}", f"plan approved with job {approval[1]}")
         ]
         assert told(dm, "approve 00000000-0000-4000-8000-000000000000").startswith("Approval job: `")
         assert dm.await_reply("failed").content == "Job failed: unknown plan_id"
@@ -120,12 +120,9 @@ def test_a_task_is_reviewed_in_words(dm: Channel, someone: User, hand: Hand, hea
     now = head.job(job.id)
     assert now.review is not None
     assert now.review.state == "accepted"
-    texts = [comment.text for comment in now.comments]
-    assert any("also the slow ones" in text for text in texts)
-    assert [text for text in texts if text.startswith(("sent", "accepted"))] == [
-        f"sent back by discord:{someone.id}",
-        f"accepted by discord:{someone.id}",
-    ]
+    person = f"chat/discord:{someone.id}"
+    assert (job.created_by, now.review.by) == (person, person)
+    assert [comment.by for comment in now.comments if "also the slow ones" in comment.text] == [person]
     nothing = "It does not wait for this decision, or somebody was faster."
     assert told(dm, f"review rework {job.id} once more") == nothing
 
@@ -151,7 +148,8 @@ def test_jobs_why_comment_and_cancel(dm: Channel, someone: User, hand: Hand, hea
     assert told(dm, "jobs mine").splitlines()[0] == f"`{mine.id}` **queued** look around"
     assert told(dm, f"why {mine.id}").startswith(f"Job `{mine.id}`: **queued**\n- ")
     assert told(dm, f"comment {mine.id} take your time") == f"Comment added to job `{mine.id}`."
-    assert head.job(mine.id).comments[-1].text == f"discord:{someone.id}: take your time"
+    comment = head.job(mine.id).comments[-1]
+    assert (comment.by, comment.text) == (f"chat/discord:{someone.id}", "take your time")
     asked = dm.send(f"cancel {mine.id} not needed")
     assert dm.await_reply("Cancelled", after=asked).content == f"Cancelled: job `{mine.id}`."
     assert dm.await_reply("was cancelled", after=asked).content == f"Job `{mine.id}` was cancelled."
