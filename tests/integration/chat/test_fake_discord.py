@@ -140,7 +140,7 @@ def test_a_direct_message_is_heard_and_answered(server: FakeDiscord, connect: Co
     assert reply.allowed_mentions == {"parse": []}
     assert reply.labels == ["Say", "Think", "Update", "Ask", "Nothing"]
     assert [post.content for post in server.messages(dm)] == ["good morning", "heard 'good morning'"]
-    assert [call.status for call in server.calls("send")] == [200]
+    assert [call.status for call in server.await_calls("send")] == [200]
 
 
 def test_a_channel_is_read_by_those_alone_who_may(server: FakeDiscord, connect: Connect, ann: User) -> None:

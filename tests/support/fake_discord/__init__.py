@@ -192,10 +192,13 @@ class FakeDiscord:
             return [call for call in self.weather.calls if call.route == route]
 
     def await_calls(self, route: str, count: int = 1, seconds: float = 60.0) -> list[Call]:
-        """Wait until so many requests for a route have come; return them."""
-        return self.world.wait(
-            lambda: found if len(found := self.calls(route)) >= count else None, seconds, f"{count} calls of {route}"
-        )
+        """Wait until so many requests for a route have come and been answered, or cut; return them."""
+
+        def look() -> list[Call] | None:
+            ended = [call for call in self.calls(route) if call.status is not None]
+            return ended if len(ended) >= count else None
+
+        return self.world.wait(look, seconds, f"{count} calls of {route}")
 
     def limit_next(self, route: str, times: int = 1, retry_after: float = 0.05, scope: str = "user") -> None:
         """Answer the next requests 429; `scope`: user, shared or global."""

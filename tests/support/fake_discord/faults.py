@@ -13,10 +13,12 @@ from aiohttp.typedefs import Handler
 from tests.support.fake_discord.forms import Refusal
 from tests.support.fake_discord.world import World
 
+CUT = 499
+
 
 @dataclass(eq=False)
 class Call:
-    """One request. `status` is None until it is answered, and for ever where the answer was lost."""
+    """One request. `status` is None until it is answered, and CUT where the answer was lost."""
 
     route: str
     method: str
@@ -194,4 +196,4 @@ def answered(body: Any, status: int = 200) -> web.Response:
 def _cut(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=499)
+    return web.Response(status=CUT)
