@@ -13,13 +13,13 @@ from tests.support.systemd_host import Host
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "/opt/spinal-cord/releases/0.1.0-test"
 BIN = "/opt/spinal-cord/current/venv/bin"
-TOKENS = {name: f"token-of-{name}-0123456789" for name in ("head", "left-claw", "right-claw")}
+TOKENS = {name: f"token-of-{name}-0123456789" for name in ("head", "left-claw", "right-claw", "chat")}
 INSTALL = f"""
 set -e
 mkdir -p {RELEASE}
 python3 -m venv {RELEASE}/venv
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
-{RELEASE}/venv/bin/pip install -qq --require-hashes -r /checkout/requirements/run.txt
+{RELEASE}/venv/bin/pip install -qq --require-hashes -r /checkout/requirements/run.txt -r /checkout/requirements/chat.txt
 {RELEASE}/venv/bin/pip install -qq --no-deps /dist/*.whl
 ln -sfnT releases/{RELEASE.rpartition("/")[2]} /opt/spinal-cord/current
 install -d -m 0700 /etc/spinal-cord/secrets

@@ -4,16 +4,20 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.deploy.native import BIN, TOKENS, Calls, install
 from tests.support.eventually import eventually
+from tests.support.fake_discord import TOKEN as DISCORD_TOKEN
+from tests.support.fake_discord import FakeDiscord, User
 from tests.support.systemd_host import Host
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # the first one makes the machine
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
+CHAT = "spinal-chat.service"
 LEDGER = "/var/lib/claw/ledger"
 # Notes that it has begun, waits for its gate, notes its end.
 GATE = "/var/lib/claw/gate"
@@ -70,6 +74,52 @@ def until_another_runs(host: Host, unit: str, before: int, seconds: float = 60) 
         return pid
 
     return eventually(look, seconds, every=0.1, what=f"{unit} to come back")
+
+
+@pytest.fixture(scope="module")
+def discord(host: Host) -> Iterator[FakeDiscord]:
+    """A Discord that the machine reaches."""
+    with FakeDiscord(host=f"{host.address.rpartition('.')[0]}.1") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def ada(host: Host, discord: FakeDiscord) -> Iterator[User]:
+    """A person whom the chat front answers, which has been laid by hand and started."""
+    person = discord.user("ada")
+    address = f"SPINE_BASE_URL=http://{host.address}:36725\nDISCORD_API_URL={discord.url}\n"
+    told = "LoadCredential=discord-token:/etc/spinal-cord/secrets/chat.discord-token\n"
+    told += "Environment=DISCORD_TOKEN_FILE=%d/discord-token\n"
+    host.put(
+        {
+            "/etc/spinal-cord/chat.env": f"{address}ALLOWED_USER_ID={person.id}\n",
+            f"/etc/systemd/system/{CHAT}.d/secrets.conf": f"[Service]\n{told}",
+        }
+    )
+    host.put({"/etc/spinal-cord/secrets/chat.discord-token": DISCORD_TOKEN}, mode=0o600)
+    host.run(f"systemctl daemon-reload && systemctl start {CHAT}", seconds=100)
+    yield person
+    host.run(f"systemctl stop {CHAT}")
+
+
+def health(host: Host) -> dict[str, Any]:
+    """Return what the chat front says of itself, at the loopback of its machine."""
+    ask = 'c = HTTPConnection("127.0.0.1", 36727, timeout=10); c.request("GET", "/health"); r = c.getresponse().read()'
+    said = host.run(f"python3 -c 'from http.client import *; {ask}; print(r.decode())'", check=False)
+    assert said.code == 0, f"{said.text}\n{host.journal(CHAT)[-2000:]}"
+    found: dict[str, Any] = json.loads(said.text)
+    return found
+
+
+def well(host: Host) -> bool:
+    """Tell whether the chat front hears Discord and the spine.
+
+    Raises:
+        AssertionError: not yet, with what it says.
+    """
+    said = health(host)
+    assert said["ok"], f"{said}\n{host.journal(CHAT)[-2000:]}"
+    return True
 
 
 # --- what the files say -----------------------------------------------------------------------------------------------
@@ -176,6 +226,28 @@ def test_no_token_is_in_an_environment_a_command_line_or_the_journal(host: Host,
         assert found == [TOKENS[name], "500"] or found == [TOKENS[name], "550"], found
 
 
+def test_the_chat_front_answers_and_nobody_sees_its_secrets(host: Host, calls: Calls, ada: User) -> None:
+    job_id = calls.submit(target="left-claw", spec={"run": "true"})
+    calls.until(job_id, "done")
+    eventually(lambda: well(host), 60, every=0.2, what="the chat front's health")
+    dm = ada.dm()
+    dm.send(f"status {job_id}")
+    assert "done" in dm.await_reply().content
+    level = re.search(r"level for \S+: (\d+\.\d)", host.run(f"systemd-analyze security --no-pager {CHAT}").text)
+    assert level
+    assert float(level[1]) <= 2.0
+    said = host.run("cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'").text
+    said += host.run(f"journalctl --no-pager; systemctl show {CHAT}").text
+    assert "spine-chat" in said
+    assert [secret for secret in (TOKENS["chat"], DISCORD_TOKEN) if secret in said] == []
+    found = host.run(
+        f"cd /run/credentials/{CHAT} && cat token discord-token && stat -c %a:%u . /var/lib/spinal-chat/"
+    ).text
+    token, rest = found.split("\n", 1)
+    assert (token, rest.startswith(DISCORD_TOKEN)) == (TOKENS["chat"], True)
+    assert "/var/lib/spinal-chat" in host.run(f"systemctl show --property=Environment {CHAT}").text
+
+
 # --- what happens to them ---------------------------------------------------------------------------------------------
 
 
@@ -190,6 +262,22 @@ def test_kill_9_and_all_are_back_and_the_job_goes_on(host: Host, calls: Calls) -
     host.run(f"touch {GATE}")
     job = calls.until(job_id, "done")
     assert (job["attempts"], ledger(host)) == (1, ["begun 1", "ended"])
+
+
+def test_a_chat_front_that_was_killed_is_back_and_waits_for_a_discord_that_is_away(
+    host: Host, calls: Calls, discord: FakeDiscord, ada: User
+) -> None:
+    job_id = calls.submit(target="right-claw", spec="kept")
+    eventually(lambda: well(host), 60, every=0.2, what="the chat front's health")
+    with discord.away():
+        before = host.main_pid(CHAT)
+        host.run(f"kill -9 {before}")
+        until_another_runs(host, CHAT, before, 60)
+        assert eventually(lambda: health(host), 30)["transports"] == {"discord": False}
+    eventually(lambda: well(host), 90, every=0.2, what="the chat front's health")
+    dm = ada.dm()
+    dm.send(f"status {job_id}")
+    assert "queued" in dm.await_reply().content
 
 
 @pytest.fixture

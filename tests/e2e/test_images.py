@@ -148,6 +148,10 @@ def test_a_setting_that_cannot_be_used_ends_a_container_with_78(engine: docker.D
             "CLAW_TICK_SECONDS: 'soon' is not a whole number; give one from 1 to 3600",
         ),
         "head": ({"SPINE_BASE_URL": "spine"}, "SPINE_BASE_URL: 'spine' is not an http or https address"),
+        "chat": (
+            {"BOT_COOLDOWN_SECONDS": "soon"},
+            "BOT_COOLDOWN_SECONDS: 'soon' is not a whole number; give one from 0 to 3600",
+        ),
     }
 
     def end(role: str) -> docker.errors.ContainerError:

@@ -1,4 +1,4 @@
-"""A small Discord on a socket of the loopback: its REST interface and its gateway, so far as discord.py needs them.
+"""A small Discord on a socket, of the loopback unless told: REST interface and gateway, as discord.py needs them.
 
 It runs in a thread of its own. A test speaks to it as users do (`hands`), orders what goes wrong (`faults`), and waits
 by conditions, never by time. What the real one limits or refuses, this one does too (`forms`).
@@ -34,8 +34,8 @@ class FakeDiscord:
     the handshake of the gateway, which can fail.
     """
 
-    def __init__(self, token: str = TOKEN) -> None:
-        self.token = token
+    def __init__(self, token: str = TOKEN, host: str = "127.0.0.1") -> None:
+        self.token, self.host = token, host
         self.world = World()
         self.weather = Weather(self.world)
         self.interactions = Interactions(self.world)
@@ -49,7 +49,7 @@ class FakeDiscord:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}{BASE}"
+        return f"http://{self.host}:{self.port}{BASE}"
 
     def __enter__(self) -> "FakeDiscord":
         self._thread.start()
@@ -70,10 +70,10 @@ class FakeDiscord:
         app.router.add_get("/gateway/", self.gateway.serve, name="socket")
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self.host, 0)
         await site.start()
         self.port = self._runner.addresses[0][1]
-        self.gateway.url = self._rest.gateway_url = f"ws://127.0.0.1:{self.port}/gateway/"
+        self.gateway.url = self._rest.gateway_url = f"ws://{self.host}:{self.port}/gateway/"
         self.gateway.open.set()
 
     async def _stop(self) -> None:
