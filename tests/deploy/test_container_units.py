@@ -11,6 +11,8 @@ from tests.deploy import native
 from tests.deploy.native import TOKENS, Calls
 from tests.support.engine import labels
 from tests.support.eventually import eventually
+from tests.support.fake_discord import TOKEN as DISCORD_TOKEN
+from tests.support.fake_discord import FakeDiscord, User
 from tests.support.spine_process import free_port
 from tests.support.stack import build_images
 from tests.support.systemd_host import Host, Hosts
@@ -25,6 +27,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]  # the first one bui
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd" / "container"
 SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
+CHAT = "spinal-chat.service"
+IMAGES = ("spine", "claw", "head", "chat")
 GATEWAY = "gateway-token-0001"
 TOLD_OF_A_GATEWAY = "[Service]\nEnvironment=OPENCLAW_GATEWAY_TOKEN_FILE=/run/secrets/gateway-token\n"
 # On the test's machine the engine is not a service.
@@ -67,10 +71,13 @@ def containers(
             f"{shared}/etc/head.env": address,
             f"{shared}/etc/claw-left-claw.env": address + native.QUICK,
             f"{shared}/etc/images.env": (
-                "".join(f"{role.upper()}_IMAGE=spinal-cord/{role}:{tag}\n" for role in ("spine", "claw", "head"))
+                "".join(
+                    f"{role.upper()}_IMAGE=spinal-cord/{role}:{tag}\n" for role in ("spine", "claw", "head", "chat")
+                )
                 + f"SPINAL_VAR={shared}/var\nSPINAL_ETC={shared}/etc\nSPINAL_RUN={shared}/run\nSPINAL_PREFIX={prefix}\n"
                 + f'SPINE_DOCKER_ARGS="--publish=127.0.0.1:{port}:36725 --network={network} {owner}"\n'
                 + f'CLAW_DOCKER_ARGS="--network={network} {owner}"\nHEAD_DOCKER_ARGS="--network={network} {owner}"\n'
+                + f'CHAT_DOCKER_ARGS="--network={network} {owner}"\n'
             ),
         }
     )
@@ -84,6 +91,24 @@ def containers(
     yield Containers(host, calls, engine, prefix)
     host.run(f"systemctl stop {SPINE} {HEAD} {LEFT}", seconds=120)
     hosts.remove(host)
+
+
+@pytest.fixture
+def ada(containers: Containers) -> Iterator[User]:
+    """A person whom the chat front answers; it has been started."""
+    host, etc = containers.host, "/etc/spinal-cord"
+    address = host.run("sed -n 's/^SPINE_BASE_URL=//p' /etc/spinal-cord/head.env").text.strip()
+    told = "[Service]\nEnvironment=DISCORD_TOKEN_FILE=/run/secrets/discord-token\n"
+    with FakeDiscord(host=f"{host.address.rpartition('.')[0]}.1") as discord:
+        person = discord.user("ada")
+        lines = f"SPINE_BASE_URL={address}\nDISCORD_API_URL={discord.url}\nALLOWED_USER_ID={person.id}\n"
+        folder = host.run(f"readlink {etc}").text.strip()
+        host.put({f"{folder}/chat.env": lines, f"/etc/systemd/system/{CHAT}.d/secrets.conf": told})
+        host.put({f"{folder}/secrets/chat.discord-token": f"{DISCORD_TOKEN}\n"}, mode=0o600)
+        host.run(f"systemctl daemon-reload && systemctl start {CHAT}")
+        discord.await_connected(seconds=90)
+        yield person
+        host.run(f"systemctl stop {CHAT}", seconds=100)
 
 
 def words(unit: str) -> list[str]:
@@ -172,6 +197,24 @@ def test_a_job_is_done_and_reviewed_and_no_container_has_what_is_not_its_own(con
             inside = f"docker exec {containers.id(name)} sh -c {shlex.quote(look)} 2>/dev/null"
             said = host.run(inside, check=False).text
             assert [found for found in (*TOKENS.values(), GATEWAY) if found in said] == seen, name
+
+
+def test_the_chat_front_answers_from_a_container_that_has_its_own_secrets_alone(
+    containers: Containers, ada: User
+) -> None:
+    host, container = containers.host, containers.id("chat")
+    job_id = containers.calls.submit(target="right-claw", spec="kept")
+    dm = ada.dm()
+    dm.send(f"status {job_id}")
+    assert "queued" in dm.await_reply().content
+    health = f"docker inspect --format '{{{{.State.Health.Status}}}}' {container}"
+    eventually(lambda: host.run(health).text.strip() == "healthy", 90, every=0.2, what="a good health")
+    secrets = [*TOKENS.values(), DISCORD_TOKEN, GATEWAY]
+    shown = host.run(f"docker exec {container} sh -c 'cat /proc/[0-9]*/environ'; docker inspect {container}").text
+    assert [secret for secret in secrets if secret in shown] == []
+    kept = host.run(f"docker exec {container} sh -c 'id -u; cat /run/secrets/*'").text
+    assert kept.startswith("10004\n")
+    assert [secret for secret in secrets if secret in kept] == [TOKENS["chat"], DISCORD_TOKEN]
 
 
 def test_a_client_that_is_killed_is_started_again_with_a_fresh_container(containers: Containers) -> None:
