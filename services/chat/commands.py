@@ -1,36 +1,23 @@
 """The commands: what each word and each button does. Who may, `chat.front` knows; what is said, `chat.words`."""
 
-import asyncio
-import hashlib
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-import structlog
 
 from chat import words
-from chat.limits import Limits, label_of
-from chat.owed import owed
-from chat.render import LINES_MOST, Renderer, plan_id_of
+from chat.creating import JOB_ID, Call, Creator, broker
+from chat.limits import label_of
+from chat.render import LINES_MOST, Renderer
 from chat.spine import Spine
-from chat.transport import ACCEPT, APPROVE, CANCEL, REJECT, REWORK, Asked, Pressed, Reply, Transport, key_of
-from chat.waits import Waits
+from chat.transport import ACCEPT, APPROVE, CANCEL, REJECT, REWORK, Asked, Pressed, Transport
 from contract import errors, wire
 from contract.clock import iso
 from contract.errors import SpineError
-from contract.head_client import HeadClient
-from contract.servers import nobody_there
 from contract.states import Status
 
-_log = structlog.get_logger()
-
-BROKER = "broker"
-"""What a job that is one of the broker's commands requires."""
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TARGET = re.compile(r"@([a-z0-9][a-z0-9._-]{0,63})\s+(\S.*)", re.DOTALL)
-_APPROVED = re.compile(r"plan approved with job (\S+)")
-_ENDED_BADLY = frozenset({Status.FAILED, Status.DEAD, Status.CANCELLED})
 _MINE_MS, _STATUS_MS = 7 * 86_400_000, 86_400_000
 _SAID: tuple[tuple[type[SpineError], str], ...] = (
     (errors.Unauthorized, words.NOT_ALLOWED),
@@ -42,26 +29,7 @@ _SAID: tuple[tuple[type[SpineError], str], ...] = (
 )
 
 
-class _Call(NamedTuple):
-    """Who asked for something, where, and how he is answered. `source`: the id of the message or the press.
-
-    `client` speaks for him: the spine's records say who decided.
-    """
-
-    by: Transport
-    client: HeadClient
-    label: str
-    channel_id: str
-    source: str
-    answers: str | None
-
-    async def say(self, reply: Reply | str) -> None:
-        said = Reply(reply) if isinstance(reply, str) else reply
-        key = key_of(self.by.name, self.channel_id, self.source, "answer")
-        await self.by.say(self.channel_id, said, key, self.answers)
-
-
-_Verb = Callable[["Commands", _Call, str], Awaitable[None]]
+_Verb = Callable[["Commands", Call, str], Awaitable[None]]
 
 
 class Commands:
@@ -71,10 +39,8 @@ class Commands:
         target: of the jobs that are submitted.
     """
 
-    def __init__(self, spine: Spine, waits: Waits, limits: Limits, renderer: Renderer, target: str) -> None:
-        self._spine, self._waits, self._limits = spine, waits, limits
-        self._renderer, self._target = renderer, target
-        self._plans = asyncio.Lock()
+    def __init__(self, spine: Spine, creator: Creator, renderer: Renderer, target: str) -> None:
+        self._spine, self._creator, self._renderer, self._target = spine, creator, renderer, target
 
     async def asked(self, asked: Asked, by: Transport) -> None:
         """Carry out a message.
@@ -104,7 +70,7 @@ class Commands:
         call = self._call(by, pressed.user_id, pressed.channel_id, pressed.key, None)
         job_id = pressed.job_id
         try:
-            if not _ID.fullmatch(job_id):
+            if not JOB_ID.fullmatch(job_id):
                 return False
             if pressed.verb == REWORK:
                 if not pressed.text.strip():
@@ -114,7 +80,7 @@ class Commands:
             elif pressed.verb == ACCEPT:
                 await self._review(call, job_id, ACCEPT, pressed.fence, None)
             elif pressed.verb == APPROVE:
-                return await self._approve(call, job_id)
+                return await self._creator.approve(call, job_id)
             elif pressed.verb in (REJECT, CANCEL):
                 await self._end(call, pressed.verb, job_id, "")
             else:
@@ -124,87 +90,34 @@ class Commands:
             return isinstance(e, errors.NotAwaiting | errors.StaleFence | errors.TerminalStatus)
         return True
 
-    def _call(self, by: Transport, user_id: str, channel_id: str, source: str, answers: str | None) -> _Call:
+    def _call(self, by: Transport, user_id: str, channel_id: str, source: str, answers: str | None) -> Call:
         label = label_of(by.name, user_id)
-        return _Call(by, self._spine.client.speaking_for(label), label, channel_id, source, answers)
+        return Call(by, self._spine.client.speaking_for(label), label, channel_id, source, answers)
 
     # --- jobs of the broker's kind -----------------------------------------------------------------------------------
 
-    async def ping(self, call: _Call, rest: str) -> None:
+    async def ping(self, call: Call, rest: str) -> None:
         """`ping <text>`."""
-        await self._start(call, _broker("ping", rest), words.JOB_PREFIX)
+        await self._creator.start(call, broker("ping", rest), words.JOB_PREFIX)
 
-    async def capabilities(self, call: _Call, rest: str) -> None:
+    async def capabilities(self, call: Call, rest: str) -> None:
         """`capabilities`."""
-        await self._start(call, _broker("capabilities", ""), words.JOB_PREFIX)
+        await self._creator.start(call, broker("capabilities", ""), words.JOB_PREFIX)
 
-    async def plan(self, call: _Call, rest: str) -> None:
+    async def plan(self, call: Call, rest: str) -> None:
         """`plan <text>`."""
-        await self._start(call, _broker("plan_echo", rest), words.PLAN_PREFIX)
+        await self._creator.start(call, broker("plan_echo", rest), words.PLAN_PREFIX)
 
-    async def approve(self, call: _Call, rest: str) -> None:
+    async def approve(self, call: Call, rest: str) -> None:
         """`approve <id>`: a plan, or a job of ours that waits for approval."""
-        if not _ID.fullmatch(rest):
+        if not JOB_ID.fullmatch(rest):
             await call.say(words.usage("approve"))
             return
-        await self._approve(call, rest)
-
-    async def _approve(self, call: _Call, wanted: str) -> bool:
-        async with self._plans:  # a plan is approved once: whoever asks next sees the comment
-            try:
-                job = await self._spine.call(self._spine.client.job, wanted)
-            except (errors.NotFound, errors.Gone):
-                job = None
-            waits = job is not None and job.approval is not None and job.approval.state == "pending"
-            if job is not None and job.approval is not None and waits:
-                await self._spine.call(call.client.approve, wanted, job.approval.spec_digest)
-                said, done = words.approved(wanted), True
-            else:
-                said, done = await self._approve_plan(call, wanted, job)
-        # Only now: a chat that is slow holds up nobody else's approval.
-        if said:
-            await call.say(said)
-        if waits:
-            await self._owe(call, wanted)
-        return done
-
-    async def _approve_plan(self, call: _Call, wanted: str, plan: wire.Job | None) -> tuple[str, bool]:
-        """Have a plan approved by a job; return what is to be said, if anything, and whether the plan is approved.
-
-        `plan`: the job that made it, None when it was made by other means.
-        """
-        fields = _broker("approve_echo", wanted)
-        if plan is not None:
-            if plan_id_of(plan) != wanted or not isinstance(plan.result, str):
-                return words.NOTHING_TO_APPROVE, False
-            before = await self._approved_by(plan)
-            if before is not None:
-                return words.approved_before(wanted, before), True
-            digest = hashlib.sha256(plan.result.encode()).hexdigest()
-            fields["spec"]["plan"] = {"id": wanted, "jobId": plan.id, "digest": digest}
-        approval = await self._create(call, fields, words.APPROVAL_PREFIX)
-        if isinstance(approval, str):
-            return approval, False
-        if plan is not None:
-            await self._note(call, plan.id, f"plan approved with job {approval.id}")
-        return "", True
-
-    async def _approved_by(self, plan: wire.Job) -> str | None:
-        """Return the job that has approved a plan, or does; one that ended badly counts for nothing."""
-        for comment in reversed(plan.comments):
-            found = _APPROVED.fullmatch(comment.text)
-            if found is None or not _ID.fullmatch(found[1]):
-                continue
-            try:
-                job = await self._spine.call(self._spine.client.job, found[1])
-            except (errors.NotFound, errors.Gone):
-                return found[1]
-            return None if job.status in _ENDED_BADLY else found[1]
-        return None
+        await self._creator.approve(call, rest)
 
     # --- jobs of ours ------------------------------------------------------------------------------------------------
 
-    async def submit(self, call: _Call, rest: str) -> None:
+    async def submit(self, call: Call, rest: str) -> None:
         """`submit [@target] <task>`: a text for an agent, or a spec as JSON; its result waits for a review."""
         found = _TARGET.fullmatch(rest)
         target, task = (self._target, rest) if found is None else (found[1], found[2])
@@ -218,54 +131,18 @@ class Commands:
             except (msgspec.DecodeError, RecursionError) as e:
                 await call.say(words.bad_spec(str(e)))
                 return
-        await self._start(call, {"target": target, "spec": spec, "needsReview": True}, words.JOB_PREFIX)
-
-    async def _start(self, call: _Call, fields: dict[str, Any], prefix: str) -> None:
-        """Create a job, or say why not; its replies follow by themselves."""
-        found = await self._create(call, fields, prefix)
-        if isinstance(found, str):
-            await call.say(found)
-
-    async def _create(self, call: _Call, fields: dict[str, Any], prefix: str) -> wire.Job | str:
-        """Create a job when the user may have one more; return it, or why there is none.
-
-        Raises:
-            SpineError
-        """
-        async with self._limits.turn(call.label) as refusal:
-            if refusal is not None:
-                return refusal
-            fields = {"target": self._target, **fields, "label": call.label}
-            entry = owed(call.by.name, call.channel_id, call.source, call.answers, prefix=prefix, fields=fields)
-            await self._waits.owe(entry)
-            try:
-                job = await self._waits.create(entry)
-            except SpineError as e:
-                await self._waits.forget(entry)
-                unsure = isinstance(e, errors.Unavailable) and not (e.__cause__ and nobody_there(e.__cause__))
-                if not unsure:
-                    raise
-                return words.SPINE_UNSURE
-            self._limits.started(call.label)
-        self._waits.follow(entry)
-        return job
-
-    async def _owe(self, call: _Call, job_id: str) -> None:
-        """Say the end of a job that was there before."""
-        entry = owed(call.by.name, call.channel_id, call.source, call.answers, job_id=job_id, told=True)
-        await self._waits.owe(entry)
-        self._waits.follow(entry)
+        await self._creator.start(call, {"target": target, "spec": spec, "needsReview": True}, words.JOB_PREFIX)
 
     # --- about jobs --------------------------------------------------------------------------------------------------
 
-    async def status(self, call: _Call, rest: str) -> None:
+    async def status(self, call: Call, rest: str) -> None:
         """`status <id>`."""
-        if not _ID.fullmatch(rest):
+        if not JOB_ID.fullmatch(rest):
             await call.say(words.usage("status"))
             return
         await call.say(self._renderer.status(await self._spine.call(self._spine.client.job, rest)))
 
-    async def jobs(self, call: _Call, rest: str) -> None:
+    async def jobs(self, call: Call, rest: str) -> None:
         """`jobs`: what runs and waits; `jobs mine`, `jobs <status>`: the newest of them."""
         wanted, now = rest.lower(), self._spine.client.time.now()
         if not wanted:
@@ -283,77 +160,70 @@ class Commands:
             return
         await call.say(self._renderer.jobs(found, more))
 
-    async def why(self, call: _Call, rest: str) -> None:
+    async def why(self, call: Call, rest: str) -> None:
         """`why <id>`."""
-        if not _ID.fullmatch(rest):
+        if not JOB_ID.fullmatch(rest):
             await call.say(words.usage("why"))
             return
         await call.say(self._renderer.why(rest, await self._spine.call(self._spine.client.why, rest)))
 
-    async def cancel(self, call: _Call, rest: str) -> None:
+    async def cancel(self, call: Call, rest: str) -> None:
         """`cancel <id> [reason]`."""
         await self._end_by_words(call, CANCEL, rest)
 
-    async def reject(self, call: _Call, rest: str) -> None:
+    async def reject(self, call: Call, rest: str) -> None:
         """`reject <id> [reason]`."""
         await self._end_by_words(call, REJECT, rest)
 
-    async def review(self, call: _Call, rest: str) -> None:
+    async def review(self, call: Call, rest: str) -> None:
         """`review accept <id>`, `review rework <id> <text>`."""
         decision, job_id, text = (*rest.split(maxsplit=2), "", "", "")[:3]
-        if decision.lower() not in (ACCEPT, REWORK) or not _ID.fullmatch(job_id):
+        if decision.lower() not in (ACCEPT, REWORK) or not JOB_ID.fullmatch(job_id):
             await call.say(words.usage("review"))
         elif decision.lower() == REWORK and not text:
             await call.say(words.REWORK_TEXT)
         else:
             await self._review(call, job_id, decision.lower(), None, text or None)
 
-    async def accept(self, call: _Call, rest: str) -> None:
+    async def accept(self, call: Call, rest: str) -> None:
         """`accept <id>`, as a transport without buttons offers it."""
         await self.review(call, f"{ACCEPT} {rest}")
 
-    async def rework(self, call: _Call, rest: str) -> None:
+    async def rework(self, call: Call, rest: str) -> None:
         """`rework <id> <text>`, likewise."""
         await self.review(call, f"{REWORK} {rest}")
 
-    async def comment(self, call: _Call, rest: str) -> None:
+    async def comment(self, call: Call, rest: str) -> None:
         """`comment <id> <text>`."""
         job_id, text = (*rest.split(maxsplit=1), "", "")[:2]
-        if not _ID.fullmatch(job_id) or not text:
+        if not JOB_ID.fullmatch(job_id) or not text:
             await call.say(words.usage("comment"))
             return
         await self._spine.call(call.client.comment, job_id, text)
         await call.say(words.commented(job_id))
 
-    async def help(self, call: _Call, rest: str) -> None:
+    async def help(self, call: Call, rest: str) -> None:
         """`help`."""
         await call.say(words.help_text())
 
-    async def _review(self, call: _Call, job_id: str, decision: str, fence: int | None, text: str | None) -> None:
+    async def _review(self, call: Call, job_id: str, decision: str, fence: int | None, text: str | None) -> None:
         await self._spine.call(call.client.review, job_id, decision, text, fence)
         if decision == ACCEPT:
             await call.say(words.accepted(job_id))
             return
         await call.say(words.sent_back(job_id))
-        await self._owe(call, job_id)
+        await self._creator.owe(call, job_id)
 
-    async def _end_by_words(self, call: _Call, verb: str, rest: str) -> None:
+    async def _end_by_words(self, call: Call, verb: str, rest: str) -> None:
         job_id, reason = (*rest.split(maxsplit=1), "", "")[:2]
-        if not _ID.fullmatch(job_id):
+        if not JOB_ID.fullmatch(job_id):
             await call.say(words.usage(verb))
             return
         await self._end(call, verb, job_id, reason)
 
-    async def _end(self, call: _Call, verb: str, job_id: str, reason: str) -> None:
+    async def _end(self, call: Call, verb: str, job_id: str, reason: str) -> None:
         await self._spine.call(call.client.cancel if verb == CANCEL else call.client.reject, job_id, reason or None)
         await call.say(words.cancelled(job_id) if verb == CANCEL else words.rejected(job_id))
-
-    async def _note(self, call: _Call, job_id: str, text: str) -> None:
-        """Leave a comment on a job, which is there in any case."""
-        try:
-            await self._spine.call(call.client.comment, job_id, text)
-        except SpineError as e:
-            _log.warning("chat.note_lost", job_id=job_id, code=e.code)
 
     def _refusal(self, e: SpineError, job_id: str) -> str:
         if isinstance(e, errors.NotFound | errors.Gone):
@@ -368,11 +238,6 @@ class Commands:
         if e.retryable:
             return words.SPINE_BUSY
         return words.refused(self._renderer.one_line(e.detail, 300))
-
-
-def _broker(command: str, payload: str) -> dict[str, Any]:
-    """Return a job as the broker's facade submits it."""
-    return {"target": wire.ANY_TARGET, "spec": {"command": command, "payload": payload}, "requires": [BROKER]}
 
 
 VERBS: dict[str, _Verb] = {

@@ -14,6 +14,7 @@ from aiohttp import web
 from chat import exits
 from chat.announce import Handle, Notices, listen
 from chat.commands import Commands
+from chat.creating import Creator
 from chat.discord_front import DiscordFront
 from chat.front import Door, Front
 from chat.limits import Limits
@@ -66,7 +67,8 @@ class Service:
             self._routes.append(("POST", "/openclaw", hook(gateway)))
         self._waits = Waits(Book(settings.state_dir), spine, renderer, self._transports, settings.wait_seconds)
         limits = Limits(spine, settings.cooldown_seconds, settings.max_concurrent)
-        self._front = Front(doors, Commands(spine, self._waits, limits, renderer, settings.target))
+        creator = Creator(spine, self._waits, limits)
+        self._front = Front(doors, Commands(spine, creator, renderer, settings.target))
         if settings.notices_secret is not None:
             places = list(self._transports.values())
             notices = Notices(settings.notices_secret, places, spine, renderer, settings.state_dir)
