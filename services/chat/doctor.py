@@ -2,15 +2,18 @@
 
 import asyncio
 import os
+from http import HTTPStatus
 from typing import Literal, NamedTuple
 
 import aiohttp
 import discord
 from discord.http import Route
 
-from chat.settings import DISCORD_URL, Discord, Settings
+from chat.openclaw_front import meaning
+from chat.settings import DISCORD_URL, Discord, OpenClaw, Settings
 from contract.errors import SpineError, Unauthorized
 from contract.head_client import HeadClient
+from contract.outcall import NoAnswer, post
 from contract.retry import ONCE
 
 LOOK_SECONDS = 20.0
@@ -29,6 +32,8 @@ def examine(used: Settings) -> list[Check]:
     found = [_spine(used), _folder(used)]
     if used.discord is not None:
         found += asyncio.run(_discord(used.discord))
+    if used.openclaw is not None:
+        found.append(_openclaw(used.openclaw))
     if used.public_url is None:
         found.append(Check("links", "hint", "SPINE_PUBLIC_URL is not set: what is cut in a chat has no link"))
     return found
@@ -60,6 +65,18 @@ def _folder(used: Settings) -> Check:
     except OSError as e:
         return Check("state folder", "failed", f"{folder} cannot be written ({e.strerror}); correct CHAT_STATE_DIR")
     return Check("state folder", "ok", str(folder))
+
+
+def _openclaw(settings: OpenClaw) -> Check:
+    # Without arguments the tool does nothing: that it says so (400) shows that it may be used.
+    headers = {"Authorization": f"Bearer {settings.token}", "Content-Type": "application/json"}
+    try:
+        answer = post(f"{settings.url}/tools/invoke", b'{"tool":"message","args":{}}', headers, LOOK_SECONDS)
+    except NoAnswer as e:
+        return Check("openclaw", "failed", f"{settings.url}: {e}; start the gateway, or correct OPENCLAW_GATEWAY_URL")
+    if answer.status == HTTPStatus.BAD_REQUEST:
+        return Check("openclaw", "ok", f"{settings.url} takes the token, and its message tool may be used")
+    return Check("openclaw", "failed", meaning(answer.status))
 
 
 async def _discord(settings: Discord) -> list[Check]:

@@ -130,8 +130,14 @@ class OpenClawFront:
     def take(self, authorization: str, body: bytes) -> tuple[int, str]:
         """Take a request of the hook; return a status and, for one that is refused, why.
 
-        202: it is listened to, once for each id; 204: nobody whom we listen to.
+        202: it is listened to, once for each id; 204: nobody whom we listen to. It waits for nothing.
         """
+        status, why = self._take(authorization, body)
+        if status >= HTTPStatus.BAD_REQUEST:
+            _log.warning("chat.hook_refused", status=int(status), why=why)
+        return status, why
+
+    def _take(self, authorization: str, body: bytes) -> tuple[int, str]:
         given, wanted = authorization.encode("utf-8", "surrogateescape"), f"Bearer {self._settings.hook_token}".encode()
         if not hmac.compare_digest(given, wanted):
             return HTTPStatus.UNAUTHORIZED, "the token is not CHAT_HOOK_TOKEN"
@@ -192,7 +198,7 @@ class OpenClawFront:
                     status, after, answer = await self._call(body, key)
                     if status == HTTPStatus.OK:
                         return _message_id(answer)
-                    why = _MEANT.get(status, f"the gateway answered {status}") if status else str(answer)
+                    why = meaning(status) if status else str(answer)
                     wait = next(waits, None)
                     if wait is None or (status and status not in _AGAIN):
                         raise CannotSay(why, for_good=status in _NEVER)
@@ -221,6 +227,11 @@ class OpenClawFront:
                 return answer.status, float(wait) if wait.isdecimal() else 0.0, found
         except aiohttp.ClientError as e:
             return 0, 0.0, f"the gateway cannot be reached: {type(e).__name__}"
+
+
+def meaning(status: int) -> str:
+    """Say what an answer of the message tool means that is no success."""
+    return _MEANT.get(status, f"the gateway answered {status}")
 
 
 def in_words(buttons: tuple[Button, ...], prefix: str) -> list[str]:

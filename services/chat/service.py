@@ -32,6 +32,7 @@ _log = structlog.get_logger()
 
 BEAT_SECONDS = 5.0
 STOP_SECONDS = 8.0
+READ_SECONDS = 10.0
 ALIVE, LOCK = "alive", "lock"
 
 
@@ -156,7 +157,12 @@ def hook(gateway: OpenClawFront) -> Handle:
     """Return the handler of POST /openclaw, by which a gateway tells what was written in its chats."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        status, why = gateway.take(request.headers.get("Authorization", ""), await request.read())
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            return web.Response(status=408)
+        status, why = gateway.take(request.headers.get("Authorization", ""), body)
         return web.Response(status=status, text=why or None)
 
     return handle

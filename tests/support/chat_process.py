@@ -21,10 +21,11 @@ class ChatProcess:
     """One chat front, over its lives.
 
     Args:
+        discord: None is without.
         env: settings over the defaults: the two servers, an address of its own for notices, no pause between two jobs.
     """
 
-    def __init__(self, folder: Path, spine_url: str, discord: FakeDiscord, **env: str) -> None:
+    def __init__(self, folder: Path, spine_url: str, discord: FakeDiscord | None, **env: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.log_path = folder, folder / "chat.log"
         self._discord = discord
@@ -35,8 +36,7 @@ class ChatProcess:
             "PYTHONDONTWRITEBYTECODE": "1",
             "SPINE_BASE_URL": spine_url,
             "SPINE_TOKEN": CHAT_TOKEN,
-            "DISCORD_TOKEN": TOKEN,
-            "DISCORD_API_URL": discord.url,
+            **({} if discord is None else {"DISCORD_TOKEN": TOKEN, "DISCORD_API_URL": discord.url}),
             "BOT_COOLDOWN_SECONDS": "0",
             "CHAT_LISTEN": "127.0.0.1:0",
             "CHAT_STATE_DIR": str(folder / "state"),
@@ -53,11 +53,13 @@ class ChatProcess:
 
     def start(self, **env: str) -> "ChatProcess":
         """Start it, and wait until it hears what is written."""
-        joined, begun = self._discord.gateway.joined, len(self.lines("chat.started"))
+        joined = 0 if self._discord is None else self._discord.gateway.joined
+        begun = len(self.lines("chat.started"))
         self.env |= env
         self.process = self.launch()
         eventually(lambda: self.lines("chat.started")[begun:] or self._ended(), START_SECONDS, what="chat.started")
-        self._discord.await_connected(joined + 1, START_SECONDS)
+        if self._discord is not None:
+            self._discord.await_connected(joined + 1, START_SECONDS)
         return self
 
     def stop(self) -> int:

@@ -47,10 +47,11 @@ class RealGateway:
         packages: what `installed` returned.
         folder: its home; made if absent.
         model_url: base URL of the model server.
+        telegram: address and token of a Telegram Bot API; with it the gateway has that channel, open for everybody.
     """
 
-    def __init__(self, packages: Path, folder: Path, model_url: str) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, packages: Path, folder: Path, model_url: str, telegram: tuple[str, str] | None = None) -> None:
+        self.folder, self.port, self._telegram = folder, free_port(), telegram
         self._packages = packages
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "gateway.log"
@@ -73,7 +74,7 @@ class RealGateway:
         cost = {"input": 0, "output": 0, "cacheRead": 0, "cacheWrite": 0}
         models = [{"id": name, "name": name, "cost": cost, **model} for name in MODELS]
         provider = {"baseUrl": model_url, "apiKey": "none", "api": "openai-completions", "models": models}
-        return {
+        found: dict[str, object] = {
             "gateway": {
                 "mode": "local",
                 "port": self.port,
@@ -94,10 +95,18 @@ class RealGateway:
                 }
             },
         }
+        if self._telegram is not None:
+            url, token = self._telegram
+            policy = {"dmPolicy": "open", "groupPolicy": "open", "allowFrom": ["*"]}
+            groups = {"*": {"requireMention": False}}
+            found["channels"] = {"telegram": {"apiRoot": url, "botToken": token, "groups": groups, **policy}}
+            # No others than these, and what is installed later: it starts in half the time.
+            found["plugins"] = {"allow": ["telegram"], "entries": {"telegram": {"enabled": True}}}
+        return found
 
     def environment(self) -> dict[str, str]:
         """Everything that the gateway and its own commands are given."""
-        return {
+        found = {
             "PATH": f"{self._node.parent}:/usr/bin:/bin",
             "HOME": str(self.folder),
             "TMPDIR": str(self.folder / "tmp"),
@@ -110,6 +119,9 @@ class RealGateway:
             "OPENCLAW_SKIP_CRON": "1",
             "OPENCLAW_EXEC_SHELL_SNAPSHOT": "0",
         }
+        if self._telegram is not None:
+            del found["OPENCLAW_SKIP_CHANNELS"]
+        return found
 
     @property
     def _node(self) -> Path:

@@ -11,6 +11,7 @@ const TRIES = 3;
 const TRY_MS = 2500; // three tries and the waits between them end within 10 s: so long the person's next message waits at most
 const ROUTES_MOST = 200;
 const LISTENED = 202; // of a stranger it is 204
+const PAGE = "webchat"; // the gateway's own page: its message tool says nothing there, so the agent may answer
 const CANNOT = "The fleet's chat service cannot be reached. Try again in a minute.";
 
 export default {
@@ -35,7 +36,7 @@ export default {
 
     api.on("before_dispatch", async (event, ctx) => {
       const text = ours(event.content, prefix);
-      if (text === null || !event.senderId || !event.messageId) return;
+      if (text === null || !event.senderId || !event.messageId || ctx.channelId === PAGE) return;
       const route = routes.get(nameOf(event, ctx)) ?? {};
       routes.delete(nameOf(event, ctx));
       const sender = `${ctx.channelId}:${event.senderId}`;

@@ -82,8 +82,10 @@ def test_any_other_message_goes_its_way(service: Receiver, handle: Handle, conte
     assert (found["did"][0]["answer"], found["warned"], service.ledger) == (None, [], [])
 
 
-def test_a_message_without_a_sender_is_the_agents(service: Receiver, handle: Handle) -> None:
-    assert handle(service.url, {"content": "!spine ping"})["did"][0]["answer"] is None
+@pytest.mark.parametrize("nowhere", [{}, {"senderId": "cli", "channel": "webchat"}], ids=["no-sender", "gateways-page"])
+def test_what_could_not_be_answered_is_the_agents(service: Receiver, handle: Handle, nowhere: dict[str, str]) -> None:
+    assert handle(service.url, {"content": "!spine ping", **nowhere})["did"][0]["answer"] is None
+    assert service.ledger == []
 
 
 @pytest.mark.parametrize("fault", [Say(503), Say(lost=True), Say(hang=True)], ids=["503", "lost", "slow"])
@@ -119,16 +121,3 @@ def test_what_the_service_refuses_is_not_sent_again(service: Receiver, handle: H
 
     assert handle(service.url, wrote("!spine ping"))["did"][0]["answer"] == {"handled": True}
     assert len(service.ledger) == 1
-
-
-def test_the_token_is_for_its_owner_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "hook"
-    hook.lay(folder, Hook(url="http://127.0.0.1:36727/openclaw", token=Secret("secret"), prefix="!spine"))
-
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {
-        "index.js": "0o644",
-        "openclaw.plugin.json": "0o644",
-        "package.json": "0o644",
-        "settings.json": "0o644",
-        "token": "0o600",
-    }
