@@ -13,12 +13,10 @@ from chat.render import LINES_MOST, Renderer
 from chat.spine import Spine
 from chat.transport import ACCEPT, APPROVE, CANCEL, REJECT, REWORK, Asked, Pressed, Transport
 from contract import errors, wire
-from contract.clock import iso
 from contract.errors import SpineError
 from contract.states import Status
 
 _TARGET = re.compile(r"@([a-z0-9][a-z0-9._-]{0,63})\s+(\S.*)", re.DOTALL)
-_MINE_MS, _STATUS_MS = 7 * 86_400_000, 86_400_000
 _SAID: tuple[tuple[type[SpineError], str], ...] = (
     (errors.Unauthorized, words.NOT_ALLOWED),
     (errors.Forbidden, words.NOT_ALLOWED),
@@ -144,7 +142,7 @@ class Commands:
 
     async def jobs(self, call: Call, rest: str) -> None:
         """`jobs`: what runs and waits; `jobs mine`, `jobs <status>`: the newest of them."""
-        wanted, now = rest.lower(), self._spine.client.time.now()
+        wanted = rest.lower()
         if not wanted:
             found: list[wire.Job] = []
             for status in (Status.RUNNING, Status.QUEUED, Status.WAITING):
@@ -152,9 +150,9 @@ class Commands:
                 found += page.jobs
             more = len(found) > LINES_MOST
         elif wanted == "mine":
-            found, more = await self._spine.newest(LINES_MOST, label=call.label, since=iso(now - _MINE_MS))
+            found, more = await self._spine.newest(LINES_MOST, label=call.label)
         elif wanted in list(Status):
-            found, more = await self._spine.newest(LINES_MOST, status=wanted, since=iso(now - _STATUS_MS))
+            found, more = await self._spine.newest(LINES_MOST, status=wanted)
         else:
             await call.say(words.usage("jobs"))
             return

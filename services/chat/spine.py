@@ -22,7 +22,6 @@ _log = structlog.get_logger()
 _RETRY = RetryPolicy(attempts=2, total_seconds=10.0, cap_seconds=1.0)
 _CONNECT_SECONDS, _READ_SECONDS = 3.0, 8.0
 _THREADS = 16
-_PAGE, _PAGES_MOST = 100, 20
 IN_PROGRESS = "queued,running"
 
 
@@ -85,14 +84,5 @@ class Spine:
 
     async def newest(self, most: int, **query: str) -> tuple[list[wire.Job], bool]:
         """Return the newest jobs that match, the newest first, and whether there are others."""
-        found: list[wire.Job] = []
-        more, place = False, dict(query)
-        for _ in range(_PAGES_MOST):
-            page = await self.call(self.client.jobs, limit=_PAGE, **place)
-            found += page.jobs
-            more |= len(found) > most
-            found = found[-most:]
-            if not isinstance(page.next_cursor, str):
-                break
-            place["cursor"] = page.next_cursor
-        return found[::-1], more
+        found = (await self.call(self.client.jobs, order="newest", limit=most + 1, **query)).jobs
+        return found[:most], len(found) > most
