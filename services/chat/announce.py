@@ -27,6 +27,7 @@ from contract.errors import SpineError
 _log = structlog.get_logger()
 
 BODY_MOST = 1024 * 1024
+BODY_SECONDS = 15.0
 SKEW_SECONDS = 300
 REMEMBERED = 1000
 FILE = "announced.json"
@@ -88,7 +89,7 @@ class Notices:
 
     async def handle(self, request: web.Request) -> web.Response:
         """POST /notices."""
-        body = await request.read()
+        body = await body_of(request)
         answer = self._verify(request.headers, body)
         if answer is None:
             answer = await self._take(request.headers["webhook-id"], body)
@@ -160,6 +161,19 @@ class Notices:
         except (OSError, msgspec.MsgspecError) as e:
             _log.error("chat.announced_unreadable", path=str(self._path), why=str(e))
             return []
+
+
+async def body_of(request: web.Request) -> bytes:
+    """Return a request's body.
+
+    Raises:
+        web.HTTPException: it does not come in time, or is too large.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError as e:
+        raise web.HTTPRequestTimeout from e
 
 
 async def listen(address: tuple[str, int], routes: Iterable[tuple[str, str, Handle]]) -> tuple[web.AppRunner, int]:

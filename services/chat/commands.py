@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+import structlog
 
 from chat import words
 from chat.creating import JOB_ID, Call, Creator, broker
@@ -16,7 +17,10 @@ from contract import errors, wire
 from contract.errors import SpineError
 from contract.states import Status
 
+_log = structlog.get_logger()
+
 _TARGET = re.compile(r"@([a-z0-9][a-z0-9._-]{0,63})\s+(\S.*)", re.DOTALL)
+_PART = re.compile(r"[0-9]{1,4}")
 _SAID: tuple[tuple[type[SpineError], str], ...] = (
     (errors.Unauthorized, words.NOT_ALLOWED),
     (errors.Forbidden, words.NOT_ALLOWED),
@@ -58,6 +62,8 @@ class Commands:
         except SpineError as e:
             named = rest.split(maxsplit=2)[1:] if verb is Commands.review else rest.split(maxsplit=1)
             await call.say(self._refusal(e, named[0] if named else ""))
+        except OSError as e:
+            await call.say(self._cannot_keep(e))
 
     async def pressed(self, pressed: Pressed, by: Transport) -> bool:
         """Carry out a button; tell whether the buttons may go.
@@ -86,6 +92,9 @@ class Commands:
         except SpineError as e:
             await call.say(self._refusal(e, job_id))
             return isinstance(e, errors.NotAwaiting | errors.StaleFence | errors.TerminalStatus)
+        except OSError as e:
+            await call.say(self._cannot_keep(e))
+            return False
         return True
 
     def _call(self, by: Transport, user_id: str, channel_id: str, source: str, answers: str | None) -> Call:
@@ -134,11 +143,13 @@ class Commands:
     # --- about jobs --------------------------------------------------------------------------------------------------
 
     async def status(self, call: Call, rest: str) -> None:
-        """`status <id>`."""
-        if not JOB_ID.fullmatch(rest):
+        """`status <id>`, `status <id> <part>`: a long result goes on in further parts."""
+        job_id, part = (*rest.split(maxsplit=1), "", "")[:2]
+        if not JOB_ID.fullmatch(job_id) or (part and not _PART.fullmatch(part)):
             await call.say(words.usage("status"))
             return
-        await call.say(self._renderer.status(await self._spine.call(self._spine.client.job, rest)))
+        job = await self._spine.call(self._spine.client.job, job_id)
+        await call.say(self._renderer.status(job, int(part or 1)))
 
     async def jobs(self, call: Call, rest: str) -> None:
         """`jobs`: what runs and waits; `jobs mine`, `jobs <status>`: the newest of them."""
@@ -222,6 +233,10 @@ class Commands:
     async def _end(self, call: Call, verb: str, job_id: str, reason: str) -> None:
         await self._spine.call(call.client.cancel if verb == CANCEL else call.client.reject, job_id, reason or None)
         await call.say(words.cancelled(job_id) if verb == CANCEL else words.rejected(job_id))
+
+    def _cannot_keep(self, e: OSError) -> str:
+        _log.error("chat.disk_refused", error=str(e))
+        return words.CANNOT_KEEP
 
     def _refusal(self, e: SpineError, job_id: str) -> str:
         if isinstance(e, errors.NotFound | errors.Gone):

@@ -101,9 +101,9 @@ class Renderer:
         line = " ".join(self._shown(text).split())
         return line if len(line) <= most else line[: most - 1] + "…"
 
-    def _shown(self, text: str) -> str:
+    def _shown(self, text: str, most: int | None = _READ_CHARS) -> str:
         # Cleaned before it is masked: a secret with a control in its midst would be whole again afterwards.
-        return defuse(redact(clean(text[:_READ_CHARS]), self._secrets))
+        return defuse(redact(clean(text[:most]), self._secrets))
 
     def _result(self, text: str, job_id: str) -> str:
         """Return a result as it may be shown; of one that nobody could see, a chat would take nothing."""
@@ -130,14 +130,25 @@ class Renderer:
             return Reply(words.was_cancelled(job.id))
         return Reply(self.untrusted(f"Job failed: {_error(job)}", job.id), buttons(job))
 
-    def status(self, job: wire.Job) -> Reply:
-        """Say how a job stands."""
-        lines = [f"Job `{job.id}`: **{job.status}**"]
+    def status(self, job: wire.Job, part: int = 1) -> Reply:
+        """Say how a job stands, with a part of its result, or of its error; the first one is 1."""
+        head = f"Job `{job.id}`: **{job.status}**"
         if job.status == Status.DONE:
-            lines.append(self._result(in_words(job.result), job.id))
+            shown = self._shown(in_words(job.result), None)
         elif job.status in _BAD:
-            lines.append(self.untrusted(f"Error: {_error(job)}", job.id))
-        return Reply("\n".join(lines), buttons(job))
+            shown = self._shown(f"Error: {_error(job)}", None)
+        else:
+            return Reply(head, buttons(job))
+        pieces = [shown[at : at + CUT_CHARS] for at in range(0, len(shown), CUT_CHARS)]
+        if not 1 <= part <= max(len(pieces), 1):
+            return Reply(words.no_such_part(job.id, len(pieces)))
+        if part > 1:
+            head += f" ({part} of {len(pieces)})"
+        piece = pieces[part - 1] if shown.strip() else words.NO_RESULT
+        if part < len(pieces):
+            link = self.link(job.id)
+            piece += f"… (go on: `status {job.id} {part + 1}`)" if link is None else self._more(job.id)
+        return Reply(f"{head}\n{piece}", buttons(job))
 
     def jobs(self, found: list[wire.Job], more: bool) -> Reply:
         """List jobs, one a line; `more`: there are others."""

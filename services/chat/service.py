@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from chat import exits
-from chat.announce import Handle, Notices, listen
+from chat.announce import Handle, Notices, body_of, listen
 from chat.commands import Commands
 from chat.creating import Creator
 from chat.discord_front import DiscordFront
@@ -32,7 +32,6 @@ _log = structlog.get_logger()
 
 BEAT_SECONDS = 5.0
 STOP_SECONDS = 8.0
-READ_SECONDS = 10.0
 ALIVE, LOCK = "alive", "lock"
 
 
@@ -83,12 +82,12 @@ class Service:
         runner: web.AppRunner | None = None
         tasks: list[asyncio.Task[None]] = []
         try:
+            tasks.append(asyncio.create_task(self._beat()))
             if self._settings.listen is not None:
                 runner = await self._listen(self._settings.listen)
             await self._spine.check()
             owed = await self._waits.take_up()
-            tasks = [asyncio.create_task(self._transport(found)) for found in self._transports.values()]
-            tasks.append(asyncio.create_task(self._beat()))
+            tasks += [asyncio.create_task(self._transport(found)) for found in self._transports.values()]
             self._notifier.ready("serves")
             _log.info("chat.started", transports=", ".join(self._transports), owed=owed)
             code = await self._over
@@ -157,12 +156,7 @@ def hook(gateway: OpenClawFront) -> Handle:
     """Return the handler of POST /openclaw, by which a gateway tells what was written in its chats."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                body = await request.read()
-        except TimeoutError:
-            return web.Response(status=408)
-        status, why = gateway.take(request.headers.get("Authorization", ""), body)
+        status, why = gateway.take(request.headers.get("Authorization", ""), await body_of(request))
         return web.Response(status=status, text=why or None)
 
     return handle

@@ -127,7 +127,7 @@ class Waits:
         if not entry.told:
             await self._say(entry, Reply(words.created(entry.prefix, job_id)), "created")
             entry.told = True
-            await self.owe(entry)
+            await self._note(entry)
         job = await self._end(entry, job_id)
         self._saying |= {task for task in (asyncio.current_task(),) if task is not None}
         reply = Reply(words.no_such_job(job_id)) if job is None else self._renderer.end(job)
@@ -186,7 +186,14 @@ class Waits:
         buttons = () if job is None else (button(CANCEL, job),)
         await self._say(entry, Reply(words.still_running(job_id), buttons), "late")
         entry.late = True
-        await self.owe(entry)
+        await self._note(entry)
+
+    async def _note(self, entry: Owed) -> None:
+        """Keep how far it is; what a disk does not take is at worst said again after a restart."""
+        try:
+            await self.owe(entry)
+        except OSError as e:
+            _log.error("chat.disk_refused", error=str(e))
 
     async def _say(self, entry: Owed, reply: Reply, what: str) -> None:
         """Say a reply; a chat service that is away is waited for.

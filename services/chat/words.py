@@ -79,6 +79,7 @@ SPINE_AWAY = "The spine does not answer. Nothing was changed; try again in a mom
 SPINE_UNSURE = "The spine did not answer in time. Whether the job was created is not known: look with `jobs mine`."
 SPINE_BUSY = "The spine is busy. Nothing was changed; try again in a moment."
 NOT_ALLOWED = "The spine does not let the chat front do this."
+CANNOT_KEEP = "The chat front cannot write to its disk. Nothing was changed; its log says why."
 NOT_CREATED = "The chat front was stopped before the job was created. Send it again."
 TOO_LONG = "This is too long for a job. Put it where the claws can read it, and say where."
 NOT_AWAITING = "It does not wait for this decision, or somebody was faster."
@@ -96,6 +97,11 @@ BUTTONS = {
 """Label and style of each button."""
 REWORK_TITLE = "Send it back"
 REWORK_LABEL = "What is to be done differently?"
+
+
+def no_such_part(job_id: str, parts: int) -> str:
+    """Say how far a result goes."""
+    return f"What job `{job_id}` has to say has {parts} part{'' if parts == 1 else 's'}: `status {job_id} {parts}`"
 
 
 def refused(detail: str) -> str:

@@ -102,6 +102,14 @@ def test_an_empty_result_is_named(dm: Channel, hand: Hand) -> None:
     assert dm.await_reply("(no").content == "(no result)"
 
 
+def test_a_long_result_goes_on_in_parts(dm: Channel, hand: Hand) -> None:
+    dm.send("ping x")
+    job = hand.do("a" * 1500 + "the end")
+    assert dm.await_reply("aaa").content == "a" * 1500 + f"… (use `status {job.id}` for full output)."
+    assert told(dm, f"status {job.id} 2") == f"Job `{job.id}`: **done** (2 of 2)\nthe end"
+    assert told(dm, f"status {job.id} x") == "Usage: `status <job_id>`"
+
+
 def test_a_task_is_reviewed_in_words(dm: Channel, someone: User, hand: Hand, head: HeadClient) -> None:
     dm.send("submit @left-claw Mend the tests")
     job = hand.take()

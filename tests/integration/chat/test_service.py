@@ -12,8 +12,11 @@ from tests.integration.chat.conftest import Hand, StartChat
 from tests.support.chat_process import CHAT_TOKEN, ChatProcess, told
 from tests.support.eventually import eventually
 from tests.support.fake_discord import TOKEN, FakeDiscord
+from tests.support.manager import Manager
 from tests.support.proxy import Proxy
 from tests.support.spine_process import SpineProcess
+
+from contract.head_client import HeadClient
 
 STOP_SECONDS = 10
 
@@ -153,6 +156,29 @@ def test_a_token_that_was_replaced_in_its_file_is_taken_up(
     dm = discord.user("ada").dm()
     assert told(dm, "jobs") == "No jobs."
     assert chat.stop() == 0
+
+
+def test_a_disk_that_takes_nothing_is_named_and_no_job_is_made(
+    start_chat: StartChat, discord: FakeDiscord, head: HeadClient
+) -> None:
+    chat, ada = start_chat(), discord.user("ada")
+    owed = chat.folder / "state/owed"
+    owed.rmdir()
+    owed.touch()
+    said = "The chat front cannot write to its disk. Nothing was changed; its log says why."
+    assert told(ada.dm(), "ping hi") == said
+    assert head.jobs(label=f"discord:{ada.id}").jobs == []
+    assert [line["error"] for line in chat.lines("chat.disk_refused")] != []
+    chat.kill9()
+    chat.log_path.write_text("")  # an error, as it should be
+
+
+def test_a_service_manager_is_told_how_it_stands(start_chat: StartChat, tmp_path: Path, discord: FakeDiscord) -> None:
+    with Manager(tmp_path / "manager", listeners=0, abstract=False) as manager:
+        chat = start_chat(NOTIFY_SOCKET=manager.address)
+        eventually(lambda: any("READY=1" in said for said in manager.messages), 60, what="READY=1")
+        assert chat.stop() == 0
+        eventually(lambda: any("STOPPING=1" in said for said in manager.messages), 60, what="STOPPING=1")
 
 
 def test_doctor_names_what_is_wrong(tmp_path: Path, spine: SpineProcess, discord: FakeDiscord) -> None:

@@ -144,6 +144,20 @@ def test_status_says_where_a_job_stands_and_what_came_of_it() -> None:
     assert renderer.status(job(status="failed", error="no disk")).text == "Job `j1`: **failed**\nError: no disk"
 
 
+def test_status_tells_a_long_result_in_parts_where_there_is_no_page_for_it() -> None:
+    long = job(result="a" * 1500 + "b" * 1500 + "c")
+    renderer = Renderer()
+    assert renderer.status(long).text == "Job `j1`: **done**\n" + "a" * 1500 + "… (go on: `status j1 2`)"
+    assert renderer.status(long, 2).text == "Job `j1`: **done** (2 of 3)\n" + "b" * 1500 + "… (go on: `status j1 3`)"
+    assert renderer.status(long, 3).text == "Job `j1`: **done** (3 of 3)\nc"
+    assert renderer.status(long, 4).text == "What job `j1` has to say has 3 parts: `status j1 3`"
+    linked = Renderer("https://s.example").status(long).text
+    assert linked == "Job `j1`: **done**\n" + "a" * 1500 + "… (all of it: https://s.example/ui/jobs/j1)"
+    assert (
+        renderer.status(job(status="failed", error="x" * 1500), 2).text == "Job `j1`: **failed** (2 of 2)\n" + "x" * 7
+    )
+
+
 def test_buttons_are_what_a_person_may_decide_now() -> None:
     review = wire.ReviewState(state="pending", by=None)
     assert buttons(job(review=review)) == (
