@@ -12,7 +12,7 @@ from contract.durable import write_durably
 from contract.env import SettingsError, base_url
 
 FILES = ("package.json", "openclaw.plugin.json", "index.js")
-TOKEN, SETTINGS = "token", "settings.json"
+SETTINGS = "settings.json"
 DEFAULT = "~/.openclaw/spinal-cord-chat"
 _CANNOT_WRITE, _CONFIG = 73, 78
 
@@ -20,13 +20,16 @@ _CANNOT_WRITE, _CONFIG = 73, 78
 def lay(folder: Path, given: settings.Hook) -> None:
     """Write the hook, with where it calls, the word it heeds, and its token, which its owner alone can read.
 
+    The token stands beside the folder: a gateway runs a copy of what is in it, and would not see a new one.
+
     Raises:
         OSError: what was there may be partly replaced; run it again.
     """
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     source = importlib.resources.files("chat") / "openclaw_hook"
-    write_durably(folder / TOKEN, given.token.encode() + b"\n")
-    told = msgspec.json.encode({"url": given.url, "prefix": given.prefix})
+    token = folder.with_name(f"{folder.name}.token")
+    write_durably(token, given.token.encode() + b"\n")
+    told = msgspec.json.encode({"url": given.url, "prefix": given.prefix, "token": str(token)})
     write_durably(folder / SETTINGS, told + b"\n", 0o644)
     for name in FILES:
         write_durably(folder / name, (source / name).read_bytes(), 0o644)

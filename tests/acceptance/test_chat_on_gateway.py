@@ -67,21 +67,22 @@ def chat(spine: SpineProcess, gateway: RealGateway, tmp_path: Path) -> Iterator[
     process.kill9()
 
 
-def install_hook(chat: ChatProcess, gateway: RealGateway, folder: Path) -> None:
-    """Do what the guide says."""
+def lay_hook(chat: ChatProcess, folder: Path, **env: str) -> list[str]:
+    """Lay the hook's files; return what the gateway is to be told, as words of its own command."""
     command = [sys.executable, "-m", "chat.cli", "hook", "install", "--dir", str(folder)]
-    said = subprocess.run(command, env=chat.env, capture_output=True, text=True, timeout=60, check=True).stdout
-    line = next(line for line in said.splitlines() if "openclaw plugins install" in line)
-    gateway.cli(*line.split()[1:])
+    said = subprocess.run(command, env=chat.env | env, capture_output=True, text=True, timeout=60, check=True).stdout
+    return next(line for line in said.splitlines() if "openclaw plugins install" in line).split()[1:]
 
 
 def test_from_a_chat_of_the_gateway_to_the_fleet_and_back(
     telegram: FakeTelegram, model: MockModel, gateway: RealGateway, spine: SpineProcess, chat: ChatProcess
 ) -> None:
-    install_hook(chat, gateway, gateway.folder / "hook")
+    folder = gateway.folder / "hook"
+    gateway.cli(*lay_hook(chat, folder, CHAT_HOOK_TOKEN="an-older-token"))
     gateway.launch()  # it starts meanwhile
     chat.start()
     gateway.wait_ready()
+    lay_hook(chat, folder)  # a gateway that runs has the new token at once
     hand = HeadClient(spine.url, TOKENS["LEFT_CLAW_TOKEN"], worker_id="hand", read_seconds=60)
 
     telegram.write(STRANGER, "!spine ping me too")

@@ -1,8 +1,8 @@
 // A message that begins with the word of the fleet (`!spine ping hello`) goes to the fleet's chat service, and not to the
 // agent: both would answer it, and the agent might act on it. Every other message goes its way untouched.
 //
-// `spine-chat hook install` lays this file with two others beside it: settings.json (url and prefix, read at the start) and
-// token (read at each message, so that a new one needs no restart).
+// `spine-chat hook install` lays this file with settings.json beside it, which is read at the start. The token is read at
+// each message, so that a new one needs no restart; it stands elsewhere, since a gateway runs a copy of this folder.
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,8 +19,7 @@ export default {
   name: "Spinal Cord chat",
   description: "Hands messages that begin with a word of the fleet to its chat service.",
   register(api) {
-    const { url, prefix } = JSON.parse(readFileSync(new URL("./settings.json", import.meta.url), "utf8"));
-    const token = new URL("./token", import.meta.url);
+    const { url, prefix, token } = JSON.parse(readFileSync(new URL("./settings.json", import.meta.url), "utf8"));
     const routes = new Map(); // where an answer goes, by message: only the first of the two events tells it
     const known = new Set(); // whom the service has listened to: a stranger is told nothing, not even of an outage
 

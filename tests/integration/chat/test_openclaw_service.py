@@ -6,7 +6,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ HEARD = {
     "direct": True,
 }
 NUMBERS = itertools.count(1)
-Start = Callable[..., ChatProcess]
 
 
 @pytest.fixture
@@ -42,8 +41,8 @@ def gateway() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def start(spine: SpineProcess, gateway: Receiver, tmp_path: Path) -> Iterator[Start]:
-    """Start the service for the user 42 of Telegram."""
+def chat(spine: SpineProcess, gateway: Receiver, tmp_path: Path) -> Iterator[ChatProcess]:
+    """The service for the user 42 of Telegram, which is not started yet."""
     port = free_port()
     env = {
         "OPENCLAW_GATEWAY_URL": gateway.url,
@@ -55,7 +54,7 @@ def start(spine: SpineProcess, gateway: Receiver, tmp_path: Path) -> Iterator[St
         "CHAT_LISTEN": f"127.0.0.1:{port}",
     }
     process = ChatProcess(tmp_path / "chat", spine.url, None, **env)
-    yield process.start
+    yield process
     process.kill9()
     assert "Traceback" not in process.log(), process.log()
     for secret in ("the-token-of-the-gateway", "the-token-of-the-hook", "hello"):
@@ -88,9 +87,9 @@ def texts(calls: list[Call]) -> list[str]:
 
 
 def test_a_command_is_carried_out_and_answered_where_it_was_written(
-    start: Start, gateway: Receiver, hand: Hand
+    chat: ChatProcess, gateway: Receiver, hand: Hand
 ) -> None:
-    chat = start()
+    chat.start()
     assert write(chat, "ping hello") == 202
     job = hand.take()
     assert (job.spec, job.label) == ({"command": "ping", "payload": "hello"}, "openclaw:telegram:42")
@@ -106,8 +105,8 @@ def test_a_command_is_carried_out_and_answered_where_it_was_written(
     assert chat.stop() == 0
 
 
-def test_a_stranger_and_a_second_time_start_nothing(start: Start, gateway: Receiver, hand: Hand) -> None:
-    chat = start(OPENCLAW_ALLOWED="telegram:42, telegram:44")
+def test_a_stranger_and_a_second_time_start_nothing(chat: ChatProcess, gateway: Receiver, hand: Hand) -> None:
+    chat.start(OPENCLAW_ALLOWED="telegram:42, telegram:44")
     assert write(chat, "ping a", sender="43") == 204
     assert [write(chat, "ping b", id="b", sender="44") for _ in range(2)] == [202, 202]
     job = hand.take()
@@ -118,8 +117,8 @@ def test_a_stranger_and_a_second_time_start_nothing(start: Start, gateway: Recei
     assert texts(gateway.calls(3))[2] == "pong: b"
 
 
-def test_an_answer_outlives_the_end_of_the_service(start: Start, gateway: Receiver, hand: Hand) -> None:
-    chat = start()
+def test_an_answer_outlives_the_end_of_the_service(chat: ChatProcess, gateway: Receiver, hand: Hand) -> None:
+    chat.start()
     write(chat, "ping hello")
     job = hand.take()
     owed = chat.folder / "state/owed"
@@ -130,14 +129,14 @@ def test_an_answer_outlives_the_end_of_the_service(start: Start, gateway: Receiv
     )
     chat.kill9()
     hand.end(job, "pong: hello")
-    start()
+    chat.start()
     assert texts(gateway.calls(2))[1] == "pong: hello"
     eventually(lambda: chat.owed() == [], 30, what="the end of what is owed")
     assert len(gateway.ledger) == 2, "said once"
 
 
-def test_a_result_is_reviewed_with_words(start: Start, gateway: Receiver, hand: Hand) -> None:
-    chat = start()
+def test_a_result_is_reviewed_with_words(chat: ChatProcess, gateway: Receiver, hand: Hand) -> None:
+    chat.start()
     write(chat, "submit Tidy the attic")
     job = hand.take()
     hand.end(job, "It is tidy.")
@@ -148,14 +147,14 @@ def test_a_result_is_reviewed_with_words(start: Start, gateway: Receiver, hand: 
     assert texts(gateway.calls(3))[2] == f"Accepted: job `{job.id}`."
 
 
-def test_an_announcement_is_acknowledged_when_its_chat_has_it(start: Start, gateway: Receiver) -> None:
-    chat = start()
+def test_an_announcement_is_acknowledged_when_its_chat_has_it(chat: ChatProcess, gateway: Receiver) -> None:
+    chat.start()
     gateway.then(Say(401))
     assert announce(chat, "ntc_1") == (503, "the gateway refuses its token: check OPENCLAW_GATEWAY_TOKEN")
     gateway.then(SAID)
     assert announce(chat, "ntc_1") == (200, "said")
     chat.stop()
-    start()
+    chat.start()
     assert announce(chat, "ntc_1") == (200, "said before")
     args = [call.json["args"] for call in gateway.ledger]
     assert [(one["target"], one["message"]) for one in args] == [("-1001", "**Tonight**\nThe disks are replaced.")] * 2
@@ -169,8 +168,9 @@ def test_an_announcement_is_acknowledged_when_its_chat_has_it(start: Start, gate
         (Say(404), "the gateway does not offer its message tool: check its policy for tools"),
     ],
 )
-def test_doctor_says_whether_the_gateway_can_be_used(start: Start, gateway: Receiver, answer: Say, said: str) -> None:
-    chat = start()
+def test_doctor_says_whether_the_gateway_can_be_used(
+    chat: ChatProcess, gateway: Receiver, answer: Say, said: str
+) -> None:
     gateway.then(answer)
     assert chat.launch("doctor").wait(60) == (0 if answer.status == 400 else 1)
     line = next(line for line in chat.log().splitlines() if " openclaw " in line)

@@ -22,30 +22,31 @@ def test_it_lays_the_hook_with_its_token_and_says_what_to_tell_the_gateway(tmp_p
     assert done.exit_code == 0
     assert f"openclaw plugins install --link {folder} --force --accept-capabilities" in done.output
     told = json.loads((folder / "settings.json").read_bytes())
-    assert told == {"url": "http://127.0.0.1:4000/openclaw", "prefix": "!fleet"}
-    assert (folder / "token").read_text() == "the-token-of-the-hook\n"
+    token = tmp_path / "a" / "hook.token"
+    assert told == {"url": "http://127.0.0.1:4000/openclaw", "prefix": "!fleet", "token": str(token)}
+    assert token.read_text() == "the-token-of-the-hook\n"
     assert "the-token-of-the-hook" not in done.output
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in (token, *folder.iterdir())} == {
+        "hook.token": "0o600",
         "index.js": "0o644",
         "openclaw.plugin.json": "0o644",
         "package.json": "0o644",
         "settings.json": "0o644",
-        "token": "0o600",
     }
 
 
 def test_it_is_laid_anew_with_another_token_and_prefix(tmp_path: Path) -> None:
-    install(TOKEN, "--dir", str(tmp_path))
-    install({"CHAT_HOOK_TOKEN": "another", "OPENCLAW_PREFIX": "fleet:"}, "--dir", str(tmp_path))
+    install(TOKEN, "--dir", str(tmp_path / "hook"))
+    install({"CHAT_HOOK_TOKEN": "another", "OPENCLAW_PREFIX": "fleet:"}, "--dir", str(tmp_path / "hook"))
 
-    assert (tmp_path / "token").read_text() == "another\n"
-    assert json.loads((tmp_path / "settings.json").read_bytes())["prefix"] == "fleet:"
+    assert (tmp_path / "hook.token").read_text() == "another\n"
+    assert json.loads((tmp_path / "hook" / "settings.json").read_bytes())["prefix"] == "fleet:"
 
 
 def test_a_gateway_on_another_machine_is_told_the_address(tmp_path: Path) -> None:
-    install(TOKEN, "--dir", str(tmp_path), "--url", "https://chat.example.org/")
+    install(TOKEN, "--dir", str(tmp_path / "hook"), "--url", "https://chat.example.org/")
 
-    assert json.loads((tmp_path / "settings.json").read_bytes())["url"] == "https://chat.example.org/openclaw"
+    assert json.loads((tmp_path / "hook" / "settings.json").read_bytes())["url"] == "https://chat.example.org/openclaw"
 
 
 @pytest.mark.parametrize(
