@@ -1,6 +1,8 @@
 """Answers that take long: over broken connections, restarts and crashes, a spine or a Discord that is away."""
 
 import json
+import random
+import threading
 import time
 
 from tests.integration.chat.conftest import Hand, StartChat
@@ -241,3 +243,41 @@ def test_a_job_that_is_gone_is_named(start_chat: StartChat, discord: FakeDiscord
     said_once(chat, dm, "There is no job `long-gone`.")
     assert (chat.folder / "state/owed/bbbb.bad").exists()
     chat.log_path.write_text("")  # it has told of the broken file as of an error, which it is
+
+
+def test_kills_at_any_moment_neither_lose_nor_repeat_what_was_heard(
+    start_chat: StartChat, discord: FakeDiscord, spine: SpineProcess, head: HeadClient
+) -> None:
+    ada, chance, over = discord.user("ada"), random.Random(7), threading.Event()
+    chat = start_chat(BOT_MAX_CONCURRENT="50")
+
+    def work() -> None:
+        hand = Hand(spine.url)
+        while not over.is_set():
+            for job in hand.client.claim(capabilities=("broker",), wait=1):
+                hand.end(job, f"pong: {job.spec['payload']}")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        for life in range(6):
+            for n in range(3):
+                ada.dm().send(f"ping {life}.{n}")
+                time.sleep(chance.random() * 0.03)
+            time.sleep(chance.random() * 0.12)
+            chat.kill9()
+            chat.start()
+        label = f"discord:{ada.id}"
+        eventually(lambda: chat.owed() == [] and not head.jobs(label=label, status="queued,running").jobs, 60)
+        eventually(lambda: chat.owed() == [], 60, what="nothing owed")
+    finally:
+        over.set()
+        worker.join(60)
+    jobs = head.jobs(label=label).jobs
+    said = sorted(post.content for post in ada.dm().replies())
+    assert len(jobs) == len({job.spec["payload"] for job in jobs})
+    assert said == sorted(
+        text
+        for job in jobs
+        for text in (f"Job created: `{job.id}`. Waiting for result…", f"pong: {job.spec['payload']}")
+    )

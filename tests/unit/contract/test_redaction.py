@@ -18,6 +18,9 @@ PATTERNS = {
     "Slack": "xoxb-" + "12345-abcde",
     "OpenAI": "sk-" + "proj_-a1" * 4,
     "AWS": "AKIA" + "ABCDEFGH12345678",
+    "Discord": "MTE" + "a1_-" * 5 + "Ab" + ".G" + "x1y2z" + "." + "q_-9" * 8,
+    "Discord's webhook": "discord.com/api/webhooks/123456789012345678/" + "Ab_-" * 15,
+    "Standard Webhooks": "whsec_" + "k+/9" * 10 + "aaa=",
 }
 # What stays, what goes, what follows.
 PARTIAL = {
