@@ -81,7 +81,7 @@ def fleet(
     controller = Controller(folder / "checkout", wheelhouse)
     prefix, port = f"spine-test-{os.getpid()}", free_port()
     release = controller.release()
-    images = [f"spinal-cord/{role}:{release}" for role in ("spine", "head", "claw")]
+    images = [f"spinal-cord/{role}:{release}" for role in ("spine", "head", "claw", "chat")]
     controller.images()
     # The machine's engine and the controller's are one here; it is to get them from the file.
     forget(engine, images)

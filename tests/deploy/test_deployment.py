@@ -17,6 +17,8 @@ from tests.deploy.controller import Controller, kill_group
 from tests.deploy.fleet import HEAD, LEFT, MACHINES, RIGHT, SPINE, Fleet
 from tests.deploy.work import Work, knocking
 from tests.support.eventually import eventually
+from tests.support.fake_discord import TOKEN as DISCORD_TOKEN
+from tests.support.fake_discord import FakeDiscord
 from tests.support.fake_gateway import TOKEN, FakeGateway
 from tests.support.mock_model import ANSWER
 from tests.support.receiver import Receiver
@@ -113,6 +115,44 @@ def test_a_text_is_a_session_by_the_gateway_s_token_and_its_end_is_told(
     assert gateway.connects[-1]["auth"]["token"] == TOKEN
     seen = fleet.submit("--target", "left-claw", "--run", "env")["result"]["notes"]
     assert "GATEWAY" not in seen
+
+
+TAKE_OFF_CHAT = """
+systemctl disable --now spinal-chat.service
+rm -r /etc/systemd/system/spinal-chat.service* /etc/spinal-cord/chat.env /etc/spinal-cord/secrets/chat.*
+systemctl daemon-reload
+"""
+
+
+def test_a_chat_front_joins_answers_and_changes_its_token(fleet: Fleet) -> None:
+    only = ("--limit", "head-box,localhost")
+    with FakeDiscord(host=fleet.engine_address) as discord:
+        ada = discord.user("ada")
+        fleet.content["all"]["children"]["chat"] = {"hosts": {"head-box": None}}
+        told = {"ALLOWED_USER_ID": str(ada.id), "DISCORD_API_URL": discord.url}
+        fleet.settle("head-box", chat_discord_token=DISCORD_TOKEN, chat_settings=told)
+        played = fleet.play("site", "--diff", *only)
+        discord.await_connected(seconds=90)
+        ada.dm().send("jobs done")
+        assert "done" in ada.dm().await_reply().content
+        again = fleet.play("site", "-v", "--diff", *only)
+        assert (again.changed, fleet.doctor()[1]["head-box"]["faults"]) == ({"localhost": 0, "head-box": 0}, [])
+        secrets = (DISCORD_TOKEN, fleet.token("chat"))
+        assert [secret for secret in secrets if secret in played.text + again.text] == []
+        assert where_is(fleet.box, DISCORD_TOKEN) == [
+            "/etc/spinal-cord/secrets/chat.discord-token",
+            "/run/credentials/spinal-chat.service/discord-token",
+        ]
+        old = fleet.token("chat")
+        fleet.play("rotate", "--extra-vars", "rotate_name=chat", *only)
+        assert fleet.token("chat") != old
+        discord.await_connected(2, seconds=90)
+        asked = ada.dm().send("jobs done")
+        assert "done" in ada.dm().await_reply(after=asked).content
+        # The story goes on without it.
+        fleet.box.run(TAKE_OFF_CHAT)
+        del fleet.content["all"]["children"]["chat"]
+        fleet.settle("head-box")
 
 
 def where_is(host: Host, token: str) -> list[str]:
