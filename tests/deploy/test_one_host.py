@@ -101,6 +101,27 @@ def test_everything_runs_and_does_a_job(installed: Shell) -> None:
     assert "GATEWAY" not in installed(f"{HEAD} submit --target left-claw --run env --wait").text
 
 
+# The answer of the chat front's /health, whatever its status.
+HEALTH = """python3 -c 'from http.client import *; c = HTTPConnection("127.0.0.1", 36727, timeout=10)
+c.request("GET", "/health"); print(c.getresponse().read().decode())'"""
+
+
+@pytest.mark.docker
+def test_a_chat_front_runs_and_waits_for_a_discord_that_it_cannot_reach(installed: Shell) -> None:
+    installed("echo a-bot-token-0001 > ~/bot")
+    said = installed("/checkout/install.sh chat --discord-token-file ~/bot --allow 123456789 --allow 234567890").text
+    assert f"* * * * * {SPINAL} start chat" in said
+    assert re.fullmatch(r"chat runs \(\d+\)\n", installed(f"{SPINAL} status chat").text)
+    env = installed(f"cat {CONFIG}/chat.env").text.splitlines()
+    assert {'ALLOWED_USER_ID="123456789,234567890"', f'DISCORD_TOKEN_FILE="{CONFIG}/secrets/chat.discord-token"'} <= {
+        *env
+    }
+    assert installed(f"stat -c %a {CONFIG}/chat.env {CONFIG}/secrets/chat.*").text.split() == ["600"] * 3
+    health = eventually(lambda: installed(HEALTH, check=False).text, 30, what="an answer")
+    assert '"transports": {"discord": false}' in health
+    assert "a-bot-token" not in installed(f"cat {STATE}/chat.log; cat /proc/[0-9]*/environ 2>/dev/null || true").text
+
+
 @pytest.mark.docker
 def test_start_brings_back_what_was_killed_and_leaves_alone_what_runs(installed: Shell) -> None:
     before = installed(f"{SPINAL} status spine").text
@@ -149,6 +170,8 @@ def test_a_claw_by_crontab(installed: Shell) -> None:
         ("/checkout/install.sh claw --name Über", 1, "cannot be a claw's name"),
         ("/checkout/install.sh claw --name head", 1, "head cannot be a claw's name"),
         ("/checkout/install.sh spine --claw all", 1, "all cannot be a claw's name"),
+        ("XDG_CONFIG_HOME=/tmp/f /checkout/install.sh chat --token-file ~/gateway --discord-token-file ~/gateway", 1,
+         "ALLOWED_USER_ID: missing"),
         ("PYTHON=/bin/true-ly /checkout/install.sh head", 1, "Python 3.11 or newer with venv and pip is needed"),
         ("XDG_CONFIG_HOME=/tmp/c /checkout/install.sh head", 1, "no token for head: give --token-file"),
         ("XDG_CONFIG_HOME=/tmp/d /checkout/install.sh head --token-file /none", 1, "/none is not there, or empty"),
@@ -219,6 +242,21 @@ def test_units_run_and_do_a_job(host: Host, calls: native.Calls) -> None:
     assert f"OPENCLAW_GATEWAY_TOKEN_FILE=/run/credentials/{UNITS[2]}/gateway-token" in told.splitlines()
     assert "a-gateway-token-0001" not in told
     assert host.run(f"cat /run/credentials/{UNITS[2]}/gateway-token").text == "a-gateway-token-0001\n"
+
+
+@pytest.mark.docker
+def test_a_chat_front_is_a_unit_that_has_its_secrets_as_credentials(host: Host) -> None:
+    host.put({"/root/bot": "a-bot-token-0001\n"}, mode=0o600)
+    given = " ".join(f"{name}={value}" for name, value in PIP.items())
+    host.run(f"{given} /checkout/install.sh chat --discord-token-file /root/bot --allow 123456789", seconds=200)
+    unit = "spinal-chat.service"
+    assert host.active(unit)
+    assert '"transports"' in host.run(HEALTH).text
+    assert host.run(f"cat /run/credentials/{unit}/discord-token").text == "a-bot-token-0001\n"
+    assert host.run("cd /etc/spinal-cord; stat -c %a chat.env secrets/chat.*").text.split() == ["600"] * 3
+    told = host.run(f"tr '\\0' '\\n' < /proc/{host.main_pid(unit)}/environ; journalctl -u {unit} --no-pager").text
+    assert f"DISCORD_TOKEN_FILE=/run/credentials/{unit}/discord-token" in told.splitlines()
+    assert "a-bot-token" not in told
 
 
 @pytest.mark.docker
