@@ -66,8 +66,8 @@ class Follower:
                         self._pass_on(event.event, event.data)
             except (NotFound, Gone):
                 cursor = None
-            except Unauthorized as e:
-                self._tell(self._locked, e.detail)
+            except Unauthorized:
+                self._renew()
             except SpineError as e:
                 _log.warning("chat.stream_lost", code=e.code, why=e.detail)
             except Exception:  # noqa: BLE001 - the outermost turn of the thread: without it nobody hears of an end
@@ -77,6 +77,15 @@ class Follower:
                 return
             self._pause.wait(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    def _renew(self) -> None:
+        """Look for a newer token, which a stream by itself does not; without one, say that we are locked out."""
+        try:
+            self._client.jobs(limit=1)
+        except Unauthorized as e:
+            self._tell(self._locked, e.detail)
+        except SpineError as e:
+            _log.warning("chat.stream_lost", code=e.code, why=e.detail)
 
     def _heard(self) -> None:
         if not self.connected:

@@ -18,9 +18,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _log = structlog.get_logger()
 
-# A person waits: two tries, and 18 s at most.
+# A person waits: two tries, and 13 s at most.
 _RETRY = RetryPolicy(attempts=2, total_seconds=10.0, cap_seconds=1.0)
-_CONNECT_SECONDS, _READ_SECONDS = 3.0, 8.0
+_CONNECT_SECONDS, _READ_SECONDS = 3.0, 6.0
 _THREADS = 16
 IN_PROGRESS = "queued,running"
 

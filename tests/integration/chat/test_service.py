@@ -147,15 +147,31 @@ def test_it_starts_while_the_spine_is_away_and_serves_when_it_comes(
         assert dm.await_reply("pong").content == "pong: hi"
 
 
-def test_a_token_that_was_replaced_in_its_file_is_taken_up(
+def test_a_token_that_was_replaced_in_its_file_is_taken_up_in_the_middle_of_a_wait(
     start_chat: StartChat, discord: FakeDiscord, tmp_path: Path
 ) -> None:
-    file = tmp_path / "token"
-    file.write_text(CHAT_TOKEN)
-    chat = start_chat(SPINE_TOKEN="", SPINE_TOKEN_FILE=str(file))
-    dm = discord.user("ada").dm()
-    assert told(dm, "jobs") == "No jobs."
-    assert chat.stop() == 0
+    file, old, new = tmp_path / "token", "chat-token-before", "chat-token-after"
+    file.write_text(old)
+    spine = SpineProcess(tmp_path / "spine", {"CHAT_TOKEN": old}).start()
+    try:
+        chat = start_chat(SPINE_TOKEN="", SPINE_TOKEN_FILE=str(file), SPINE_BASE_URL=spine.url)
+        dm, hand = discord.user("ada").dm(), Hand(spine.url)
+        dm.send("ping hi")
+        job = hand.take()
+        dm.await_reply("Job created")
+        file.write_text(new)
+        spine.stop()
+        spine.start(CHAT_TOKEN=new)
+        hand.end(job, "pong: hi")
+        assert dm.await_reply("pong").content == "pong: hi"
+        assert told(dm, "jobs") == "No jobs."
+        spine.stop()
+        spine.start(CHAT_TOKEN="chat-token-of-another")  # and nobody tells it
+        assert chat.wait() == 78
+        assert chat.lines("chat.locked_out")[0]["fix"].startswith("give it a token of the role chat")
+        chat.log_path.write_text("")  # errors, as they should be
+    finally:
+        spine.kill9()
 
 
 def test_a_disk_that_takes_nothing_is_named_and_no_job_is_made(
