@@ -109,7 +109,7 @@ rollback: $(VENV)/.deploy ## Put the machines back to the release before
 	@$(PLAY) rollback $(ARGS)
 
 .PHONY: rotate
-rotate: $(VENV)/.deploy ## Give ROLE (head, or a claw's name) another token, while everything runs
+rotate: $(VENV)/.deploy ## Give ROLE (head, chat, or a claw's name) another token, while everything runs
 	@$(PLAY) rotate --extra-vars rotate_name=$(or $(ROLE),$(error say whose: make rotate ROLE=left-claw)) $(ARGS)
 
 .PHONY: doctor

@@ -209,6 +209,9 @@ def test_the_chat_front_answers_from_a_container_that_has_its_own_secrets_alone(
     assert "queued" in dm.await_reply().content
     health = f"docker inspect --format '{{{{.State.Health.Status}}}}' {container}"
     eventually(lambda: host.run(health).text.strip() == "healthy", 90, every=0.2, what="a good health")
+    name = host.run(f"docker inspect --format '{{{{.Name}}}}' {container}").text.strip().lstrip("/")
+    ask = f'c = HTTPConnection("{name}", 36727, timeout=20); c.request("GET", "/health"); print(c.getresponse().status)'
+    assert host.run(f"python3 -c 'from http.client import *; {ask}'").text == "200\n", "where notices come in"
     secrets = [*TOKENS.values(), DISCORD_TOKEN, GATEWAY]
     shown = host.run(f"docker exec {container} sh -c 'cat /proc/[0-9]*/environ'; docker inspect {container}").text
     assert [secret for secret in secrets if secret in shown] == []
