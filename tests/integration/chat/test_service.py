@@ -159,12 +159,21 @@ def test_a_token_that_was_replaced_in_its_file_is_taken_up_in_the_middle_of_a_wa
         dm.send("ping hi")
         job = hand.take()
         dm.await_reply("Job created")
+        hand.end(job, "pong: hi")
+        dm.await_reply("pong: hi")  # by the stream of events, which stands now
+        dm.send("ping again")
+        job = hand.take()
+        dm.await_reply(job.id)
         file.write_text(new)
         spine.stop()
         spine.start(CHAT_TOKEN=new)
-        hand.end(job, "pong: hi")
-        assert dm.await_reply("pong").content == "pong: hi"
-        assert told(dm, "jobs") == "No jobs."
+        hand.end(job, "pong: again")
+        assert dm.await_reply("pong").content == "pong: again"
+        dm.send("ping once more")
+        job = hand.take()
+        dm.await_reply(job.id)
+        hand.end(job, "pong: once more")
+        dm.await_reply("pong: once more")  # by the stream, with the new token
         spine.stop()
         spine.start(CHAT_TOKEN="chat-token-of-another")  # and nobody tells it
         assert chat.wait() == 78
