@@ -147,25 +147,16 @@ def fill(folder: Path, release: str, platform: str, pythons: list[str]) -> None:
     wheels = folder / "wheels"
     for python in pythons:
         targets = [word for tag in PLATFORMS[platform] for word in ("--platform", tag)]
-        for lock in ("spine", "claw", "head", "cluster", "chat"):
-            lock_file = folder / f"{lock}.txt"
-            lock_file.write_text(
-                for_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8"), python)
-            )
-            # A lock has all that its packages need, and of that pip would ask its own Python too.
-            only = ["--only-binary=:all:", "--implementation=cp", "--python-version", python]
-            pip(
-                "download",
-                "--no-deps",
-                "--require-hashes",
-                *only,
-                *targets,
-                "--dest",
-                str(wheels),
-                "--requirement",
-                str(lock_file),
-            )
-            lock_file.unlink()
+        # A lock has all that its packages need, and of that pip would ask its own Python too.
+        only = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--implementation=cp"]
+        with tempfile.TemporaryDirectory() as locks:
+            for lock in ("spine", "claw", "head", "cluster", "chat"):
+                lock_file = Path(locks, f"{lock}.txt")
+                lock_file.write_text(
+                    for_python((ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8"), python)
+                )
+                only += ["--requirement", str(lock_file)]
+            pip("download", *only, *targets, "--python-version", python, "--dest", str(wheels))
     with tempfile.TemporaryDirectory() as source:
         for path in files():
             copy = Path(source, path.relative_to(ROOT))

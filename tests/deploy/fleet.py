@@ -59,7 +59,7 @@ class Fleet:
         return f"{self.box.address.rpartition('.')[0]}.1"
 
     def settle(self, name: str, **variables: Any) -> None:
-        """Set variables of a machine in the inventory; a dictionary is laid over the one that is there."""
+        """Set variables of a machine in the inventory; a dictionary is laid over the one there, None takes one out."""
         (host,) = [
             group["hosts"][name]
             for group in self.content["all"]["children"].values()
@@ -67,6 +67,8 @@ class Fleet:
         ]
         for variable, value in variables.items():
             host[variable] = {**host.get(variable, {}), **value} if isinstance(value, dict) else value
+            if value is None:
+                del host[variable]
         self._write()
 
     def play(self, playbook: str, *words: str, code: int | None = 0) -> Played:
