@@ -378,6 +378,26 @@ def docker_args() -> str:
     return str(found)
 
 
+BEFORE = {
+    "nothing is there": ("", [], False),
+    "the release that comes is there": ("releases/2", ["/var/lib/spinal-spine/spine.db"], False),
+    "another release is there": ("releases/1", ["/var/lib/spinal-spine/spine.db"], True),
+    "it was taken off, and its store was kept": ("", ["/var/lib/spinal-spine/spine.db"], False),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_a_store_is_backed_up_by_the_release_that_had_it_before_another(case: str) -> None:
+    current, there, wanted = BEFORE[case]
+    tasks = yaml.safe_load((ANSIBLE / "roles/spine/tasks/main.yml").read_text(encoding="utf-8"))
+    (condition,) = [task["when"] for task in tasks if task.get("ansible.builtin.include_tasks") == "backup.yml"]
+    made = jinja2.Environment(autoescape=False)  # noqa: S701 - no page
+    made.filters["basename"] = os.path.basename
+    known = {"spine_database_url": "", "spine_data": "/var/lib/spinal-spine", "host_release": "2"}
+    seen = {"host_there": dict.fromkeys(there, "0600 0 0"), "host_seen": {"current": current}}
+    assert bool(made.compile_expression(condition)(**known, **seen)) is wanted
+
+
 # --- the controller --------------------------------------------------------------------------------------------------
 
 
