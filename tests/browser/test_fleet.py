@@ -96,7 +96,8 @@ def test_a_machine_is_paused_resumed_and_revoked(page: Page, server: Server) -> 
 def test_the_keyboard_alone_finds_a_job_and_cancels_it(page: Page, server: Server) -> None:
     job_id = server.head.submit(target="c9", spec={"run": "true"}, label="by keyboard")["id"]
     page.goto(f"{server.process.url}/ui")
-    page.keyboard.type(HEAD)  # the field has the focus
+    expect(page.get_by_role("textbox", name="Token")).to_be_focused()  # by itself, but not before the page is drawn
+    page.keyboard.type(HEAD)
     page.keyboard.press("Enter")
     await_live(page)
     page.keyboard.press("Tab")
