@@ -1,6 +1,6 @@
 """Every exit code of `spine-chat`. Those above 63 are sysexits.h's."""
 
-from typing import NamedTuple
+from contract.exits import Exit
 
 OK = 0
 CHECK_FAILED = 1
@@ -8,14 +8,6 @@ USAGE = 2
 CANNOT_WRITE = 73
 TEMPORARY = 75
 CONFIG = 78
-
-
-class Exit(NamedTuple):
-    """A row of the reference: the code and when it is given."""
-
-    code: int
-    meaning: str
-
 
 EXITS: tuple[Exit, ...] = (
     Exit(OK, "done; of `run`: it was told to end"),

@@ -4,14 +4,13 @@ import base64
 import binascii
 import os
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, base_url, base_urls
+from contract.env import EnvReader, Secret, Setting, base_url, base_urls, newer_token
 from contract.logs import FORMATS, LEVELS
 
 DEFAULT_URL = "http://127.0.0.1:36725"
@@ -56,7 +55,6 @@ _PAIR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}:[^\s,]{1,200}")
 _PREFIX = re.compile(r"[^\s`|\x00-\x20\x7f]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,45}\]")
 _NOBODY: frozenset[str] = frozenset()
-# A token may be refused a moment before the file has its successor.
 _ROTATE_SECONDS = (0.0, 1.0)
 
 
@@ -120,12 +118,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def newer_token(self, used: str) -> str | None:
         """Return the spine's token that the file holds now, when it is not the one that was used. It may wait 1 s."""
-        for seconds in _ROTATE_SECONDS if self.token_file is not None else ():
-            time.sleep(seconds)
-            found = _token_in(self.token_file)
-            if found and found != used:
-                return found
-        return None
+        return newer_token(used, [self.token_file] if self.token_file else [], _ROTATE_SECONDS)
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -292,12 +285,3 @@ def _address(text: str) -> tuple[str, int] | None:
     if not _HOST.fullmatch(host) or not port.isdecimal() or int(port) > 65_535:
         raise ValueError(f"{text[:40]!r} is not a host and a port, as in {LISTEN}")
     return host.strip("[]"), int(port)
-
-
-def _token_in(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return None

@@ -6,7 +6,6 @@ import re
 import shlex
 import socket
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from claw import dispatching, envfile
 from claw.dialects import BROKER, NAMES, SKYCLAW
 from claw.dispatching import Dispatching
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls
+from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls, newer_token, text_of
 from contract.logs import FORMATS, LEVELS
 
 SETTINGS: tuple[Setting, ...] = (
@@ -142,16 +141,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def newer_token(self, used: str) -> str | None:
         """Return the token that a file holds now, when it is not the one that was used."""
         files = [path for path in (self.token_file, self.handed_file) if path is not None]
-        for seconds in _ROTATE_SECONDS if self.handed_file is None else _HAND_SECONDS:
-            time.sleep(seconds if files else 0.0)
-            for found in map(_token_in, files):
-                if found and found != used:
-                    return found
-        return None
+        return newer_token(used, files, _ROTATE_SECONDS if self.handed_file is None else _HAND_SECONDS)
 
     def token_now(self) -> str:
         """Return the newest token: `claw rotate` may have written one since the start."""
-        return (_token_in(self.token_file) if self.token_file else "") or self.token
+        return (text_of(self.token_file) if self.token_file else "") or self.token
 
 
 def from_env(
@@ -286,13 +280,6 @@ def _environment() -> tuple[dict[str, str], list[str]]:
     """Return the environment laid over claw.env, and the faults of that file."""
     file, faults = envfile.read(home_folder() / envfile.NAME)
     return envfile.under(file, os.environ), faults
-
-
-def _token_in(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def worker_environ() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Every exit code of `spine-cluster`. Those above 63 are sysexits.h's."""
 
-from typing import NamedTuple
+from contract.exits import Exit
 
 OK = 0
 ERROR = 1
@@ -11,14 +11,6 @@ UNREACHABLE = 69
 REPLACED = 75
 CONFIG = 78
 INTERRUPTED = 130
-
-
-class Exit(NamedTuple):
-    """A row of the reference: the code and when it is given."""
-
-    code: int
-    meaning: str
-
 
 EXITS: tuple[Exit, ...] = (
     Exit(OK, "done; `start` after SIGTERM or SIGINT: it has handed over and left"),

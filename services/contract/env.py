@@ -3,7 +3,8 @@
 Each role's `settings.py` is the only module that calls this with a real environment.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -57,6 +58,27 @@ def base_urls(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError("it names no address")
     return found
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text without the white space around it; nothing where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def newer_token(used: str, files: Sequence[Path], waits: Iterable[float]) -> str | None:
+    """Return what one of the files holds, when it is not the token that was used; looked for after each wait (s).
+
+    A token may be refused a moment before its file has the successor.
+    """
+    for seconds in waits if files else ():
+        time.sleep(seconds)
+        for found in map(text_of, files):
+            if found and found != used:
+                return found
+    return None
 
 
 class EnvReader:

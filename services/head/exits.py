@@ -1,9 +1,8 @@
 """Every exit code of `spine-head`; nothing else in the head chooses one. Those above 63 are sysexits.h's."""
 
-from typing import NamedTuple
-
 from contract import errors
 from contract.errors import SpineError
+from contract.exits import Exit
 from contract.states import Status
 
 OK = 0
@@ -19,14 +18,6 @@ TEMPORARY = 75
 NO_PERMISSION = 77
 CONFIG = 78
 INTERRUPTED = 130
-
-
-class Exit(NamedTuple):
-    """A row of the reference: the code and when it is given."""
-
-    code: int
-    meaning: str
-
 
 EXITS: tuple[Exit, ...] = (
     Exit(OK, "done; with --wait or watch: the job is done"),

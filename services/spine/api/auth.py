@@ -11,7 +11,7 @@ from contract.clock import Clock
 from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.api import asked
-from spine.api.calls import PERSON, STEERERS, TALKERS
+from spine.api.calls import ALL, CLAWS, HEADS, OVERSEERS, PERSON, STEERERS, TALKERS, WORKERS
 from spine.queue.access import Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
@@ -19,6 +19,7 @@ from spine.store.engine import Tx
 _ROLES: dict[str, Role] = {"head": "head", "claw": "claw", "viewer": "viewer"}  # of tokens in the store
 _WORKER_ID_MOST = 128
 _PERSON = re.compile(PERSON.schema["pattern"])
+_LOOKS_ON = "a viewer changes nothing"
 _GUESSES = 100
 _WINDOW_SECONDS = 60.0
 _ADDRESSES_MOST = 10_000
@@ -151,76 +152,39 @@ class Auth:
         """Return who calls, when it is a head, a claw or a viewer. The chat front has only what is on its list.
 
         Raises:
-            As reader.
+            As reader; so do all below.
         """
-        caller = self.reader(req)
-        if caller.principal.role == "chat":
-            raise Unauthorized("the chat front may not do this")
-        return caller
+        return _among(ALL, self.reader(req), "the chat front may not do this")
 
     def steerer(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it is a head or the chat front, which speaks for people.
-
-        Raises:
-            Unauthorized
-        """
-        caller = self.reader(req)
-        if caller.principal.role not in STEERERS:
-            raise Unauthorized("only a head may do this")
-        return caller
+        """Return who calls, when it is a head or the chat front, which speaks for people."""
+        return _among(STEERERS, self.reader(req), "only a head may do this")
 
     def talker(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it may say something about a job: all but a viewer.
-
-        Raises:
-            Unauthorized
-        """
-        caller = self.reader(req)
-        return caller if caller.principal.role in TALKERS else self.worker(req)
+        """Return who calls, when it may say something about a job: all but a viewer."""
+        return _among(TALKERS, self.reader(req), _LOOKS_ON)
 
     def head(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it is a head.
-
-        Raises:
-            Unauthorized
-        """
-        caller = self.reader(req)
-        if not caller.principal.is_head:
-            raise Unauthorized("only a head may do this")
-        return caller
+        """Return who calls, when it is a head."""
+        return _among(HEADS, self.reader(req), "only a head may do this")
 
     def claw(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it is a claw.
-
-        Raises:
-            Unauthorized
-        """
-        caller = self.reader(req)
-        if not caller.principal.is_claw:
-            raise Unauthorized("only a claw may do this")
-        return caller
+        """Return who calls, when it is a claw."""
+        return _among(CLAWS, self.reader(req), "only a claw may do this")
 
     def worker(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it is a head or a claw: a viewer changes nothing.
-
-        Raises:
-            Unauthorized
-        """
-        caller = self.caller(req)
-        if caller.principal.role == "viewer":
-            raise Unauthorized("a viewer changes nothing")
-        return caller
+        """Return who calls, when it is a head or a claw: a viewer changes nothing."""
+        return _among(WORKERS, self.caller(req), _LOOKS_ON)
 
     def overseer(self, req: falcon.asgi.Request) -> Caller:
-        """Return who calls, when it is a head or a viewer.
+        """Return who calls, when it is a head or a viewer."""
+        return _among(OVERSEERS, self.caller(req), "only a head or a viewer may see this")
 
-        Raises:
-            Unauthorized
-        """
-        caller = self.caller(req)
-        if not caller.principal.oversees:
-            raise Unauthorized("only a head or a viewer may see this")
-        return caller
+
+def _among(roles: frozenset[str], caller: Caller, otherwise: str) -> Caller:
+    if caller.principal.role not in roles:
+        raise Unauthorized(otherwise)
+    return caller
 
 
 def _person(req: falcon.asgi.Request) -> str | None:

@@ -32,39 +32,44 @@ class Reviews:
 
     async def on_post_cancel(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/cancel."""
-        await self._decide(req, resp, wire.Cancel, lambda tx, who, r: steer.cancel(tx, who, job_id, r.reason))
+        caller = self._core.auth.steerer(req)
+        await self._decide(caller, req, resp, wire.Cancel, lambda tx, r: steer.cancel(tx, caller, job_id, r.reason))
 
     async def on_post_approve(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/approve."""
-        await self._decide(req, resp, wire.Approve, lambda tx, who, r: steer.approve(tx, who, job_id, r.spec_digest))
+        caller = self._core.auth.steerer(req)
+        await self._decide(
+            caller, req, resp, wire.Approve, lambda tx, r: steer.approve(tx, caller, job_id, r.spec_digest)
+        )
 
     async def on_post_reject(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/reject."""
-        await self._decide(req, resp, wire.Cancel, lambda tx, who, r: steer.reject(tx, who, job_id, r.reason))
+        caller = self._core.auth.steerer(req)
+        await self._decide(caller, req, resp, wire.Cancel, lambda tx, r: steer.reject(tx, caller, job_id, r.reason))
 
     async def on_post_review(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/review."""
-        await self._decide(req, resp, wire.Review, lambda tx, who, r: steer.review(tx, who, job_id, r))
+        caller = self._core.auth.steerer(req)
+        await self._decide(caller, req, resp, wire.Review, lambda tx, r: steer.review(tx, caller, job_id, r))
 
     async def on_post_retry(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/retry."""
-        self._core.auth.head(req)
-        await self._decide(req, resp, wire.Nothing, lambda tx, who, r: steer.retry(tx, who, job_id))
+        caller = self._core.auth.head(req)
+        await self._decide(caller, req, resp, wire.Nothing, lambda tx, r: steer.retry(tx, caller, job_id))
 
     async def on_post_adopt(self, req: Request, resp: Response, job_id: str) -> None:
         """POST /jobs/:id/adopt."""
-        self._core.auth.head(req)
-        await self._decide(req, resp, wire.Adopt, lambda tx, who, r: steer.adopt(tx, who, job_id, r.fence))
+        caller = self._core.auth.head(req)
+        await self._decide(caller, req, resp, wire.Adopt, lambda tx, r: steer.adopt(tx, caller, job_id, r.fence))
 
     async def _decide(
-        self, req: Request, resp: Response, kind: type[R], verb: Callable[[Tx, Caller, R], JobRow]
+        self, caller: Caller, req: Request, resp: Response, kind: type[R], verb: Callable[[Tx, R], JobRow]
     ) -> None:
         core = self._core
-        caller = core.auth.steerer(req)
         data = await core.body(req)
         request = core.decode(resp, data, kind, v0=False)
         await core.carry_out(
-            req, resp, core.key(req, caller, data), lambda tx: Answer(200, view.job(tx, verb(tx, caller, request)))
+            req, resp, core.key(req, caller, data), lambda tx: Answer(200, view.job(tx, verb(tx, request)))
         )
 
     # --- many at once ----------------------------------------------------------------------------------------------

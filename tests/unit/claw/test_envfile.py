@@ -97,7 +97,7 @@ def test_a_token_that_is_still_the_one_in_the_file_is_looked_for_twice(
     token_file.write_text("first-token\n")
     used = settings.from_env({"SPINE_TOKEN_FILE": str(token_file)})
     waited: list[float] = []
-    monkeypatch.setattr(settings.time, "sleep", waited.append)
+    monkeypatch.setattr("contract.env.time.sleep", waited.append)
     assert used.newer_token("first-token") is None
     assert waited == [0.0, 1.0]
     token_file.unlink()
@@ -117,7 +117,7 @@ def test_a_worker_that_is_refused_waits_for_the_token_of_who_takes_it_up(
         if waited == [0.0, 1.0, 1.0]:
             handed.write_text("second-token\n")
 
-    monkeypatch.setattr(settings.time, "sleep", wait)
+    monkeypatch.setattr("contract.env.time.sleep", wait)
     assert used.newer_token("first-token") == "second-token"
     assert waited == [0.0, 1.0, 1.0]
     assert used.newer_token("second-token") == "first-token"
