@@ -111,16 +111,17 @@ class Creator:
                 job = await self._spine.call(self._spine.client.job, wanted)
             except (errors.NotFound, errors.Gone):
                 job = None
-            waits = job is not None and job.approval is not None and job.approval.state == "pending"
-            if job is not None and job.approval is not None and waits:
-                await self._spine.call(call.client.approve, wanted, job.approval.spec_digest)
+            asked = None if job is None else job.approval
+            pending = asked if asked is not None and asked.state == "pending" else None
+            if pending is not None:
+                await self._spine.call(call.client.approve, wanted, pending.spec_digest)
                 said, done = words.approved(wanted), True
             else:
                 said, done = await self._approve_plan(call, wanted, job)
         # Only now: a chat that is slow holds up nobody else's approval.
         if said:
             await call.say(said)
-        if waits:
+        if pending is not None:
             await self.owe(call, wanted)
         return done
 
