@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-import requests.utils
-
 from contract import __version__
 from contract.deadline import Deadline
 
@@ -58,17 +56,19 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> A
     Raises:
         NoAnswer
     """
-    parts, deadline = check_url(url), Deadline(seconds)
+    parts = check_url(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {"User-Agent": f"spinal-cord/{__version__}", "Connection": "close", **headers}
     host = parts.hostname or ""
     connection = http.client.HTTPConnection(host, parts.port or _PORTS[parts.scheme])
     connection.default_port = _PORTS[parts.scheme]  # not named in Host: there are proxies that know no host by it
     try:
+        trusted = trust() if parts.scheme == "https" else None
+        deadline = Deadline(seconds)  # from here: what is trusted is read once, by the first call
         plain = deadline.connect(host, connection.port)
         try:
             with deadline.guard(plain):
-                connection.sock = trust().wrap_socket(plain, server_hostname=host) if parts.scheme == "https" else plain
+                connection.sock = trusted.wrap_socket(plain, server_hostname=host) if trusted else plain
                 connection.request("POST", path, body, sent)
                 answer = connection.getresponse()
                 return Answer(answer.status, dict(answer.headers.items()), answer.read(BODY_MOST))
@@ -89,6 +89,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> A
 def trust() -> ssl.SSLContext:
     """Return what certificates are checked against."""
     # SSL_CERT_FILE, as other programs have it: an authority of one's own can be named.
-    return ssl.create_default_context(
-        cafile=ssl.get_default_verify_paths().cafile or requests.utils.DEFAULT_CA_BUNDLE_PATH
-    )
+    named = ssl.get_default_verify_paths().cafile
+    if not named:
+        from requests.utils import DEFAULT_CA_BUNDLE_PATH as named  # here: the first call is long after the start
+    return ssl.create_default_context(cafile=named)

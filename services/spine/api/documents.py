@@ -5,6 +5,7 @@ or a machine says stands in it, and no token. The built-in document takes it in 
 of SPINE_SKILL_MD_PATH, whose form is not known, gets it at its end.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Iterable
@@ -62,10 +63,12 @@ class Documents:
         self._core = core
         path = core.settings.skill_md_path
         self._skill = path.read_text(encoding="utf-8") if path else built_in_skill()
-        self._openapi, self._llms = openapi.text(), llms_text()
+        self._openapi, self._llms = "", llms_text()
 
     async def on_get_openapi(self, req: Request, resp: Response) -> None:
-        """GET /openapi.json."""
+        """GET /openapi.json. Made when it is first asked for: it takes longer than all else that is made."""
+        if not self._openapi:
+            self._openapi = await asyncio.to_thread(openapi.text)
         _answer(req, resp, self._openapi, "application/json")
 
     async def on_get_llms(self, req: Request, resp: Response) -> None:

@@ -6,7 +6,6 @@
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -88,7 +87,6 @@ def document() -> dict[str, Any]:
     }
 
 
-@cache
 def text() -> str:
     """Return the description as the text that is served and kept."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=1).decode() + "\n"
