@@ -57,7 +57,7 @@ class Follower:
         while True:
             try:
                 if cursor is None:
-                    # The stream has no "from now on": where a job's own events begin is a place to begin.
+                    # Where its own events begin, not from now on: it may have ended since it was made.
                     cursor = self._client.events(job_id=self._job_id, limit=1).next_cursor
                 with closing(self._client.follow_events(cursor, heard=self._heard)) as stream:
                     for event in stream:

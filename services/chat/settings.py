@@ -55,7 +55,6 @@ _PAIR = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}:[^\s,]{1,200}")
 _PREFIX = re.compile(r"[^\s`|\x00-\x20\x7f]{1,32}")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:]{2,45}\]")
 _NOBODY: frozenset[str] = frozenset()
-_ROTATE_SECONDS = (0.0, 1.0)
 
 
 class Discord(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +117,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def newer_token(self, used: str) -> str | None:
         """Return the spine's token that the file holds now, when it is not the one that was used. It may wait 1 s."""
-        return newer_token(used, [self.token_file] if self.token_file else [], _ROTATE_SECONDS)
+        return newer_token(used, [self.token_file])
 
 
 def from_env(environ: Mapping[str, str] | None = None) -> Settings:
@@ -131,13 +130,12 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     token = env.secret("SPINE_TOKEN")
     if token is None and not env.faults:
         env.faults.append("SPINE_TOKEN: missing; give a token of the role chat in it, or a file in SPINE_TOKEN_FILE")
-    file = env.optional("SPINE_TOKEN_FILE")
     default: tuple[str, ...] = (DEFAULT_URL,)
     secret = env.secret("CHAT_NOTICES_SECRET")
     found = Settings(
         base_urls=env.custom("SPINE_BASE_URL", base_urls, default),
         token=token or Secret(""),
-        token_file=None if file is None else Path(file),
+        token_file=env.secret_file("SPINE_TOKEN"),
         public_url=env.custom("SPINE_PUBLIC_URL", base_url, None),
         discord=_discord(env),
         openclaw=_openclaw(env),

@@ -9,7 +9,7 @@ import structlog
 from chat.follow import Follower
 from chat.threads import Threads
 from contract import wire
-from contract.clock import iso
+from contract.clock import parse_iso
 from contract.errors import SpineError, Unauthorized
 from contract.head_client import HeadClient
 from contract.retry import ONCE, RetryPolicy
@@ -79,8 +79,9 @@ class Spine:
 
     async def started_within(self, label: str, seconds: int) -> bool:
         """Tell whether a job with the label was created in the last seconds, by the spine's clock."""
-        since = iso(self.client.time.now() - seconds * 1000)
-        return bool((await self.call(self.client.jobs, label=label, since=since, limit=1)).jobs)
+        found, _ = await self.newest(1, label=label)
+        since = self.client.time.now() - seconds * 1000
+        return any(parse_iso(job.created_at) >= since for job in found)
 
     async def newest(self, most: int, **query: str) -> tuple[list[wire.Job], bool]:
         """Return the newest jobs that match, the newest first, and whether there are others."""

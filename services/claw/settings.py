@@ -15,7 +15,7 @@ from claw import dispatching, envfile
 from claw.dialects import BROKER, NAMES, SKYCLAW
 from claw.dispatching import Dispatching
 from contract import sdnotify
-from contract.env import EnvReader, Secret, Setting, SettingsError, base_urls, newer_token, text_of
+from contract.env import ROTATE_SECONDS, EnvReader, Secret, Setting, SettingsError, base_urls, newer_token, text_of
 from contract.logs import FORMATS, LEVELS
 
 SETTINGS: tuple[Setting, ...] = (
@@ -71,9 +71,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SPINE_KILL_POINT_FILE", "", "for tests: the file that tells that it was reached"),
 )
 
-# A token may be refused a moment before `claw rotate` has written its successor; or, to a worker, before the claw that
-# takes it up with another token has started.
-_ROTATE_SECONDS = (0.0, 1.0)
+# A token may be refused to a worker before the claw that takes it up with another token has started.
 _HAND_SECONDS = (0.0, *[1.0] * 10)
 _FOREIGN_TOKENS = ("SKYCLAW_TOKEN", "WORKER_TOKEN")
 _DIGITS = re.compile(r"[+-]?[0-9]+")
@@ -140,8 +138,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def newer_token(self, used: str) -> str | None:
         """Return the token that a file holds now, when it is not the one that was used."""
-        files = [path for path in (self.token_file, self.handed_file) if path is not None]
-        return newer_token(used, files, _ROTATE_SECONDS if self.handed_file is None else _HAND_SECONDS)
+        waits = ROTATE_SECONDS if self.handed_file is None else _HAND_SECONDS
+        return newer_token(used, [self.token_file, self.handed_file], waits)
 
     def token_now(self) -> str:
         """Return the newest token: `claw rotate` may have written one since the start."""

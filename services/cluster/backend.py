@@ -29,6 +29,8 @@ leader_elected: `node_id`, `token`.
 sync_complete: `node_id`, `sent`, `received` (how many), `cursor`.
 """
 EVENT_TYPES = (NODE_JOINED, NODE_LEFT, LEADER_ELECTED, SYNC_COMPLETE)
+OWN_TYPES = EVENT_TYPES[:3]
+"""Nobody else can write these."""
 
 
 class ClusterError(Exception):
@@ -198,7 +200,7 @@ class Backend(Protocol):
         """Note that a node is alive, and add it to the history.
 
         Raises:
-            NotMember, Replaced
+            NotMember: it is not online now. Replaced: another instance is.
         """
 
     def leave(self, node_id: str, instance: str) -> None:

@@ -1,6 +1,7 @@
 """The command `spine-cluster`: look at a cluster, run a node, send heartbeats from a cron."""
 
 import contextlib
+import logging
 import os
 import shlex
 import shutil
@@ -18,7 +19,7 @@ from cluster import exits, log, words
 from cluster.backend import BATCH_MOST, Away, Backend, ClusterError, Message, Node, Refused, Replaced
 from cluster.member import Member
 from cluster.node import ELECTION_WANTED
-from cluster.settings import Settings, from_env
+from cluster.settings import Settings, config_folder, from_env
 from cluster.stores import make_node, open_store, shown
 from contract import __version__
 from contract.completion import completion
@@ -168,9 +169,12 @@ def leave(node_id: str | None) -> None:
     settings = from_env(node_id=node_id)
     with _store(settings) as backend:
         backend.leave(settings.node_id, CRON)
-        left = settings.node_id not in {node.node_id for node in backend.nodes()}
-    if not left:
+        found = {node.node_id: node.state for node in backend.nodes()}.get(settings.node_id)
+    if found == "online":
         _complain(f"{settings.node_id} is a process of its own: end it with SIGTERM, and it leaves")
+        sys.exit(exits.ERROR)
+    if found is not None:
+        _complain(f"{settings.node_id} is offline, and listed for seven days; to take it off now: join, then leave")
         sys.exit(exits.ERROR)
     click.echo(f"{settings.node_id} has left")
 
@@ -268,15 +272,19 @@ def watch(as_json: bool, count: int | None) -> None:
 
 
 @cli.command("cron-entry")
+@_node
 @click.option("--every", default="10s", show_default=True, metavar="TIME", help="How often, as OpenClaw says it.")
 @click.option("--agent", default="main", show_default=True, metavar="NAME", help="Whose cron it is.")
-def cron_entry(every: str, agent: str) -> None:
-    """Print the command that has OpenClaw's cron send this node's heartbeats."""
+def cron_entry(node_id: str | None, every: str, agent: str) -> None:
+    """Print the command that has OpenClaw's cron send this node's heartbeats, from the settings of this folder."""
     number, unit = every[:-1], every[-1:]
     if not (number.isascii() and number.isdigit() and int(number) > 0 and unit in ("s", "m", "h")):
         raise click.BadParameter("a number and s, m or h, such as 10s", param_hint="--every")
     program = shutil.which("spine-cluster") or str(Path(sys.argv[0]).absolute())
-    asked = f"EXEC: {shlex.join([program, 'heartbeat', '--once'])}"
+    # It is run in another folder. What is in the environment, the cron's must have too.
+    folder = config_folder()
+    found = [] if folder is None else ["env", f"CLAWSTER_CONFIG_DIR={folder}"]
+    asked = f"EXEC: {shlex.join([*found, program, 'heartbeat', *filter(None, [node_id]), '--once'])}"
     line = ["openclaw", "cron", "add", "--name", "distributed-node-heartbeat", "--every", every]
     click.echo(shlex.join([*line, "--system-event", asked, "--agent", agent]))
 
@@ -286,7 +294,10 @@ cli.add_command(completion)
 
 def main() -> None:
     """Run the command line."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # what is printed is the answer alone
+    structlog.configure(  # what is printed is the answer alone, and a fault is told of once
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+    )
     with contextlib.suppress(BrokenPipeError):
         cli(prog_name="spine-cluster")
         return

@@ -22,6 +22,7 @@ _NUMBERS: dict[str, tuple[float, float]] = {
 }
 _TEXTS = ("node.id", "node.name", "node.endpoint", "logging.level")
 _REDIS = ("host", "port", "password", "db")
+_NUMBER_MOST = 65535
 # What the old file says in milliseconds, and where it stands in the new one.
 _OLD_MS = {
     "heartbeat.interval_ms": "node.heartbeat_interval",
@@ -68,8 +69,9 @@ def read(folder: Path, config: Path | None, environ: Mapping[str, str], faults: 
                 _take(flat, path, value, where, faults, notes)
     secrets = folder / SECRETS
     login = _load(secrets, faults, needed=False)
-    if login and secrets.stat().st_mode & 0o007:
-        notes.append(f"{secrets}: others may read it; chmod 600 {secrets}")
+    for file, secret in ((config or folder / CONFIG, redis.get("password")), (secrets, login)):
+        if secret and file.stat().st_mode & 0o007:
+            notes.append(f"{file}: others may read it; chmod 600 {file}")
     return Files(flat, redis | _login(login.get("redis", {}), f"{secrets}: redis", environ, faults), notes)
 
 
@@ -101,6 +103,9 @@ def _load(path: Path, faults: list[str], needed: bool) -> dict[str, Any]:
         return {}
     except ValueError as e:
         faults.append(f"{path}: not JSON: {e}")
+        return {}
+    except RecursionError:
+        faults.append(f"{path}: not JSON: it is nested too deep")
         return {}
     if not isinstance(found, dict):
         faults.append(f"{path}: not a JSON object")
@@ -151,7 +156,10 @@ def _login(members: Any, where: str, environ: Mapping[str, str], faults: list[st
             if isinstance(value, bool) or not str(value).isascii() or not str(value).isdigit():
                 faults.append(f"{where}.{name}: {value!r} is not a whole number")
                 continue
-            value = int(value)
+            value, least = int(value), 1 if name == "port" else 0
+            if not least <= value <= _NUMBER_MOST:
+                faults.append(f"{where}.{name}: {value} is not from {least} to {_NUMBER_MOST}")
+                continue
         elif not isinstance(value, str):
             faults.append(f"{where}.{name}: not a text; put it in quotes")
             continue

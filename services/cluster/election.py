@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from cluster.backend import Away, Backend, ClusterError, Grant, Holder, Leader
+from cluster.outage import Outage
 from contract.clock import since_boot
 
 _log = structlog.get_logger("cluster.election")
@@ -44,6 +45,7 @@ class Election:
         self._lease_seconds, self._clock, self._changed = lease_seconds, clock, changed
         self._lock = threading.Lock()
         self._grant: Grant | None = None
+        self._outage = Outage()
         self._told = False
         self._over = False
         self._kick = threading.Event()
@@ -71,6 +73,11 @@ class Election:
                 self._grant = None
         self.kick()
 
+    def seek(self) -> None:
+        """Have it found out at once who leads: `elected` is set anew when somebody does."""
+        self.elected.clear()
+        self.kick()
+
     def kick(self) -> None:
         """Have the next turn made at once."""
         self._kick.set()
@@ -79,11 +86,15 @@ class Election:
         """Take, or renew, or look; return in how many seconds the next turn is due. Never raises ClusterError."""
         try:
             wait = self._turn()
+            if self._outage.ends() and not self._over:
+                _log.info("election.back")
         except Away as e:
-            _log.warning("election.away", error=str(e), leads=self.is_leader())
+            if self._outage.is_news(e):
+                _log.warning("election.away", error=str(e), leads=self.is_leader())
             wait = min(LOOK_SECONDS, self._lease_seconds / 10)
         except ClusterError as e:
-            _log.error("election.refused", error=str(e))
+            if self._outage.is_news(e):
+                _log.error("election.refused", error=str(e))
             wait = LOOK_SECONDS
         self._tell()
         if self.leader is not None:

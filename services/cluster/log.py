@@ -3,11 +3,13 @@
 One line an event for people, with its fields behind it; what has the form of a secret is masked.
 """
 
+import fcntl
 import logging
 import logging.handlers
 import os
 import sys
 from collections.abc import MutableMapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from contract.redaction import redact
 
 TAG = "clawster"
 _DEV_LOG = "/dev/log"
+_MODE = 0o640
 
 
 def configure(wanted: Logging, dev_log: str = _DEV_LOG) -> list[str]:
     """Set up the logs of this process; return what a person should be told: a place that cannot be logged to."""
+    logging.raiseExceptions = False  # a place that has gone away since is no traceback on standard error at each line
     notes: list[str] = []
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if wanted.path is not None:
@@ -66,10 +70,44 @@ def use_logging() -> None:
 
 def _file(path: Path, max_bytes: int, backup_count: int) -> logging.Handler:
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o640))
-    return logging.handlers.RotatingFileHandler(
-        path, maxBytes=max_bytes, backupCount=backup_count, encoding="utf-8", delay=True
-    )
+    os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, _MODE))
+    return _SharedFile(path, maxBytes=max_bytes, backupCount=backup_count, encoding="utf-8", delay=True)
+
+
+class _SharedFile(logging.handlers.RotatingFileHandler):
+    """A file that several processes write, such as a node and a cron's heartbeats: one rotates it, the others follow.
+
+    Each for itself would set aside what another has only begun, and push full files out before their time.
+    """
+
+    def _open(self) -> TextIOWrapper:
+        handle = os.open(self.baseFilename, os.O_CREAT | os.O_APPEND | os.O_WRONLY, _MODE)
+        return os.fdopen(handle, "a", encoding=self.encoding, errors=self.errors)
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        self._follow()
+        return bool(super().shouldRollover(record))
+
+    def doRollover(self) -> None:
+        folder = os.open(Path(self.baseFilename).parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if not self._follow():
+                super().doRollover()
+        finally:
+            os.close(folder)
+
+    def _follow(self) -> bool:
+        """Go on in the file that has the name now; tell whether it is another one."""
+        try:
+            named = Path(self.baseFilename).stat()
+        except FileNotFoundError:
+            named = None
+        if self.stream is None or (named is not None and os.path.samestat(named, os.fstat(self.stream.fileno()))):
+            return False
+        self.stream.close()
+        self.stream = self._open()
+        return True
 
 
 def _line(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> str:

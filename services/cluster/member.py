@@ -45,15 +45,28 @@ class Member:
     ) -> None:
         self._backend, self._node, self._rhythm = backend, node, rhythm
         self._leads, self._replaced = leads, replaced
+        self._joining = threading.Lock()
+        self._left = False
+        self._untold = False  # it may be a member of which nobody has been told: the answer to its join was lost
 
-    def join(self) -> None:
-        """Join, or join again.
+    def join(self) -> bool:
+        """Join, or join again; return False when it has left: a heartbeat that was under way is not to bring it back.
 
         Raises:
             Away, Refused
         """
-        self._backend.join(self._node, self._rhythm.ttl_seconds)
-        _log.info("member.joined", node_id=self._node.node_id)
+        with self._joining:
+            if self._left:
+                return False
+            self._untold = True
+            self._backend.join(self._node, self._rhythm.ttl_seconds)
+        self._tell_joined()
+        return True
+
+    def _tell_joined(self) -> None:
+        if self._untold:
+            self._untold = False
+            _log.info("member.joined", node_id=self._node.node_id)
 
     def beat(self, stop: threading.Event) -> bool:
         """Send one heartbeat, joining where that is needed; return whether it arrived. Ends early on `stop`.
@@ -89,9 +102,10 @@ class Member:
         beat = Beat(self._node.node_id, self._node.instance, is_leader, leader)
         try:
             self._backend.beat(beat)
+            self._tell_joined()
         except NotMember:
-            self.join()
-            self._backend.beat(beat)
+            if self.join():
+                self._backend.beat(beat)
 
     def run(self, stop: threading.Event) -> None:
         """Beat at the node's interval until `stop` is set, or another process has joined under its id."""
@@ -107,9 +121,11 @@ class Member:
             stop.wait(due - since_boot())
 
     def leave(self) -> None:
-        """End the membership. Raises nothing: a store that is away finds it missing."""
+        """End the membership, for good. Raises nothing: a store that is away finds it missing."""
         try:
-            self._backend.leave(self._node.node_id, self._node.instance)
+            with self._joining:
+                self._left = True
+                self._backend.leave(self._node.node_id, self._node.instance)
             _log.info("member.left", node_id=self._node.node_id)
         except ClusterError as e:
             _log.warning("member.leave_failed", node_id=self._node.node_id, error=str(e))

@@ -25,6 +25,7 @@ from cluster.backend import (
 )
 from cluster.election import LEASE_SECONDS, Election
 from cluster.member import Member, Rhythm
+from cluster.outage import Outage
 
 _log = structlog.get_logger("cluster.node")
 
@@ -86,6 +87,9 @@ class ClusterNode:
         self._duty = threading.Event()
         self._threads: list[threading.Thread] = []
         self._syncing = threading.Lock()
+        # What syncs that failed had acknowledged, by cursor: nobody has had it yet, and the store gives it no more.
+        self._held: dict[str, Message] = {}
+        self._held_gap = False
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -136,6 +140,8 @@ class ClusterNode:
             # Those that wait at the store end with the process; the others end now.
             if thread is not threading.current_thread() and thread.name not in ("events", "messages"):
                 thread.join(_JOIN_SECONDS)
+        if self._syncing.acquire(timeout=_JOIN_SECONDS):  # what it has acknowledged, it is to hand out
+            self._syncing.release()
         self.backend.close()
 
     def _be_replaced(self) -> None:
@@ -190,14 +196,17 @@ class ClusterNode:
     # --- what it hears ---------------------------------------------------------------------------------------------
 
     def _follow(self, cursor: str | None) -> None:
+        outage = Outage()
         while not self.stopping.is_set():
             try:
                 page = self.backend.events(cursor, BATCH_MOST, _WAIT_SECONDS)
             except ClusterError as e:
-                if not self.stopping.is_set():
+                if not self.stopping.is_set() and outage.is_news(e):
                     _log.warning("events.away", error=str(e))
                 self.stopping.wait(_AGAIN_SECONDS)
                 continue
+            if outage.ends():
+                _log.info("events.back")
             if page.gap:
                 _log.warning("events.gap", told="events were missed: they are kept no more")
             for event in page.events:
@@ -209,14 +218,17 @@ class ClusterNode:
 
     def _drain(self) -> None:
         assert self._received is not None  # noqa: S101 - the thread is begun only then
+        outage = Outage()
         while not self.stopping.is_set():
             try:
                 page = self.backend.receive(self.node_id, BATCH_MOST, _WAIT_SECONDS)
             except ClusterError as e:
-                if not (self.stopping.is_set() or isinstance(e, NotMember)):  # the heartbeat joins
+                if not (self.stopping.is_set() or isinstance(e, NotMember)) and outage.is_news(e):  # a heartbeat joins
                     _log.warning("messages.away", error=str(e))
                 self.stopping.wait(_AGAIN_SECONDS)
                 continue
+            if outage.ends():
+                _log.info("messages.back")
             if page.gap:
                 _log.warning("messages.gap", told="messages were missed: they are kept no more")
             for message in page.messages:
@@ -234,24 +246,37 @@ class ClusterNode:
         """Send messages, and take what has come since the last time: at least once, in the order of each sender.
 
         Raises:
-            Away: some of it may have happened; what was received is received again. Refused, NotMember
+            Away: some of it may have happened; what was received comes with the next sync. Refused, NotMember
         """
         with self._syncing:
             sent: list[str] = []
             for begin in range(0, len(messages), BATCH_MOST):
                 sent += self.backend.send(self.node_id, messages[begin : begin + BATCH_MOST])
-            received: list[Message] = []
-            gap, cursor = False, sent[-1] if sent else ""
-            while True:
-                page = self.backend.receive(self.node_id, BATCH_MOST, 0)
-                gap = gap or page.gap
-                received += page.messages
-                if page.messages or page.gap:
-                    cursor = page.cursor
-                    self.backend.acknowledge(self.node_id, cursor)
-                if len(page.messages) < BATCH_MOST:
-                    break
+            try:
+                self._receive_all()
+            except ClusterError:
+                if not (self.stopping.is_set() and self._held):  # else there is no next sync
+                    raise
+            received, gap = list(self._held.values()), self._held_gap
+            self._held, self._held_gap = {}, False
             if sent or received:
-                told = {"node_id": self.node_id, "sent": len(sent), "received": len(received), "cursor": cursor}
-                self.backend.emit(SYNC_COMPLETE, told, None)
+                cursor = received[-1].cursor if received else sent[-1]
+                self._tell_synced(len(sent), len(received), cursor)
             return Synced(sent, received, gap)
+
+    def _receive_all(self) -> None:
+        while True:
+            page = self.backend.receive(self.node_id, BATCH_MOST, 0)
+            self._held_gap = self._held_gap or page.gap
+            self._held.update((message.cursor, message) for message in page.messages)
+            if page.messages or page.gap:
+                self.backend.acknowledge(self.node_id, page.cursor)
+            if len(page.messages) < BATCH_MOST:
+                return
+
+    def _tell_synced(self, sent: int, received: int, cursor: str) -> None:
+        told = {"node_id": self.node_id, "sent": sent, "received": received, "cursor": cursor}
+        try:
+            self.backend.emit(SYNC_COMPLETE, told, None)
+        except ClusterError as e:  # the caller gets what came all the same: it is acknowledged
+            _log.warning("sync.not_told", error=str(e))

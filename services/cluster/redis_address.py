@@ -90,8 +90,11 @@ def _host(text: str, port: int) -> tuple[str, int]:
     else:
         host, _, rest = text.partition(":")
         rest = rest and f":{rest}"
-    if not host or (rest and not (rest.startswith(":") and rest[1:].isdecimal() and 0 < int(rest[1:]) < 65536)):
-        raise ValueError(f"{text!r} is not host, host:port or [address]:port")
+    # Without an @ what follows may be a password: it is not shown.
+    if not host:
+        raise ValueError("the host is missing: write redis://host, redis://host:port or redis://:password@host")
+    if rest and not (rest.startswith(":") and rest[1:].isdecimal() and 0 < int(rest[1:]) < 65536):
+        raise ValueError(f"what follows the host {host!r} is no port from 1 to 65535")
     return host, int(rest[1:]) if rest else port
 
 

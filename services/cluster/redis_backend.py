@@ -15,6 +15,7 @@ from cluster.backend import (
     BATCH_MOST,
     FOR_EVER_SECONDS,
     MESSAGE_BYTES,
+    OWN_TYPES,
     WAIT_MOST_SECONDS,
     Beat,
     Event,
@@ -37,6 +38,7 @@ from contract.clock import iso, since_boot
 _log = structlog.get_logger("cluster.redis")
 _NAME = {key.lua: key.name for key in KEYS}
 _FREE = f"end that node, then `redis-cli DEL {_NAME['LOCK']}`: the key has no expiry, and outlives its holder"
+_KEEP = "`redis-cli CONFIG SET maxmemory-policy noeviction`: else the server may drop the lease to make room"
 _CURSOR = re.compile(r"\d{1,15}-\d{1,15}")
 _PAGE = 1000
 
@@ -88,10 +90,11 @@ class RedisBackend:
 
     def join(self, node: Node, ttl_seconds: float) -> None:
         _id("node_id", node.node_id)
-        _id("node_id", node.node_id)
         about = {"name": node.name, "capabilities": list(node.capabilities), "endpoint": node.endpoint}
         now = iso(time.time_ns() // 1_000_000)  # clawster's readers see it, nobody counts with it
         self._link.run("join", node.node_id, node.instance, _json("the node", about), _ms(ttl_seconds), now)
+        if (policy := self._link.eviction()) is not None:
+            _log.warning("cluster.may_evict", policy=policy, fix=_KEEP)
 
     def beat(self, beat: Beat) -> None:
         self._link.run("beat", beat.node_id, beat.instance, int(beat.is_leader), beat.leader or "", _call_name())
@@ -111,6 +114,8 @@ class RedisBackend:
     def emit(self, kind: str, payload: dict[str, Any], grant: Grant | None) -> str:
         if not kind.startswith("cluster."):
             raise Refused(f"type: {kind!r} does not begin with cluster.")
+        if kind in OWN_TYPES:
+            raise Refused(f"type: the store writes {kind} itself; name another")
         token = grant.token if grant else ""
         return str(self._link.run("emit", kind, _json("payload", payload, MESSAGE_BYTES), _call_name(), token))
 

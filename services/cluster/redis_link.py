@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
-from cluster.backend import STREAM_MOST, Away, NotMember, Refused, Replaced, StaleToken
+from cluster.backend import STREAM_MOST, Away, ClusterError, NotMember, Refused, Replaced, StaleToken
 from cluster.keys import BEATS_MOST, DONE, ELECTIONS_MOST, HEARTBEAT, KEYS
 from cluster.redis_address import RedisAddress
 
@@ -27,12 +27,20 @@ SLICE_SECONDS = 1.0
 TRIES = 3
 """Connections that were lost while nobody looked are found one by one."""
 _DONE_MS = 60_000
+_KEEPS_ALL = "noeviction"
 _NAMES = tuple(key.name for key in KEYS)
 _OURS = {
     "STALETOKEN": (StaleToken, "this grant is over: another node leads, or nobody"),
     "NOTMEMBER": (NotMember, "the store has no such member: join"),
     "REPLACED": (Replaced, "another process has joined under this node id"),
 }
+_SEVERAL = (
+    redis.exceptions.ClusterCrossSlotError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.AskError,  # and MovedError
+)
+_IN_SCRIPT = re.compile(r"\.? script: [0-9a-f]{40}, on @\w+:\d+\.?$")
+"""Where a script of ours was when it failed: of no use to whoever reads of it."""
 _LATER = re.compile(r"\b(READONLY|LOADING|MASTERDOWN|NOREPLICAS|MISCONF|OOM|BUSY)\b")
 """What a server says that cannot write now. Before Redis 7 such a word stands inside the text of a script's error."""
 
@@ -89,6 +97,15 @@ class RedisLink:
         found: list[tuple[str, float]] = self._attempt(lambda: self._calls.zrevrange(key, begin, end, withscores=True))
         return found
 
+    def eviction(self) -> str | None:
+        """Return the policy by which the server may drop keys to make room; None: it drops none, or does not tell."""
+        try:
+            found = self._attempt(lambda: self._calls.info("memory"))
+        except ClusterError:
+            return None
+        policy = str(found.get("maxmemory_policy", _KEEPS_ALL))
+        return policy if found.get("maxmemory") and policy != _KEEPS_ALL else None
+
     def close(self) -> None:
         """Let go of all connections; who waits ends with Away, within a slice, and lets go of its own."""
         self._closed.set()
@@ -119,10 +136,12 @@ class RedisLink:
             Away, Refused, StaleToken, NotMember, Replaced
         """
         word, _, rest = str(e).partition(" ")
+        told = _IN_SCRIPT.sub("", str(e)).rstrip(".")
         said = f"{getattr(e, 'status_code', None) or ''} {e}"  # redis takes the words that it knows off the text
         # Who has no password does not get as far as to be told so: a script has too many words for a stranger.
-        if isinstance(e, _UNWELCOME) or "unauthenticated" in said:
-            told = str(e).rstrip(".")
+        if "unauthenticated" in said:
+            told = "it asks for a password"
+        if isinstance(e, _UNWELCOME) or "unauthenticated" in said or "user executing the script can't" in said:
             raise Refused(f"Redis at {self._shown} does not let us in: {told}; see user, password and ACL") from e
         if isinstance(e, MasterNotFoundError):
             # All were asked. The rest of redis's text is how each of its clients was made.
@@ -133,15 +152,18 @@ class RedisLink:
         if isinstance(e, redis.ConnectionError | redis.TimeoutError):
             raise Away(f"Redis at {self._shown} cannot be reached: {e}") from e
         if word in _OURS:
-            kind, told = _OURS[word]
-            raise kind(told) from e
+            kind, means = _OURS[word]
+            raise kind(means) from e
         if word == "WRONGKEY":
             _wrong_key(*rest.split(" "))
         if _LATER.search(said):
             # Another server may be the primary by now.
             self._hang_up()
-            raise Away(f"Redis at {self._shown} takes nothing now: {e}") from e
-        raise Refused(f"Redis at {self._shown} refuses: {e}") from e
+            raise Away(f"Redis at {self._shown} takes nothing now: {told}") from e
+        if isinstance(e, _SEVERAL):
+            fix = "where a script cannot reach all keys: name a single server, or Sentinels"
+            raise Refused(f"Redis at {self._shown} is a Redis Cluster, {fix}") from e
+        raise Refused(f"Redis at {self._shown} refuses: {told}") from e
 
 
 def _wrong_key(key: str, found: str, wanted: str) -> NoReturn:

@@ -14,7 +14,7 @@ from cluster.backend import BEAT_SECONDS, MISSES
 from cluster.election import LEASE_SECONDS
 from cluster.member import Rhythm
 from cluster.redis_address import PORT, RedisAddress, read_url
-from contract.env import EnvReader, Secret, Setting, base_urls
+from contract.env import EnvReader, Secret, Setting, base_urls, newer_token
 
 DEFAULT_URL = "http://127.0.0.1:36725"
 BACKENDS = ("spine", "redis")
@@ -36,7 +36,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("REDIS_DB", "0", "its database"),
     Setting("OPENCLAW_NODE_ID", "", "the node's id; `node-` and the host's name where nothing names one"),
     Setting("CLAWSTER_CONFIG_DIR", "config", "folder of config.json and secrets.json; neither need be there"),
-    Setting("CLUSTER_LOG_FILE", "", "where to log to; `logs/heartbeat.log` beside a config folder that is there"),
+    Setting("CLUSTER_LOG_FILE", "", "where to log to; `logs/heartbeat.log` beside a folder `config` that is there"),
 )
 
 
@@ -45,6 +45,11 @@ class SpineStore(msgspec.Struct, frozen=True, kw_only=True):
 
     urls: tuple[str, ...]
     token: Secret
+    token_file: Path | None = None
+
+    def newer_token(self, used: str) -> str | None:
+        """Return the token that the file holds now, when it is not the one that was used. It may wait 1 s."""
+        return newer_token(used, [self.token_file])
 
 
 class Logging(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +89,7 @@ def from_env(
     """
     environ = os.environ if environ is None else environ
     env = EnvReader(environ)
-    folder = Path(env.text("CLAWSTER_CONFIG_DIR", "config")).expanduser()
+    folder = _path(env, "CLAWSTER_CONFIG_DIR") or Path("config")
     if config is not None and not env.optional("CLAWSTER_CONFIG_DIR"):
         folder = config.parent
     files = configfiles.read(folder, config, environ, env.faults)
@@ -93,8 +98,9 @@ def from_env(
     level = str(said.get("logging.level", "INFO")).upper()
     if level not in LEVELS:
         env.faults.append(f"logging.level: {level!r} is not one of {', '.join(LEVELS)}")
-    log_file = env.optional("CLUSTER_LOG_FILE")
-    beside = folder.absolute().parent / "logs" / "heartbeat.log" if folder.is_dir() else None
+    log_file = _path(env, "CLUSTER_LOG_FILE")
+    if log_file is None and folder.is_dir() and folder.absolute().name == "config":
+        log_file = folder.absolute().parent / "logs" / "heartbeat.log"
     beat = float(said.get("node.heartbeat_interval", BEAT_SECONDS))
     rhythm = Rhythm(
         beat_seconds=beat,
@@ -122,12 +128,34 @@ def from_env(
         lease_seconds=float(lease),
         logging=Logging(
             level=level,
-            path=Path(log_file).expanduser() if log_file else beside,
+            path=log_file,
             max_bytes=int(said.get("logging.max_bytes", LOG_BYTES)),
             backup_count=int(said.get("logging.backup_count", LOG_FILES)),
         ),
         notes=files.notes,
     )
+
+
+def _path(env: EnvReader, name: str) -> Path | None:
+    text = env.optional(name)
+    try:
+        return Path(text).expanduser() if text else None
+    except RuntimeError:
+        env.faults.append(f"{name}: {text}: there is no such home; name the whole path")
+        return None
+
+
+def config_folder(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return the folder of the files as a whole path; None where there is none, and none is named.
+
+    Raises:
+        SettingsError
+    """
+    env = EnvReader(os.environ if environ is None else environ)
+    named = _path(env, "CLAWSTER_CONFIG_DIR")
+    env.finish()
+    folder = named or Path("config")
+    return folder.absolute() if named or folder.is_dir() else None
 
 
 def _store(env: EnvReader, login: dict[str, str | int]) -> SpineStore | RedisAddress:
@@ -148,10 +176,10 @@ def _store(env: EnvReader, login: dict[str, str | int]) -> SpineStore | RedisAdd
         if token is None and not env.faults:
             told = "a head's or a claw's token in it, or the name of its file in SPINE_TOKEN_FILE"
             env.faults.append(f"SPINE_TOKEN: missing; give {told}; or name a Redis by REDIS_HOST")
-        return SpineStore(urls=urls, token=token or Secret(""))
+        return SpineStore(urls=urls, token=token or Secret(""), token_file=env.secret_file("SPINE_TOKEN"))
     if address is not None:
         return address if address.password else dataclasses.replace(address, password=password)
-    if not host:
+    if not host and not url:
         env.faults.append("REDIS_HOST: missing; give it, REDIS_URL, or redis.host in secrets.json")
     secret = password or (Secret(str(login["password"])) if login.get("password") else None)
     return RedisAddress(hosts=((str(host), port),), db=db, password=secret)

@@ -43,15 +43,23 @@ class SpineBackend:
     Args:
         base_urls: one or more; the next is tried when one does not answer.
         token: a head's, or a claw's: then only its own nodes are spoken for.
-        call_seconds: how long a call may take; one that waits gets its wait on top.
+        call_seconds: how long a call may take; one that waits gets its wait on top, and one whose token is not known
+            the time to look for a newer one.
+        renew: asked for a newer token when the spine does not know ours; None when there is none.
     """
 
-    def __init__(self, base_urls: str | Iterable[str], token: str, call_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        base_urls: str | Iterable[str],
+        token: str,
+        call_seconds: float = 5.0,
+        renew: Callable[[str], str | None] = lambda used: None,
+    ) -> None:
         half = call_seconds / 2
         urls = [base_urls] if isinstance(base_urls, str) else list(base_urls)
         policy = RetryPolicy(attempts=_TRIES, base_seconds=half / 4, cap_seconds=half, total_seconds=call_seconds)
-        self._once = ClusterClient(urls, token, connect_seconds=half, read_seconds=half, retry=ONCE)
-        self._keyed = ClusterClient(urls, token, connect_seconds=half, read_seconds=half, retry=policy)
+        self._once = ClusterClient(urls, token, connect_seconds=half, read_seconds=half, retry=ONCE, renew=renew)
+        self._keyed = ClusterClient(urls, token, connect_seconds=half, read_seconds=half, retry=policy, renew=renew)
         self._closed = False
 
     def _ask(self, call: Callable[[], T]) -> T:

@@ -15,7 +15,7 @@ def open_store(settings: Settings) -> Backend:
     """
     store, seconds = settings.store, settings.rhythm.call_seconds
     if not isinstance(store, RedisAddress):
-        return SpineBackend(store.urls, store.token, seconds)
+        return SpineBackend(store.urls, store.token, seconds, store.newer_token)
     try:
         from cluster.redis_backend import RedisBackend  # an extra brings what it needs
     except ModuleNotFoundError as e:

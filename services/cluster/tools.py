@@ -21,6 +21,7 @@ from cluster.backend import Backend, ClusterError, Message, NodeState
 from cluster.node import ClusterNode
 from cluster.settings import Settings, from_env
 from cluster.stores import make_node, open_store
+from contract.clock import since_boot
 
 T = TypeVar("T")
 _ELECT_SECONDS = 2.0
@@ -109,8 +110,13 @@ class Distributed:
                 if not structlog.is_configured():  # else it would print what it logs
                     log.use_logging()
                 settings = self._settings(node_id=node_id)
-                node = make_node(settings, open_store(settings))
-                node.start()
+                backend = open_store(settings)
+                node = make_node(settings, backend)
+                try:
+                    node.start()
+                except ClusterError:
+                    backend.close()
+                    raise
                 self._node = node
         return _state(node.backend, node)
 
@@ -132,9 +138,13 @@ class Distributed:
 
     def _elect(self) -> ClusterState:
         node = self._joined()
-        node.election.kick()
-        node.election.elected.wait(node.lease_seconds + _ELECT_SECONDS)
-        return _state(node.backend, node)
+        until = since_boot() + node.lease_seconds + _ELECT_SECONDS
+        while True:
+            node.election.seek()
+            node.election.elected.wait(max(0.0, until - since_boot()))
+            state = _state(node.backend, node)
+            if state.leader_id is not None or since_boot() >= until:
+                return state
 
     def _sync(self, messages: list[Any]) -> Sync:
         done = self._joined().sync(messages)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cluster.backend import FOR_EVER_SECONDS, Event, Leader, NodeState
+from contract.clock import iso
 
 
 def say_json(value: Any) -> None:
@@ -56,6 +57,6 @@ def nodes(found: Iterable[NodeState], leader_id: str | None) -> None:
 
 
 def event(found: Event) -> str:
-    """Return an event as a line."""
+    """Return an event as a line, with its time by the store's clock."""
     more = " ".join(f"{name}={clean(str(value))}" for name, value in found.payload.items())
-    return f"{clean(found.type)} {more}".rstrip()
+    return f"{iso(found.at_ms)} {clean(found.type)} {more}".rstrip()

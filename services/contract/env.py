@@ -4,11 +4,12 @@ Each role's `settings.py` is the only module that calls this with a real environ
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
+ROTATE_SECONDS = (0.0, 1.0)  # when a token's file is looked at once the token is refused
 
 
 class Setting(NamedTuple):
@@ -68,14 +69,15 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def newer_token(used: str, files: Sequence[Path], waits: Iterable[float]) -> str | None:
+def newer_token(used: str, files: Iterable[Path | None], waits: Iterable[float] = ROTATE_SECONDS) -> str | None:
     """Return what one of the files holds, when it is not the token that was used; looked for after each wait (s).
 
     A token may be refused a moment before its file has the successor.
     """
-    for seconds in waits if files else ():
+    named = [file for file in files if file is not None]
+    for seconds in waits if named else ():
         time.sleep(seconds)
-        for found in map(text_of, files):
+        for found in map(text_of, named):
             if found and found != used:
                 return found
     return None
@@ -95,6 +97,11 @@ class EnvReader:
     def optional(self, name: str) -> str | None:
         """Return the variable, or None when it is unset or empty."""
         return self._environ.get(name, "").strip() or None
+
+    def secret_file(self, name: str) -> Path | None:
+        """Return the file that NAME_FILE names; None when the secret comes by the variable, or not at all."""
+        file = self.optional(f"{name}_FILE")
+        return None if file is None else Path(file)
 
     def integer(self, name: str, default: int, least: int, most: int) -> int:
         """Return a whole number in [least, most]; a fault is noted otherwise."""

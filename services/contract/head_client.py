@@ -116,7 +116,7 @@ class HeadClient(MailClient):
         """Cancel, retry or release up to 500 jobs that match; go on from `nextCursor` until it is None.
 
         Args:
-            narrowed: members of `wire.Bulk` such as `status`, `target`, `label`, or `{"all": True}`.
+            narrowed: members of `wire.Bulk` such as `status`, `target`, `label`, `dryRun`, or `{"all": True}`.
         """
         body = narrowed | {name: value for name, value in (("reason", reason), ("cursor", cursor)) if value is not None}
         return self._post(f"/jobs/bulk/{quote(verb, safe='')}", body, wire.BulkResult, key=idempotency_key)

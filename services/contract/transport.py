@@ -221,27 +221,33 @@ class Transport:
         self, path: str, params: dict[str, Any], cursor: str | None, heard: Callable[[], None] | None = None
     ) -> Generator[ServerEvent, None, None]:
         self._local.request_id = requestid.fresh()
-        headers = {"Accept": "text/event-stream", requestid.HEADER: self._local.request_id} | _bearer(self._token)
+        headers = {"Accept": "text/event-stream", requestid.HEADER: self._local.request_id}
         headers |= {"Last-Event-ID": cursor} if cursor else {}
-        url = self._servers.current
-        try:
-            # A ping comes every 15 s, so twice that without a byte means a dead connection.
-            with self._session().get(
-                url + path,
-                params=params,
-                headers=headers,
-                stream=True,
-                timeout=(self._timeouts[0], 35),
-                allow_redirects=False,
-            ) as answer:
-                if answer.status_code >= 300:
+        renewed = False
+        while True:
+            used, url = self._token, self._servers.current
+            try:
+                # A ping comes every 15 s, so twice that without a byte means a dead connection.
+                with self._session().get(
+                    url + path,
+                    params=params,
+                    headers=headers | _bearer(used),
+                    stream=True,
+                    timeout=(self._timeouts[0], 35),
+                    allow_redirects=False,
+                ) as answer:
+                    if answer.status_code < 300:
+                        yield from parse_events(answer.iter_content(chunk_size=None), heard)
+                        return
+                    fault = fault_of(answer)
                     if cannot(answer):
                         self._servers.leave(url)
-                    raise fault_of(answer)
-                yield from parse_events(answer.iter_content(chunk_size=None), heard)
-        except requests.RequestException as e:
-            self._servers.leave(url)
-            raise Unavailable(f"GET {url}{path}: the stream ended ({e.__class__.__name__})") from e
+            except requests.RequestException as e:
+                self._servers.leave(url)
+                raise Unavailable(f"GET {url}{path}: the stream ended ({e.__class__.__name__})") from e
+            if renewed or not isinstance(fault, Unauthorized) or not (newer := self._renew(used)):
+                raise fault
+            renewed, self._token = True, newer
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -30,7 +30,8 @@ class Desk:
             SettingsError
         """
         used = settings.from_env()
-        client = HeadClient(used.base_urls, used.token, retry=PATIENT if patient else ONCE, lease=lease)
+        retry = PATIENT if patient else ONCE
+        client = HeadClient(used.base_urls, used.token, retry=retry, lease=lease, renew=used.newer_token)
         client.traceparent = used.traceparent
         return client
 
@@ -42,7 +43,14 @@ class Desk:
         """
         used = settings.from_env()
         connect, read = call_seconds(used.lease_seconds)
-        client = LeaseClient(used.base_urls, used.token, retry=ONCE, connect_seconds=connect, read_seconds=read)
+        client = LeaseClient(
+            used.base_urls,
+            used.token,
+            retry=ONCE,
+            connect_seconds=connect,
+            read_seconds=read,
+            renew=used.newer_token,
+        )
         return Lead(client, name, used.lease_seconds)
 
     def notices(self) -> NoticeClient:

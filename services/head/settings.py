@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from contract import sdnotify, trace
-from contract.env import EnvReader, Secret, Setting, base_urls
+from contract.env import EnvReader, Secret, Setting, base_urls, newer_token
 
 DEFAULT_URL = "http://127.0.0.1:36725"
 COORDINATOR_URL = "http://127.0.0.1:8787"
@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     base_urls: tuple[str, ...]
     token: Secret
+    token_file: Path | None
     state_dir: Path
     skills_dir: Path
     lease_name: str | None
@@ -45,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str | None
     kill_point: str | None
     kill_point_file: str | None
+
+    def newer_token(self, used: str) -> str | None:
+        """Return the token that the file holds now, when it is not the one that was used. It may wait 1 s."""
+        return newer_token(used, [self.token_file])
 
 
 class Coordinators(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +81,7 @@ def from_env(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         base_urls=urls,
         token=token or Secret(""),
+        token_file=env.secret_file("SPINE_TOKEN"),
         state_dir=state,
         skills_dir=skills,
         lease_name=lease,

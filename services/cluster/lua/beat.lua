@@ -1,8 +1,8 @@
 -- ARGV: node id, instance, whether it leads (1 or 0), whom it takes for the leader ('' nobody), a name for this beat.
 local node, instance, is_leader, leader = ARGV[1], ARGV[2], ARGV[3] == '1', ARGV[4]
 local record = member(node)
-if record and record.instance and record.instance ~= instance then return redis.error_reply('REPLACED') end
-if not record or record.old or record.state ~= 'online' then return redis.error_reply('NOTMEMBER') end
+if not record or record.old or record.state ~= 'online' or overdue(record) then return redis.error_reply('NOTMEMBER') end
+if record.instance ~= instance then return redis.error_reply('REPLACED') end
 record.seen = now
 keep(node, record)
 show(node, record, is_leader and 'leader' or 'follower', is_leader, leader)

@@ -86,6 +86,11 @@ local function member(node)
   return found and cjson.decode(found)
 end
 
+-- Of a node of ours. Nobody need have written down yet that it is offline.
+local function overdue(record)
+  return now >= record.seen + record.ttl
+end
+
 local function keep(node, record)
   redis.call('HSET', MEMBERS, node, text(record))
 end

@@ -2,7 +2,7 @@
 local node, instance, about, ttl = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local was = member(node)
 local online = was and was.state == 'online'
-if online and not was.old and now >= was.seen + was.ttl then
+if online and not was.old and overdue(was) then
   left(node, 'missed_heartbeats', was.seen)
   was.state, online = 'offline', false
 end

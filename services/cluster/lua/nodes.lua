@@ -11,7 +11,7 @@ for i = 1, #members, 2 do
     -- A node of clawster: it is there while its heartbeat is.
     local alive = old[node] and redis.call('EXISTS', HEARTBEAT .. node) == 1
     state, seen, about = alive and 'online' or (state == 'left' and state or 'offline'), alive and now or seen, old[node] or ''
-  elseif state == 'online' and now >= seen + record.ttl then
+  elseif state == 'online' and overdue(record) then
     state = 'offline'
   end
   if state ~= 'left' then found[#found + 1] = {node, state, whole(seen), whole(record.joined), about} end

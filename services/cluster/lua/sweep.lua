@@ -21,7 +21,7 @@ for i = 1, #members, 2 do
       if registered then gone[#gone + 1] = node end
     end
     keep(node, record)
-  elseif record.state == 'online' and now >= record.seen + record.ttl then
+  elseif record.state == 'online' and overdue(record) then
     record.state = 'offline'
     left(node, 'missed_heartbeats', record.seen)
     keep(node, record)

@@ -170,11 +170,15 @@ class Why(Record):
 
 
 class BulkResult(Record):
-    """Answer of POST /jobs/bulk/…: jobs that match in all, jobs that this call changed, and where to go on."""
+    """Answer of POST /jobs/bulk/…: jobs that match in all, jobs that this call changed, and where to go on.
+
+    `atLeast`: there may be more that match; to look through all for `q` would have taken too long.
+    """
 
     matched: int
     changed: int
     next_cursor: str | None
+    at_least: bool | UnsetType = UNSET
 
 
 class Machine(Record):

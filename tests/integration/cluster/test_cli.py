@@ -8,6 +8,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 from tests.support.cluster_world import CONFIG, World
+from tests.support.eventually import eventually
 
 from cluster import cli as command
 from cluster.backend import Backend, Holder, Node
@@ -65,3 +66,10 @@ def test_a_node_that_a_cron_keeps(cli: Cli, backend: Backend) -> None:
     backend.join(Node("n1", "another"), 60)
     assert "another process" in cli("heartbeat", "n1", "--once", code=75)
     assert "end it with SIGTERM" in cli("leave", "n1", code=1)
+    backend.join(Node("n1", "another"), 0.5)
+    # By its own time, not by the ten seconds of others.
+    eventually(lambda: [node.state for node in backend.nodes()] == ["offline"], 9)
+    assert "to take it off now: join, then leave" in cli("leave", "n1", code=1)
+    cli("join", "n1")
+    cli("leave", "n1")
+    assert backend.nodes() == []

@@ -37,7 +37,7 @@ def test_another_address_of_the_spine_is_asked_where_one_does_not_answer(cluster
             return False
         return True
 
-    eventually(looked, 10)
+    eventually(looked)
     backend.close()
     with pytest.raises(Away):
         backend.nodes()

@@ -63,9 +63,9 @@ def test_nodes_go_on_when_one_of_two_spines_is_killed(spines: TwoSpinesWorld) ->
         after = await_leader(at_b)
         assert after.token >= before.token
         cursor = at_b.events(None, 1, 0).cursor
-        eventually(lambda: [n.state for n in at_b.nodes() if n.node_id != "reader"] == ["online", "online"], 20)
+        eventually(lambda: [n.state for n in at_b.nodes() if n.node_id != "reader"] == ["online", "online"])
         nodes[1].kill9()
-        eventually(lambda: "n2" in [event.payload["node_id"] for event in at_b.events(cursor, 100, 0).events], 20)
+        eventually(lambda: "n2" in [event.payload["node_id"] for event in at_b.events(cursor, 100, 0).events])
         assert await_leader(at_b).node_id == "n1"
     finally:
         for node in nodes:

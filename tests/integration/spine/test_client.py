@@ -114,6 +114,15 @@ def test_a_log_piece_that_is_repeated_is_stored_once(server: Server, boss: Spine
     assert boss.read_log(job.id) == b"piece"
 
 
+def test_a_stream_is_opened_with_the_newer_token(server: Server, boss: SpineClient, name: str) -> None:
+    job, url = boss.submit({"target": name}), f"http://127.0.0.1:{server.port}"
+    events = SpineClient(url, "old", renew=lambda used: TOKENS["HEAD_TOKEN"]).follow_events(job_id=job.id)
+    assert next(events).event == "job.created"
+    events.close()
+    with pytest.raises(errors.Unauthorized):
+        next(SpineClient(url, "lost", renew=lambda used: f"{used} too").follow_events(job_id=job.id))
+
+
 def test_the_next_base_url_is_tried(server: Server, name: str) -> None:
     both = client(free_port(), TOKENS["HEAD_TOKEN"], None, f"http://127.0.0.1:{server.port}")
     assert both.submit({"target": name}).target == name
@@ -124,7 +133,7 @@ def test_no_server_at_all_is_unavailable(name: str) -> None:
     begun = time.monotonic()
     with pytest.raises(errors.Unavailable):
         client(free_port()).submit({})
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
 
 def test_a_server_that_starts_anew_is_met_again(start_spine: StartSpine) -> None:

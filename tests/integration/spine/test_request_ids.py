@@ -80,6 +80,14 @@ def test_a_refused_change_is_a_line_that_names_caller_job_and_fence(start_spine:
     }
 
 
+def test_whoever_waits_for_a_lease_fills_no_log(start_spine: StartSpine) -> None:
+    server = start_spine()
+    server.head.post("/leases/chief/take", {"holder": "a", "ttlSeconds": 60})
+    assert server.head.post("/leases/chief/take", {"holder": "b", "ttlSeconds": 60}).error == "lease_held"
+    assert server.head.post("/leases/chief/renew", {"fence": 7, "ttlSeconds": 60}).status == 409
+    assert [line["route"] for line in lines(server) if line["event"] == "request"] == ["/leases/{name}/renew"]
+
+
 def test_at_debug_every_request_is_a_line_and_no_token_is_in_any(start_spine: StartSpine) -> None:
     server = start_spine(SPINE_LOG_LEVEL="debug")
     server.head.get("/events?cursor=secret-cursor&limit=1", {"X-Request-Id": "read-1"})

@@ -17,7 +17,7 @@ ENV = {"PYTHONPATH": str(REPO / "services"), "SPINE_TOKEN": "t", "DISCORD_TOKEN"
 
 
 def without_the_extra(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-c", WITHOUT, *words], env=ENV, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", WITHOUT, *words], env=ENV, capture_output=True, text=True, timeout=180)
 
 
 @pytest.mark.parametrize("command", ["run", "doctor"])

@@ -3,10 +3,14 @@
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
+from tests.support.asleep import linux_only, sleep_of_the_machine
 from tests.support.cluster_store import FakeStore
 
-from cluster.backend import Holder, Refused
+from cluster.backend import Away, Holder, Refused
 from cluster.election import Election
+from cluster.outage import Outage
+from contract.clock import since_boot
 
 
 def candidate(store: FakeStore, name: str, changes: list[Any] | None = None) -> Election:
@@ -53,6 +57,19 @@ def test_a_process_that_was_stopped_past_its_lease_does_not_lead_before_its_next
     assert (old.is_leader(), new.is_leader(), changes) == (False, True, [True, False])
 
 
+@linux_only
+def test_a_machine_that_slept_past_its_lease_does_not_lead_when_it_wakes(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    election = Election(store, Holder("n1", "i"), 10.0)  # type: ignore[arg-type]
+    store.now = since_boot()
+    election.turn()
+    assert election.is_leader()
+    sleep_of_the_machine(monkeypatch, 9.6)
+    assert not election.is_leader()
+    assert election.grant() is None
+
+
 def test_a_renewal_that_comes_too_late_ends_leadership_at_once(store: FakeStore) -> None:
     old, new = candidate(store, "n1"), candidate(store, "n2")
     old.turn()
@@ -76,6 +93,21 @@ def test_who_cannot_reach_the_store_leads_until_its_lease_ends_and_no_longer(sto
     store.now = 9.5
     only.turn()
     assert not only.is_leader()
+
+
+def test_a_store_that_is_away_is_told_once_and_so_is_that_it_is_back(store: FakeStore) -> None:
+    only = candidate(store, "n1")
+    with capture_logs() as said:
+        for store.away in (False, True, True, True, False, False, True):
+            only.turn()
+    assert [line["event"] for line in said] == ["election.leads", "election.away", "election.back", "election.away"]
+
+
+def test_of_several_stores_that_are_away_one_is_told() -> None:
+    outage = Outage()
+    tries = [Away("a: no answer"), Away("b: no answer"), Refused("a: not you"), Away("a: no answer")]
+    assert [outage.is_news(e) for e in tries] == [True, False, True, True]
+    assert (outage.ends(), outage.ends()) == (True, False)
 
 
 def test_who_reaches_it_again_in_time_goes_on_under_the_same_token(store: FakeStore) -> None:

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.support.cluster_store import FakeStore
 
-from cluster.backend import Node, Refused, Replaced
+from cluster.backend import Away, Beat, Node, NotMember, Refused, Replaced
 from cluster.member import Member, Rhythm
 
 QUICK = Rhythm(beat_seconds=1.0, ttl_seconds=3.0, tries=3, pause_seconds=0.01)
@@ -25,6 +25,27 @@ def test_the_first_heartbeat_joins(store: FakeStore) -> None:
     assert member(store).beat(threading.Event())
     assert store.calls == ["beat", "join", "beat"]
     assert [(beat.node_id, beat.is_leader, beat.leader) for beat in store.beats] == [("n1", True, "n1")]
+
+
+def test_a_join_whose_answer_was_lost_is_told_with_the_first_heartbeat_that_arrives(store: FakeStore) -> None:
+    one = member(store)
+    store.lose_answers = True
+    with capture_logs() as said:
+        with pytest.raises(Away):
+            one.join()
+        assert said == []
+        store.lose_answers = False
+        for _ in range(2):
+            assert one.beat(threading.Event())
+    assert [line["event"] for line in said] == ["member.joined"]
+    assert store.calls == ["join", "beat", "beat"]
+
+
+def test_a_heartbeat_of_one_that_joined_in_another_process_is_no_join(store: FakeStore) -> None:
+    member(store).join()
+    with capture_logs() as said:
+        assert member(store).beat(threading.Event())
+    assert said == []
 
 
 def test_three_tries_with_a_warning_each_and_an_error_at_last(store: FakeStore) -> None:
@@ -85,3 +106,16 @@ def test_who_is_replaced_stops(store: FakeStore) -> None:
 def test_a_farewell_that_does_not_arrive_raises_nothing(store: FakeStore) -> None:
     store.away = True
     member(store).leave()
+
+
+def test_a_heartbeat_under_way_when_it_leaves_does_not_bring_it_back(store: FakeStore) -> None:
+    ours = member(store)
+    ours.join()
+
+    def arrive_late(beat: Beat) -> None:
+        ours.leave()
+        raise NotMember("join")
+
+    store.beat = arrive_late  # type: ignore[method-assign]
+    ours.beat(threading.Event())
+    assert store.calls == ["join", "leave"]

@@ -25,6 +25,8 @@ def test_a_url_says_where_redis_is(url: str, address: RedisAddress) -> None:
 
 ENCODE = "what is special in a user, password or option is percent-encoded: / is %2F, ? %3F, @ %40"
 
+HOST = "the host is missing: write redis://host, redis://host:port or redis://:password@host"
+
 
 def test_logins_are_read_and_never_shown() -> None:
     address = read_url("redis+sentinel://node:p%40ss%3Aw%C3%B6rd@a,b/m/2?sentinel_username=s&sentinel_password=other")
@@ -42,9 +44,12 @@ def test_logins_are_read_and_never_shown() -> None:
     ("url", "why"),
     [
         ("http://box", "a Redis URL begins with one of redis://, rediss://, redis+sentinel://, rediss+sentinel://"),
-        ("redis://", "'' is not host, host:port or [address]:port"),
-        ("redis://u:pw@box:port", "'box:port' is not host, host:port or [address]:port"),
-        ("redis://box:70000", "'box:70000' is not host, host:port or [address]:port"),
+        ("redis://", HOST),
+        ("redis://u:pw@box:port", "what follows the host 'box' is no port from 1 to 65535"),
+        ("redis://box:70000", "what follows the host 'box' is no port from 1 to 65535"),
+        ("redis://:secret", HOST),
+        ("redis://user:secret", "what follows the host 'user' is no port from 1 to 65535"),
+        ("redis://u:pw@[::1]x", "what follows the host '::1' is no port from 1 to 65535"),
         ("redis://:se/cret@box", ENCODE),
         ("redis://:se?cret@box", ENCODE),
         ("redis://box/one", "the database 'one' is not a number"),

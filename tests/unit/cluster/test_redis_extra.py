@@ -20,6 +20,6 @@ for module in pkgutil.walk_packages(cluster.__path__, "cluster."):
         print(module.name, e.name)
 """
     env = {"PYTHONPATH": str(REPO / "services"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["cluster.redis_backend redis", "cluster.redis_link redis"]

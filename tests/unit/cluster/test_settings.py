@@ -155,6 +155,9 @@ def test_a_file_that_was_named_must_be_there_and_its_folder_has_the_secrets() ->
         ),
         ('{"node": {"heartbeat_ttl": 9}}', "node.heartbeat_ttl: 9 is not more than the interval, 10"),
         ('{"redis": {"port": "x", "host": "h"}}', "config/config.json: redis.port: 'x' is not a whole number"),
+        ('{"redis": {"port": 70000}}', "config/config.json: redis.port: 70000 is not from 1 to 65535"),
+        ('{"redis": {"port": "0"}}', "config/config.json: redis.port: 0 is not from 1 to 65535"),
+        ("[" * 100_000, "config/config.json: not JSON: it is nested too deep"),
     ],
 )  # fmt: skip
 def test_a_fault_names_the_file_the_member_and_the_fix(text: str, fault: str) -> None:
@@ -170,3 +173,29 @@ def test_what_is_not_known_is_told_of_and_a_file_that_others_may_read() -> None:
         "config/config.json: cluster_size is not known, and passed over",
         "config/secrets.json: others may read it; chmod 600 config/secrets.json",
     ]
+
+
+def test_an_old_file_with_a_password_that_others_may_read_is_told_of() -> None:
+    path = write("old.json", {"cluster": {"redis": {"host": "h", "password": "p"}}})
+    assert from_env({}, config=path).notes == []
+    path.chmod(0o644)
+    assert from_env({}, config=path).notes == ["old.json: others may read it; chmod 600 old.json"]
+
+
+@pytest.mark.parametrize("name", ["CLAWSTER_CONFIG_DIR", "CLUSTER_LOG_FILE"])
+def test_a_home_that_is_nobodys_is_a_fault(name: str) -> None:
+    (fault,) = faults(TOKEN | {name: "~no-such-person/x"})
+    assert fault == f"{name}: ~no-such-person/x: there is no such home; name the whole path"
+
+
+def test_a_url_that_cannot_be_used_is_one_fault() -> None:
+    assert len(faults({"REDIS_URL": "redis://"})) == 1
+
+
+def test_it_logs_beside_a_folder_that_is_named_config_and_nowhere_else_unless_told() -> None:
+    path = write("etc/node.json", {})
+    assert from_env(TOKEN, config=path).logging.path is None
+    assert from_env(TOKEN | {"CLAWSTER_CONFIG_DIR": "etc"}).logging.path is None
+    assert from_env(TOKEN | {"CLUSTER_LOG_FILE": "x.log"}, config=path).logging.path == Path("x.log")
+    path = write("config/node.json", {})
+    assert from_env(TOKEN, config=path).logging.path == Path("logs/heartbeat.log").absolute()

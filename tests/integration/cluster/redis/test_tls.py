@@ -35,7 +35,7 @@ def test_tls_is_spoken_and_strangers_are_not_trusted(tmp_path: Path, connect: Co
                     except Away:
                         return False
 
-                eventually(leads, 20)
+                eventually(leads)
                 with pytest.raises(Away, match="certificate verify failed"):
                     connect(f"rediss://127.0.0.1:{proxy.port}/0").leader()
                 with pytest.raises(Away, match="cannot be reached"):
