@@ -37,6 +37,7 @@ from spine.api.schedules import Schedules
 from spine.blobs.base import Blobs as BlobPlace
 from spine.blobs.base import BlobsUnusable
 from spine.blobs.disk import DiskBlobs, listed
+from spine.digests import Mistaken
 from spine.facades import broker, skyclaw
 from spine.facades.front import Front, Fronts
 from spine.keeper import DigestsFile, Keeper, Reaper, Retention
@@ -115,6 +116,10 @@ class Server:
             digests = DigestsFile(settings.token_digests, self.core.list_tokens)
             digests.turn()
         self.store.read(self.core.auth.load).result(timeout=30)
+        mistaken = self.store.read(self.core.auth.mistaken).result(timeout=30)
+        if mistaken:
+            self.store.close()
+            raise Mistaken(sorted(mistaken))
         self.core.name_targets()
         shared = settings.database_url is not None
         interval = settings.reaper_interval_ms

@@ -87,11 +87,11 @@ class Store:
 
     def write(self, operation: Operation[T]) -> T:
         """Run an operation to its end. Beside other writers first: where that is wrong it has to say so by itself."""
-        return self.engine.write(operation, beside=True).result(40)
+        return self.engine.write(operation, beside=True).result(90)
 
     def read(self, operation: Operation[T]) -> T:
         """Run a reading operation."""
-        return self.engine.read(operation).result(40)
+        return self.engine.read(operation).result(90)
 
     def dump(self) -> Dump:
         """Return every row of every table."""

@@ -131,6 +131,17 @@ def test_only_the_newest_process_of_a_node_id_beats(ours: Cluster) -> None:
     assert ours.states() == {"n1": "online"}
 
 
+def test_an_id_whose_process_is_gone_is_free_for_another(ours: Cluster, store: Store) -> None:
+    ours.join("n1", "old")
+    store.clock.advance(30)
+    with pytest.raises(NotFound):
+        ours.beat("n1", "new")
+    ours.join("n1", "old")
+    ours.leave("n1", "old")
+    with pytest.raises(NotFound):
+        ours.beat("n1", "new")
+
+
 def test_who_leaves_is_told_of_once(ours: Cluster) -> None:
     ours.join("n1")
     ours.leave("n1")

@@ -6,6 +6,7 @@ import pytest
 from tests.suites.harness import HEAD, LEFT, RIGHT, STORE_ID, Store
 
 from contract import wire
+from contract.errors import StaleFence
 from spine.queue import history, listing
 
 
@@ -116,6 +117,34 @@ def test_what_a_label_has_in_progress(store: Store) -> None:
     assert ids(store.listed(label="discord:3", statuses=both)) == []
     store.complete(running.id, 1)
     assert ids(store.listed(label="discord:1", statuses=both)) == [queued.id]
+
+
+def test_what_needs_a_person(store: Store) -> None:
+    asked = store.submit(needsApproval=True, label="x")
+    reviewed = [store.submit(needsReview=True, label="x") for _ in range(3)]
+    late = [store.submit() for _ in range(2)]
+    for job in reviewed[:2]:
+        store.claim(job.id)
+        store.complete(job.id, 1)
+    for job in late:
+        store.claim(job.id)
+        store.release(job.id, 1)
+        store.claim(job.id)
+        with pytest.raises(StaleFence):
+            store.complete(job.id, 1)
+    store.complete(late[0].id, 2)
+    for newest in (False, True):
+        assert ids(store.listed(needs="approval", newest=newest)) == [asked.id]
+        assert ids(store.listed(needs="late", newest=newest)) == [late[1].id]
+        assert ids(store.listed(needs="late", statuses=("dead", "done"), newest=newest)) == []
+        assert ids(store.listed(needs="review", label="y", newest=newest)) == []
+    first = store.listed(needs="review", newest=True, limit=1)
+    assert first is not None
+    assert isinstance(first.next_cursor, str)
+    assert ids(first) == [reviewed[1].id]
+    second = store.listed(needs="review", newest=True, limit=1, after=first.next_cursor)
+    assert ids(second) == [reviewed[0].id]
+    assert ids(store.listed(RIGHT, needs="review")) == []
 
 
 def test_without_a_limit_a_very_long_list_is_cut(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

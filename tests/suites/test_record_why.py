@@ -179,10 +179,10 @@ def each(store: Store, act: Callable[[Tx, JobRow], bool], narrowed: Filter) -> l
     at = 0
     while True:
 
-        def page(tx: Tx, start: int = at) -> tuple[int, int, int | None]:
+        def page(tx: Tx, start: int = at) -> listing.Step:
             return listing.each(tx, narrowed, start, lambda job: act(tx, job))
 
-        matched, changed, following = store.write(page)
+        matched, _, changed, following = store.write(page)
         pages.append((matched, changed))
         if following is None:
             return pages
@@ -196,6 +196,26 @@ def cancelling(tx: Tx, job: JobRow) -> bool:
         return False
     steer.cancel(tx, HEAD, job.id, "all")
     return True
+
+
+def test_a_text_is_looked_for_in_steps_that_hold_nobody_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands in no index: with a million jobs every step held the writer for seconds, to count them all."""
+    monkeypatch.setattr(listing, "WINDOW", 3)
+    monkeypatch.setattr(listing, "STEP_SECONDS", -1)
+    made = [store.submit(spec="needle" if n in (1, 7) else "hay").id for n in range(8)]
+    assert each(store, cancelling, Filter(q="Needle")) == [(1, 1), (1, 0), (1, 1)]
+    assert [store.job(job_id).status for job_id in made] == ["queued", "cancelled", *["queued"] * 5, "cancelled"]
+    first = store.write(lambda tx: listing.each(tx, Filter(q="needle"), 0, lambda _: False))
+    assert (first.matched, first.at_least) == (1, True)
+    assert store.read(lambda tx: listing.counted(tx, Filter(q="needle"))) == (2, False)
+    assert store.read(lambda tx: listing.counted(tx, Filter(q="needle"), -1)) == (1, True)
+    assert store.read(lambda tx: listing.counted(tx, Filter(q="needle", statuses=("queued",)))) == (0, False)
+    assert store.read(lambda tx: listing.counted(tx, Filter(target="left-claw"), -1)) == (8, False)
+
+
+def test_a_step_with_a_text_takes_500_at_most(store: Store) -> None:
+    store.submit_all(*[{"label": "needle"}] * 700)
+    assert each(store, cancelling, Filter(q="needle")) == [(700, 500), (700, 200)]
 
 
 def test_five_hundred_a_transaction(store: Store) -> None:

@@ -39,6 +39,10 @@ class Found(NamedTuple):
     moved_from: str | None = None
 
 
+class _NotKept(Exception):
+    """One of some rows cannot be kept; why."""
+
+
 class Arrival(Visit):
     """A connection to the database, held by one move at a time.
 
@@ -107,7 +111,7 @@ class Arrival(Visit):
         with self.told():
             others = self.value(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND application_name = 'spine'"
+                " AND application_name IN ('spine', current_setting('application_name'))"  # as the address has it
             )
         if others:
             raise NotEmpty(f"a spine is connected to {self.address}; stop it, and run this again")
@@ -118,10 +122,25 @@ class Arrival(Visit):
             return self._noted(table.name)
 
     def add(self, table: Copied, rows: Sequence[Row], done: int) -> None:
-        """Bring rows, and note in the same transaction that so many (`done`) have come now.
+        """Bring rows, and note with them that so many (`done`) have come now.
 
         Raises:
-            StoreUnusable: a value cannot be kept; the message names where it is.
+            StoreUnusable: a value cannot be kept; the message names its row. Those before it have come.
+        """
+        try:
+            self._bring(table, rows, done)
+        except _NotKept as e:
+            if len(rows) == 1:
+                raise StoreUnusable(f"PostgreSQL cannot keep the row {table.key(rows[0])} of {table.name}: {e}") from e
+            half = len(rows) // 2
+            self.add(table, rows[:half], done - len(rows) + half)
+            self.add(table, rows[half:], done)
+
+    def _bring(self, table: Copied, rows: Sequence[Row], done: int) -> None:
+        """Bring all of some rows or none.
+
+        Raises:
+            _NotKept
         """
         with self._transaction():
             try:
@@ -129,10 +148,7 @@ class Arrival(Visit):
                     for row in rows:
                         copy.write_row(row)
             except (psycopg.DataError, psycopg.IntegrityError) as e:
-                raise StoreUnusable(
-                    f"PostgreSQL cannot keep a row of {table.name} between {table.key(rows[0])} and "
-                    f"{table.key(rows[-1])}: {str(e).splitlines()[0]}"
-                ) from e
+                raise _NotKept(str(e).splitlines()[0]) from e
             self._note(table.name, done, table.key(rows[-1]))
 
     def count_up(self, table: Copied, last: int) -> None:

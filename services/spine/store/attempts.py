@@ -1,17 +1,13 @@
 """Attempts: one row a claim, keyed by fence; how it ended, and what came too late."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import peewee as pw
 
 from contract import wire
 from spine.store.engine import Tx
 from spine.store.models import Attempt
-from spine.store.statement import Statement, Written, bind, number, text
-
-if TYPE_CHECKING:
-    from spine.store.jobs import JobRow
+from spine.store.statement import Statement, bind, number, text
 
 
 class AttemptRow(NamedTuple):
@@ -41,25 +37,14 @@ _START = Statement(
     Attempt.insert({**{getattr(Attempt, n): bind(n) for n in _AT_BIRTH}, Attempt.outcome: text("running")}),
     beside=True,
 )
-# What of an attempt is which column of its job.
-_OF_CLAIM = {
+OF_CLAIM = {
     "fence": "fence",
     "attempt": "attempts",
     "claimed_by": "claimed_by",
     "worker_id": "worker_id",
     "machine": "machine",
 }
-_START_ALL = Written(
-    "postgres",
-    """
-    INSERT INTO attempts (job_id, round, fence, attempt, claimed_by, worker_id, machine, started_at, outcome)
-    SELECT given.*, %s, 'running' FROM unnest(
-        %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[]
-    ) AS given
-    """,
-    ("started_at", "job_id", "round", *_OF_CLAIM),
-    beside=True,
-)
+"""What of an attempt is which column of its job."""
 _END = Statement(
     Attempt.update(
         {
@@ -120,13 +105,6 @@ def start(
         machine=machine,
         started_at=tx.now,
     )
-
-
-def start_all(tx: Tx, claims: Sequence[tuple["JobRow", dict[str, Any]]]) -> None:
-    """Record claims, each with what it changes of its job, on PostgreSQL."""
-    given: dict[str, list[Any]] = {name: [changes[of] for _, changes in claims] for name, of in _OF_CLAIM.items()}
-    whose = {"job_id": [job.id for job, _ in claims], "round": [job.round for job, _ in claims]}
-    tx.run(_START_ALL, **given, **whose, started_at=tx.now)
 
 
 def end(

@@ -4,16 +4,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import msgspec
 import peewee as pw
 
 from contract.errors import Conflict
-from contract.states import TRANSITIONS, Action
-from spine.store import attempts, events
+from contract.states import TRANSITIONS, Action, Status
+from spine.store import attempts
 from spine.store.engine import Tx
 from spine.store.jobs import JobRow, moved_row, moved_values
-from spine.store.models import Job
-from spine.store.statement import Statement, Written, bind
+from spine.store.models import Event, Job
+from spine.store.statement import Statement, Written, text
 
+_encode = msgspec.json.Encoder().encode
+STOCK_MOST = 64
+"""How many jobs may be held at first for the claims that may come in one transaction."""
 # The next jobs of several lanes that nobody else takes at this moment. First how many of each lane are among them, then
 # just as many are held: what is held and not taken would be hidden from the others. Materialized, or a plan that looks
 # more than once would hold more each time.
@@ -81,12 +85,14 @@ def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
     """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
 
     Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
-    of them: each time for as many again as have been given out already.
+    of them: at first for as many as all its operations would take if they were such claims, within reason, later for as
+    many again as have been given out already.
     """
     held, key = _held(tx), tuple(lanes)
+    first = min(most * tx.batch, STOCK_MOST)
     stock = [job for job in held.stock.get(key, ()) if job.seq not in held.out]
     if len(stock) < most:
-        limit = len(held.out) + max(most, len(held.out))  # what this transaction holds itself comes up again
+        limit = len(held.out) + max(most, first, len(held.out))  # what this transaction holds itself comes up again
         rows = tx.rows(_PICK, lanes=lanes, most=limit, limit=limit)
         stock = [job for job in map(JobRow._make, rows) if job.seq not in held.out]
     found, held.stock[key] = stock[:most], stock[most:]
@@ -111,23 +117,54 @@ def start(tx: Tx, claims: list[Claim]) -> list[JobRow]:
 def _start_all(tx: Tx, claims: list[Claim]) -> None:
     names = tuple(claims[0].changes)
     given: dict[str, list[Any]] = {name: [claim.changes[name] for claim in claims] for name in names}
-    guards = {"guard_seq": [claim.job.seq for claim in claims], "guard_fence": [claim.job.fence for claim in claims]}
-    if tx.run(_start_statement(names), now=tx.now, none=None, **guards, **given) != len(claims):
+    given["guard_seq"] = [claim.job.seq for claim in claims]
+    given["guard_fence"] = [claim.job.fence for claim in claims]
+    given["job_id"] = [claim.job.id for claim in claims]
+    given["round"] = [claim.job.round for claim in claims]
+    given["target"] = [claim.job.target for claim in claims]
+    given["author"] = [claim.by for claim in claims]
+    given["data"] = [_encode(claim.data).decode() for claim in claims]
+    moved = tx.one(_start_statement(names), now=tx.now, none=None, **given)
+    if moved is None or moved[0] != len(claims):
         raise Conflict("a job that was picked is another's already")
-    attempts.start_all(tx, [(claim.job, claim.changes) for claim in claims])
-    told = [(claim.by, claim.job.id, claim.job.target, claim.data) for claim in claims]
-    events.append_all(tx, TRANSITIONS[Action.CLAIM].event, told)
 
 
 @lru_cache(maxsize=8)
 def _start_statement(names: tuple[str, ...]) -> Statement:
-    columns = {"guard_seq": Job.seq, "guard_fence": Job.fence, **{name: getattr(Job, name) for name in names}}
-    arrays = [
-        pw.NodeList((bind(name), pw.SQL("::text[]" if isinstance(column, pw.TextField) else "::bigint[]")))
-        for name, column in columns.items()
-    ]
+    """Return what moves jobs, records their attempts and appends their events in one turn; it answers how many moved.
+
+    Each job is found by its place, whatever the statistics say: those of a queue that was empty when they were made
+    would have all that is queued read through for each claim. So its status, of which there are indices, is compared as
+    what no index knows.
+    """
+    columns: dict[str, Any] = {"guard_seq": Job.seq, "guard_fence": Job.fence}
+    columns |= {name: getattr(Job, name) for name in names}
+    columns |= {"job_id": Job.id, "round": Job.round, "target": Job.target}
+    columns |= {"author": Event.author, "data": Event.data}
+    kinds = ["text" if isinstance(column, pw.TextField) else "bigint" for column in columns.values()]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in kinds)
     listed = ", ".join(f"given_{name}" for name in columns)
-    given = pw.NodeList((pw.fn.unnest(*arrays), pw.SQL(f"AS given ({listed})")))
-    values, allowed = moved_values(Action.CLAIM, {name: pw.SQL(f"given_{name}") for name in names})
+    values, _ = moved_values(Action.CLAIM, {name: pw.SQL(f"given_{name}") for name in names})
     guard = (Job.seq == pw.SQL("given_guard_seq")) & (Job.fence == pw.SQL("given_guard_fence"))
-    return Statement(Job.update(values).from_(given).where(guard & allowed), beside=True)
+    still = pw.fn.CONCAT(Job.status) == text(Status.QUEUED)
+    move, bound = Statement(Job.update(values).from_(pw.SQL("given")).where(guard & still)).compiled("postgres")
+    attempt = ", ".join(f"given_{of}" for of in attempts.OF_CLAIM.values())
+    return Written(
+        "postgres",
+        f"""
+        WITH given AS MATERIALIZED (SELECT * FROM unnest({arrays}) AS given ({listed})),
+        moved AS ({move} RETURNING 1),
+        tried AS (
+            INSERT INTO attempts (job_id, round, {", ".join(attempts.OF_CLAIM)}, started_at, outcome)
+            SELECT given_job_id, given_round, {attempt}, given_started_at, 'running' FROM given
+        ),
+        told AS (
+            INSERT INTO events (at, type, author, job_id, target, data)
+            SELECT %s, '{TRANSITIONS[Action.CLAIM].event}', given_author, given_job_id, given_target, given_data
+            FROM given
+        )
+        SELECT count(*) FROM moved
+        """,
+        (*columns, *bound, "now"),
+        beside=True,
+    )

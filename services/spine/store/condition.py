@@ -7,11 +7,12 @@ import peewee as pw
 from spine.store.engine import Tx
 from spine.store.lineage import Lineage
 from spine.store.models import Blob, Event, Job
-from spine.store.statement import Statement
+from spine.store.statement import Statement, bind
 from spine.store.visit import Visit
 
 _JOBS = Statement(Job.select(Job.status, pw.fn.COUNT(Job.seq)).group_by(Job.status).order_by(Job.status))
 _EVENTS = Statement(Event.select(pw.fn.COUNT(Event.seq)))
+_HELD_BACK = Statement(Event.select(pw.fn.MIN(Event.at)).where(Event.seq >= bind("settled")))
 _BLOBS = Statement(Blob.select(pw.fn.COUNT(Blob.id)))
 
 
@@ -54,6 +55,15 @@ def condition(visit: Visit) -> Condition:
             waits=commit != "local",
             standbys={name or "one": state and state in ("sync", "quorum") for name, state in standbys},
         )
+
+
+def held_back(tx: Tx) -> int:
+    """Return for how long (ms) events wait to be seen: until each transaction is over that wrote before them.
+
+    That goes for all databases of a server, whoever uses them.
+    """
+    row = tx.one(_HELD_BACK, settled=tx.settled)
+    return 0 if row is None or row[0] is None else tx.now - int(row[0])
 
 
 def counts(tx: Tx) -> Counts:

@@ -1,13 +1,12 @@
 """Events: the append-only history of every job, read by position."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from spine.store.engine import Tx
 from spine.store.models import Event
-from spine.store.statement import Statement, Written, bind, number
+from spine.store.statement import Statement, bind, number
 
 _encode = msgspec.json.Encoder().encode
 
@@ -27,15 +26,6 @@ class EventRow(NamedTuple):
 _COLUMNS = [getattr(Event, name) for name in EventRow._fields]
 _APPEND = Statement(
     Event.insert({getattr(Event, name): bind(name) for name in EventRow._fields if name != "seq"}), beside=True
-)
-_APPEND_ALL = Written(
-    "postgres",
-    """
-    INSERT INTO events (at, type, author, job_id, target, data)
-    SELECT %s, %s, given.* FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS given
-    """,
-    ("at", "type", "author", "job_id", "target", "data"),
-    beside=True,
 )
 _BETWEEN = (Event.seq > bind("after")) & (Event.seq < bind("settled"))
 _AFTER = Statement(Event.select(*_COLUMNS).where(_BETWEEN).order_by(Event.seq).limit(bind("limit")))
@@ -73,20 +63,6 @@ def append(tx: Tx, kind: str, by: str, job_id: str | None, target: str | None, d
         type=kind,
         author=by,
         data=_encode(data).decode(),
-    )
-    tx.signals.events = True
-
-
-def append_all(tx: Tx, kind: str, told: Sequence[tuple[str, str, str, dict[str, Any]]]) -> None:
-    """Write one event of a kind for each of several jobs (by whom, id, target, data), on PostgreSQL."""
-    tx.run(
-        _APPEND_ALL,
-        at=tx.now,
-        type=kind,
-        author=[by for by, _, _, _ in told],
-        job_id=[job_id for _, job_id, _, _ in told],
-        target=[target for _, _, target, _ in told],
-        data=[_encode(data).decode() for _, _, _, data in told],
     )
     tx.signals.events = True
 

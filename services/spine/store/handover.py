@@ -7,11 +7,15 @@ other thread, which is dearer than most operations.
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 from spine.store.engine import Operation, Tx
+
+GATE_SECONDS = 0.05
+"""How long a batch waits at most for the one before it to be written."""
 
 
 class Asked(NamedTuple):
@@ -75,6 +79,28 @@ class Turn:
     def _hand_over(self) -> None:
         asked, self._asked = self._asked, []
         self._put(asked)
+
+
+class Gate:
+    """Lets one writer at a time be at its statements, while the others wait for their commits or for work.
+
+    What is asked for meanwhile is one batch and not several: most of what a batch costs, it costs once. Nobody waits
+    for long, since a writer may stand still for what somebody else holds. Each writer is a thread.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+        self._local = threading.local()
+
+    def enter(self) -> None:
+        """Wait until none is at its statements, or for a moment."""
+        self._local.inside = self._free.acquire(timeout=GATE_SECONDS)
+
+    def leave(self) -> None:
+        """Let the next one go; also where this thread has not come in, or has left before."""
+        if getattr(self._local, "inside", False):
+            self._local.inside = False
+            self._free.release()
 
 
 def deliver(asked: Iterable[Asked], outcomes: Iterable[Any]) -> None:

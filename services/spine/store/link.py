@@ -17,12 +17,14 @@ from spine.store.servers import Servers
 
 _log = structlog.get_logger()
 
-# The last two: a server that was stopped inside a transaction must not keep the lock that all others wait for.
+# A server that was stopped inside a transaction must not keep the lock that all others wait for.
 # A commit that does not wait for the disk would break the first promise: `off` is not taken from the server's settings.
+# The planner reckons with far more rows than a claim reads: with a million jobs queued it would compile each claim.
 _SESSION = """
     SELECT set_config('lock_timeout', '10s', false), set_config('statement_timeout', '15s', false),
         set_config('idle_in_transaction_session_timeout', '15s', false),
-        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false)
+        set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), false),
+        set_config('jit', 'off', false)
 """
 
 
@@ -81,7 +83,12 @@ class Link:
 
     def begin(self, sql: str) -> Sequence[Any]:
         """Run several statements that begin a transaction, in one turn; return the row of the last one."""
-        cursor: psycopg.Cursor[Any] = self.connection.execute(sql, prepare=False)
+        try:
+            with self.bounded():
+                cursor = self.run(sql)
+        except psycopg.Error:
+            self.rollback()  # else a connection that still stands would refuse all that follows
+            raise
         while cursor.nextset():
             pass
         row: Sequence[Any] = cursor.fetchone()  # type: ignore[assignment]
@@ -114,10 +121,13 @@ class Link:
             raise Unavailable("the database took the transaction back")
 
     def rollback(self) -> None:
-        """Take the transaction back, if there is one and somebody to say so to."""
+        """Take the transaction back, if there is one and somebody to say so to; where it cannot be, close."""
         if not self.broken:
-            with contextlib.suppress(psycopg.Error):
-                self.run("ROLLBACK")
+            try:
+                with self.bounded():
+                    self.run("ROLLBACK")
+            except psycopg.Error:
+                self.close()
 
     def close(self) -> None:
         """Close it."""

@@ -9,14 +9,17 @@ from typing import Any, NamedTuple
 
 import peewee as pw
 
-from spine.store.engine import Tx
+from spine.store.engine import NEVER, Tx
 from spine.store.jobs import COLUMNS, JobRow
-from spine.store.models import Job, Lane
+from spine.store.models import Attempt, Job, Lane
 from spine.store.statement import Either, Statement, ahead, behind, bind, number, place, text
 
 
 class Filter(NamedTuple):
-    """What a list is narrowed to; empty members narrow nothing. `since` in ms (creation), `q` a text to look for."""
+    """What a list is narrowed to; empty members narrow nothing. `since` in ms (creation), `q` a text to look for.
+
+    `needs`: what a person has to decide about it, one of NEEDS.
+    """
 
     statuses: tuple[str, ...] = ()
     target: str | None = None
@@ -24,7 +27,14 @@ class Filter(NamedTuple):
     label: str | None = None
     q: str | None = None
     since: int | None = None
+    needs: str | None = None
 
+
+# What a person is asked, and the column and the state that tell; each has an index of its own. A late result stands
+# with the attempt that left it.
+_ASKED = {"approval": (Job.approval, "waiting"), "review": (Job.review, "done")}
+_LEFT_LATE = Attempt.select(Attempt.job_id).where(Attempt.late_result.is_null(False))
+NEEDS = (*_ASKED, "late")
 
 _HOW_MANY = pw.fn.COUNT(pw.SQL("*"))
 # Each by an index alone. Few run at a time; of what neither is queued nor runs there may be millions, whose index is
@@ -40,6 +50,7 @@ _COUNT_OTHERS = Statement(
     .group_by(Job.status, Job.target)
 )
 _CREATED_AT = Statement(Job.select(Job.created_at).where(Job.seq == bind("seq")))
+_LAST = Statement(Job.select(Job.seq).order_by(Job.seq.desc()).limit(number(1)))
 _TEXTS = (Job.id, Job.label, Job.spec, Job.error)
 
 
@@ -62,11 +73,15 @@ class _Shape(NamedTuple):
     label: bool
     q: bool
     since: bool
+    needs: str | None
 
     def single(self) -> list[tuple[Any, Any]]:
         """Return the columns that have one value, and that value; first the one whose index is to give a list."""
         given = (("label", self.label), ("machine", self.machine), ("target", self.target))
         found = [(getattr(Job, name), bind(name)) for name, narrowed in given if narrowed]
+        if self.needs in _ASKED:
+            column, status = _ASKED[self.needs]
+            found = [(column, text("pending")), (Job.status, text(status)), *found]
         if len(self.statuses) == 1:
             found.append((Job.status, text(self.statuses[0])))  # inlined, so that a partial index can match it
         return found
@@ -88,18 +103,25 @@ def _where(shape: _Shape, place_in_list: Any, others: list[tuple[Any, Any]]) -> 
         where &= found
     if shape.since:
         where &= Job.created_at >= bind("since")
+    if shape.needs == "late":
+        where &= Job.id.in_(_LEFT_LATE) & (Job.status != text("done"))
     return where
 
 
-@lru_cache(maxsize=512)
-def _select(shape: _Shape) -> Statement:
+def _oldest(shape: _Shape) -> Any:
+    """Return the list of what lies behind a place, oldest first."""
     first, others = shape.single()[:1], shape.single()[1:]
     after: Any = Job.seq > bind("after")
     for column, value in first:
         after = behind(column, value, Job.seq, bind("after"))
     order = [column for column, _ in first] + [Job.seq]
-    query = Job.select(*COLUMNS).where(_where(shape, after, others)).order_by(*order).limit(bind("limit"))
-    return Statement(query if first or not shape.statuses else Either(query, _merged(shape)))
+    return Job.select(*COLUMNS).where(_where(shape, after, others)).order_by(*order).limit(bind("limit"))
+
+
+@lru_cache(maxsize=512)
+def _select(shape: _Shape) -> Statement:
+    query = _oldest(shape)
+    return Statement(query if shape.single() or not shape.statuses else Either(query, _merged(shape)))
 
 
 @lru_cache(maxsize=512)
@@ -111,6 +133,11 @@ def _newest(shape: _Shape) -> Statement:
     order = [column.desc() for column, _ in first] + [Job.seq.desc()]
     where = _where(shape, before, others) & (Job.seq >= bind("floor"))
     return Statement(Job.select(*COLUMNS).where(where).order_by(*order).limit(bind("limit")))
+
+
+@lru_cache(maxsize=512)
+def _within(shape: _Shape) -> Statement:
+    return Statement(_oldest(shape).where(Job.seq <= bind("upto")))
 
 
 _CREATED_BEFORE = Statement(
@@ -130,14 +157,15 @@ def _merged(shape: _Shape) -> Any:
 
 @lru_cache(maxsize=512)
 def _count(shape: _Shape) -> Statement:
-    where = _where(shape, Job.seq > bind("after"), shape.single())
+    where = _where(shape, (Job.seq > bind("after")) & (Job.seq <= bind("upto")), shape.single())
     return Statement(Job.select(pw.fn.COUNT(Job.seq)).where(where))
 
 
 def _shape(narrowed: Filter, targets: tuple[str, str] | None) -> _Shape:
     n = narrowed
     given = (n.target, targets, n.machine, n.label, n.q, n.since)
-    return _Shape(tuple(sorted(set(n.statuses))), *(value is not None for value in given))
+    target, several, machine, label, q, since = (value is not None for value in given)
+    return _Shape(tuple(sorted(set(n.statuses))), target, several, machine, label, q, since, n.needs)
 
 
 def _values(narrowed: Filter, targets: tuple[str, str] | None, after: int) -> dict[str, Any]:
@@ -152,6 +180,12 @@ def matching(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None, after: i
     """Iterate over jobs that match, oldest first, behind position `after`; `targets` is what the caller may see."""
     statement = _select(_shape(narrowed, targets))
     return map(JobRow._make, tx.rows(statement, **_values(narrowed, targets, after), limit=limit))
+
+
+def within(tx: Tx, narrowed: Filter, after: int, upto: int, limit: int) -> Iterator[JobRow]:
+    """Iterate over jobs that match, oldest first, whose place is behind `after` and not behind `upto`."""
+    values = _values(narrowed, None, after) | {"upto": upto, "limit": limit}
+    return map(JobRow._make, tx.rows(_within(_shape(narrowed, None)), **values))
 
 
 def newest(
@@ -186,9 +220,15 @@ def ended_of_skyclaw(tx: Tx) -> Iterator[JobRow]:
     return map(JobRow._make, tx.rows(_SKYCLAW_ENDED))
 
 
-def count(tx: Tx, narrowed: Filter, targets: tuple[str, str] | None = None) -> int:
-    """Return how many jobs match."""
-    row = tx.one(_count(_shape(narrowed, targets)), **_values(narrowed, targets, 0))
+def count(tx: Tx, narrowed: Filter, after: int = 0, upto: int = NEVER) -> int:
+    """Return how many jobs match, of those whose place is behind `after` and not behind `upto`."""
+    row = tx.one(_count(_shape(narrowed, None)), **_values(narrowed, None, after) | {"upto": upto})
+    return 0 if row is None else int(row[0])
+
+
+def last(tx: Tx) -> int:
+    """Return the place of the newest job, 0 when there is none."""
+    row = tx.one(_LAST)
     return 0 if row is None else int(row[0])
 
 

@@ -137,7 +137,7 @@ def resume_target(tx: Tx, name: str) -> None:
 
 def paused_targets(tx: Tx) -> frozenset[str]:
     """Return the targets that are paused, asked of the store once a transaction: only what runs alone changes them."""
-    found: frozenset[str] | None = tx.memo.get(PausedTarget)
+    found: frozenset[str] | None = tx.memo.get(PausedTarget, tx.paused)
     if found is None:
         found = tx.memo[PausedTarget] = frozenset(row[0] for row in tx.rows(_PAUSED))
     return found

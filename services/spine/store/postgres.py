@@ -40,13 +40,18 @@ WRITERS_BESIDE = 3
 _WRITING, _MIGRATING = 0x7370696E_00000001, 0x7370696E_00000002
 _NOW = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 # The lock's own statement has a snapshot from before the wait: what was committed meanwhile is seen by those after it.
-# Lanes and messages are added alone, so that the highest number tells whether there is one more.
-_BEGIN = f"""
-    BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT {{lock}}({_WRITING});
+# Lanes and messages are added alone, so that the highest number tells whether there is one more; and what is paused
+# stays so while others write beside each other.
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_KNOWN = f"""
     SELECT {_NOW}, (SELECT coalesce(max(id), 0) FROM lanes), (SELECT coalesce(max(seq), 0) FROM messages)
 """
-_BEGIN_ALONE = _BEGIN.format(lock="pg_advisory_xact_lock")
-_BEGIN_BESIDE = _BEGIN.format(lock="pg_advisory_xact_lock_shared")
+_BEGIN_ALONE = f"{_BEGIN}; SELECT pg_advisory_xact_lock({_WRITING}); {_KNOWN}"
+# Plans are kept: one that joins what was a small table by reading it through would be bad once it is a big one.
+_BEGIN_BESIDE = f"""
+    {_BEGIN}; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
+    SELECT pg_advisory_xact_lock_shared({_WRITING}); {_KNOWN}, (SELECT array_agg(name) FROM paused_targets)
+"""
 _BEGIN_READING = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT {_NOW}, {places.OLDEST}"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 # Another transaction was in the way, and this one was taken back: it may do better alone.
@@ -71,26 +76,21 @@ class _Pen:
         """Run a statement without values."""
         return self._connected().run(sql)
 
-    def begin(self) -> tuple[Link, Sequence[int]]:
-        """Begin a transaction, return the server's time and the newest lane and message; once more when the connection
-        was dropped since the last one.
+    def begin(self) -> tuple[Link, Sequence[Any]]:
+        """Begin a transaction, return the server's time, the newest lane and message and, beside others, what is
+        paused; once more when the connection was dropped since the last one.
 
         Raises:
             Unavailable, psycopg.Error
         """
         link = self._connected()
         try:
-            return link, self._begun(link)
+            return link, link.begin(self._begin_sql)
         except psycopg.Error:
             if not link.broken:
-                link.rollback()
                 raise
             link = self._connected()
-            return link, self._begun(link)
-
-    def _begun(self, link: Link) -> Sequence[int]:
-        with link.bounded():
-            return link.begin(self._begin_sql)
+            return link, link.begin(self._begin_sql)
 
     def _connected(self) -> Link:
         """Return the connection; soon after a vain try to make one there is none.
@@ -223,8 +223,7 @@ class PostgresEngine(Writer):
         if link is not None:
             try:
                 if not link.broken:
-                    with link.bounded():
-                        return link, link.begin(_BEGIN_READING)
+                    return link, link.begin(_BEGIN_READING)
             except psycopg.Error:
                 if not link.broken:
                     raise
@@ -233,8 +232,7 @@ class PostgresEngine(Writer):
             link.close()
         link = self._reading.link = Link(self.servers)
         self._readers.append(link)
-        with link.bounded():
-            return link, link.begin(_BEGIN_READING)
+        return link, link.begin(_BEGIN_READING)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -295,7 +293,7 @@ class PostgresEngine(Writer):
         self, kind: type[PostgresTx], operations: list[Operation[Any]], savepoints: bool
     ) -> tuple[list[Any], Signals]:
         pen = self._pen(kind.beside)
-        link, (servers, lane, message) = pen.begin()
+        link, (servers, lane, message, *paused) = pen.begin()
         now = self._now(servers)
         try:
             with link.bounded():
@@ -303,7 +301,8 @@ class PostgresEngine(Writer):
                 for operation in operations:
                     tx = kind(link, now, self._origin, known=(lane, message))
                     if kind.beside:  # alone, an operation may change what one before it has read
-                        tx.memo, tx.done = memo, ends
+                        tx.memo, tx.done, tx.batch = memo, ends, len(operations)
+                        tx.paused = frozenset(paused[0] or ())
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                     if outcomes[-1] is not POSTPONED and not isinstance(outcomes[-1], Failed):
                         for what, item in tx.ends:
@@ -315,6 +314,7 @@ class PostgresEngine(Writer):
                 if all(outcome is POSTPONED for outcome in outcomes):
                     link.rollback()  # no answer, and so no wait for disk and standby
                 else:
+                    self._gate.leave()
                     link.commit()
             return outcomes, signals
         except BaseException:

@@ -36,6 +36,8 @@ _DEFAULTS = {
     "tcp_user_timeout": "10000",
     "target_session_attrs": "read-write",
 }
+# What it may not say otherwise: every text must get there.
+_FIXED = {"client_encoding": "UTF8"}
 # Any user may ask this. `pg_control_checkpoint` knows the timeline too, but that of the last checkpoint: for a while
 # after a promotion it is the old one.
 _WHO = """
@@ -43,6 +45,8 @@ _WHO = """
         CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END
 """
 _STANDBY = "it is a standby"
+LOOKING = "spine-look"
+"""What a session is called that only asks who a server is: the server may list it for a while after its end."""
 _LOOK_SECONDS = 6.0  # a little more than a session takes at most
 _FRESH_SECONDS, _VAIN_SECONDS = 1.0, 0.2
 """How long what a look has found holds for others, or that it has found nothing: a whole pool may ask at one moment."""
@@ -85,6 +89,7 @@ class Servers:
 
         Raises:
             psycopg.OperationalError: none can be reached, or only such as are not believed.
+            StoreUnusable: the database cannot keep every text.
         """
         host = self._choose()
         try:
@@ -93,6 +98,7 @@ class Servers:
                 lineage = self._who(session)
                 if lineage is None:
                     raise NotBelieved(_STANDBY)
+                self._check_encoding(session)
                 self._note(session, lineage)
                 self._admit(lineage)
             except BaseException:
@@ -115,6 +121,14 @@ class Servers:
         with self.deadline.over(session.fileno()):
             row: Any = session.execute(_WHO).fetchone()
         return None if row[1] is None else Lineage(row[0], int(row[1], 16))
+
+    def _check_encoding(self, session: Session) -> None:
+        encoding = session.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise StoreUnusable(
+                f"the database cannot keep every text: its encoding is {encoding}; make a database with UTF8 for the "
+                "spine (createdb --encoding UTF8 --template template0)"
+            )
 
     def _note(self, session: Session, lineage: Lineage) -> None:
         # A descriptor of our own: whoever uses the session may close its descriptor at any moment, and it be another's.
@@ -188,7 +202,7 @@ class Servers:
         return [(self._hosts[n], found) for n, found in answers.items()]
 
     def _tell(self, n: int, coming: "queue.SimpleQueue[tuple[int, Lineage | str]]", enough: threading.Event) -> None:
-        host = make_conninfo(**self._hosts[n] | {"target_session_attrs": "any"})
+        host = make_conninfo(**self._hosts[n] | {"target_session_attrs": "any", "application_name": LOOKING})
         while True:
             try:
                 with psycopg.connect(host, autocommit=True) as session:
@@ -231,7 +245,7 @@ def hosts(url: str) -> list[Host]:
             own = {key: values[0 if key == "port" and len(values) == 1 else n] for key, values in lists.items()}
         except IndexError:
             raise StoreUnusable("the database's address names not as many ports as hosts") from None
-        found.append(given | {key: value for key, value in own.items() if value})
+        found.append(given | {key: value for key, value in own.items() if value} | _FIXED)
     return found
 
 

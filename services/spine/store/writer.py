@@ -11,9 +11,11 @@ These take only what says that it may run so; what turns out to need more (`Tx.a
 import asyncio
 import queue
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import structlog
@@ -21,12 +23,15 @@ import structlog
 from contract.errors import Conflict, Internal, SpineError, Unavailable
 from contract.killpoints import reach
 from spine.store.engine import Operation, Signals, Tx
-from spine.store.handover import Asked, Carried, Failed, Turn, deliver
+from spine.store.handover import Asked, Carried, Failed, Gate, Turn, deliver
 
 T = TypeVar("T")
 _log = structlog.get_logger()
 
 BATCH_MOST = 256
+GATHER_SECONDS = 0.005
+"""How long a batch beside others waits at most for as many operations as the one before it was of. A lone one does not:
+most of what a batch costs it costs once, and whoever was answered just now is likely to ask for the next."""
 
 
 class WroteAndFailed(Exception):
@@ -72,6 +77,9 @@ class Writer(ABC):
         self._queue: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
         self._beside: queue.SimpleQueue[list[Asked] | None] = queue.SimpleQueue()
         self._turn = Turn(self._put)
+        # Of those beside each other: who takes the next batch, of how many the last one was, who is at its statements
+        # (a driver leaves before it commits).
+        self._taking, self._came, self._gate = threading.Lock(), 1, Gate()
         self._closed = False
         self._closing = threading.Lock()
         self._pool = ThreadPoolExecutor(readers, "store-reader")
@@ -167,22 +175,38 @@ class Writer(ABC):
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def _write_loop(self, line: "queue.SimpleQueue[list[Asked] | None]", beside: bool) -> None:
-        while (asked := line.get()) is not None:
-            batch = list(asked)
-            last = False
-            while len(batch) < BATCH_MOST:
-                try:
-                    more = line.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    last = True
-                    break
-                batch += more
-            for n in range(0, len(batch), BATCH_MOST):
-                self._write_batch(batch[n : n + BATCH_MOST], beside)
-            if last:
-                return
+        last = False
+        while not last:
+            with self._taking if beside else nullcontext():  # whoever waits for its turn has taken nothing
+                asked = line.get()
+                if asked is None:
+                    return
+                if beside:
+                    self._gate.enter()
+                batch, last = self._waiting(line, asked, self._came if beside else 1)
+                if beside:
+                    self._came = len(batch)
+            try:
+                for n in range(0, len(batch), BATCH_MOST):
+                    self._write_batch(batch[n : n + BATCH_MOST], beside)
+            finally:
+                self._gate.leave()
+
+    def _waiting(
+        self, line: "queue.SimpleQueue[list[Asked] | None]", asked: list[Asked], wanted: int
+    ) -> tuple[list[Asked], bool]:
+        """Return what waits, for as many as are wanted after a moment; tell too whether nothing comes after it."""
+        batch, until = list(asked), time.monotonic() + GATHER_SECONDS
+        while len(batch) < BATCH_MOST:
+            left = until - time.monotonic() if len(batch) < wanted else 0.0
+            try:
+                more = line.get(timeout=left) if left > 0 else line.get_nowait()
+            except queue.Empty:
+                break
+            if more is None:
+                return batch, True
+            batch += more
+        return batch, False
 
     def _write_batch(self, asked: list[Asked], beside: bool) -> None:
         batch = [each for each in asked if each.begin()]  # what nobody waits for any more is left undone

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from psycopg import errors as pg
 from tests.support.eventually import eventually
-from tests.support.full_store import START, Full
+from tests.support.full_store import START, Full, grow
 from tests.support.postgres_server import PostgresServer
 from tests.support.queue_store import QueueStore, SetClock
 from tests.support.spine_process import REPO, free_port
@@ -29,11 +29,13 @@ from spine.store import meta
 from spine.store.arrival import Arrival
 from spine.store.copying import COPIED
 from spine.store.engine import StoreAway, StoreUnusable
+from spine.store.lineage import Lineage
 from spine.store.lock import DataDirBusy
 from spine.store.marks import HalfArrived, Moved, NotEmpty
 from spine.store.migrations import NewerStore
 from spine.store.offline import NotAStore
 from spine.store.postgres import PostgresEngine
+from spine.store.servers import Servers, Session
 from spine.store.sqlite import SqliteEngine
 
 pytestmark = pytest.mark.docker
@@ -280,6 +282,30 @@ def test_tables_of_another_program_are_left_alone(
     refused(data, url, NotEmpty, "tables of another program, such as accounts")
 
 
+def test_a_session_that_only_asked_who_the_server_is_is_no_spine(
+    postgres: PostgresServer, url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names: list[str] = []
+    who = Servers._who
+
+    def asked(servers: Servers, session: Session) -> Lineage | None:
+        names.extend(session.execute("SHOW application_name").fetchone())
+        return who(servers, session)
+
+    monkeypatch.setattr(Servers, "_who", asked)
+    Arrival(url).close()
+    assert names == ["spine-look", "spine"]
+    with psycopg.connect(url, application_name="spine-look"):
+        moved(data, url)
+
+
+def test_a_spine_under_a_name_of_its_own_is_noticed(url: str, data: Path) -> None:
+    own = f"{url}?application_name=ours"
+    served = PostgresEngine(own)
+    refused(data, own, NotEmpty, "a spine is connected")
+    served.close()
+
+
 def test_a_database_that_a_spine_began_and_nobody_used_is_taken(url: str, data: Path) -> None:
     served = PostgresEngine(url)
     served.write(meta.store_id).result(20)
@@ -316,11 +342,37 @@ def test_a_damaged_store_is_refused(url: str, data: Path) -> None:
         moved(data, url)
 
 
-def test_a_value_that_postgresql_cannot_keep_is_named(url: str, data: Path) -> None:
+def test_a_row_that_postgresql_cannot_keep_is_named(url: str, data: Path) -> None:
+    grow(data, 2500)
     with closing(sqlite3.connect(data / "spine.db")) as store:
-        store.execute("UPDATE comments SET text = 'a' || char(0) || 'b'")
+        store.execute("UPDATE jobs SET meta = 'a' || char(0) || 'b' WHERE seq = 1700")
         store.commit()
-    refused(data, url, StoreUnusable, r"a row of comments between \[1\] and \[1\]")
+    refused(data, url, StoreUnusable, r"cannot keep the row \[1700\] of jobs: .* NUL")
+    with closing(sqlite3.connect(data / "spine.db")) as store:
+        store.execute("UPDATE jobs SET meta = '{}' WHERE seq = 1700")
+        store.commit()
+    assert moved(data, url).tables["jobs"].rows == 2504
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_of_another_encoding_is_refused(postgres: PostgresServer, data: Path, encoding: str) -> None:
+    name = f"of_{encoding.lower()}"
+    postgres.run(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    try:
+        said = f"its encoding is {encoding}; make a database with UTF8 for the spine"
+        refused(data, postgres.url(name), StoreUnusable, said)
+        assert postgres.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public'", name) == []
+        with pytest.raises(StoreUnusable, match=said):
+            PostgresEngine(postgres.url(name))
+    finally:
+        postgres.drop(name)
+
+
+def test_what_the_environment_says_of_encodings_changes_nothing(
+    url: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    assert moved(data, url).store_id is not None
 
 
 def test_no_store_no_move(url: str, tmp_path: Path) -> None:
@@ -429,3 +481,14 @@ def test_the_password_of_the_settings_goes_with_the_address_that_is_named(
     assert "jobs 4 of 4 (100 %)" in done.stderr
     with closing(sqlite3.connect(data / "spine.db")) as store:
         assert "hunter2" not in repr(store.execute("SELECT * FROM meta").fetchall())
+
+
+def test_it_says_where_the_blobs_stay(url: str, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPINE_DATA_DIR", str(data))
+    monkeypatch.setenv("SPINE_BLOB_URL", "s3:/bucket")
+    done = CliRunner().invoke(cli, ["migrate-store", "--to", url])
+    assert (done.exit_code, "SPINE_BLOB_URL: 's3:/bucket' is no place" in done.stderr) == (78, True)
+    monkeypatch.setenv("SPINE_BLOB_URL", "s3://bucket/fleet")
+    done = CliRunner().invoke(cli, ["migrate-store", "--to", url])
+    assert done.exit_code == 0, done.output
+    assert "  blobs stay in s3://bucket/fleet: keep SPINE_BLOB_URL, and SPINE_DATA_DIR, as they are\n" in done.stdout

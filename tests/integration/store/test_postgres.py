@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from tests.suites.harness import LEFT, Raw, Store
 from tests.suites.manual_clock import ManualClock
+from tests.support.engine import freeze
 from tests.support.eventually import eventually
 from tests.support.postgres_server import PostgresServer
 from tests.support.spine_process import free_port
@@ -255,14 +256,14 @@ def test_a_commit_that_hangs_is_cut_off(opened: Open, no_standby: None) -> None:
     engine = opened(deadline=1.0)
     begun = time.monotonic()
     assert isinstance(engine.write(put("a")).exception(20), OutcomeUnknown)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 12
 
 
 def test_a_host_that_freezes_is_let_go(postgres: PostgresServer, opened: Open) -> None:
     engine = opened(deadline=1.0)
     engine.write(put("a")).result(20)
     assert keys(engine) == ["a"]
-    postgres.container.pause()
+    freeze(postgres.container)
     try:
         written, read = engine.write(put("b")), engine.read(lambda tx: tx.one(KEYS))
         assert isinstance(written.exception(30), Unavailable)
@@ -271,6 +272,41 @@ def test_a_host_that_freezes_is_let_go(postgres: PostgresServer, opened: Open) -
         postgres.container.unpause()
     eventually(lambda: engine.write(put("c")).exception(20) is None)
     assert keys(engine) == ["a", "c"]
+
+
+def test_a_host_that_freezes_at_the_end_of_an_operation_is_let_go(postgres: PostgresServer, opened: Open) -> None:
+    """What is left then is to end the transaction, which is an answer to wait for like any other."""
+    engine = opened(deadline=1.0, readers=1)
+    assert keys(engine) == []
+
+    def read_and_freeze(_tx: Tx) -> str:
+        freeze(postgres.container)
+        return "read"
+
+    def write_and_freeze(tx: Tx) -> None:
+        tx.run(PUT, key="a", value="v")
+        freeze(postgres.container)
+        raise Conflict
+
+    for frozen in (lambda: engine.read(read_and_freeze), lambda: engine.write(write_and_freeze)):
+        future: Future[Any] = frozen()
+        try:
+            future.exception(30)  # it comes
+        finally:
+            postgres.container.unpause()
+    eventually(lambda: engine.read(lambda tx: tx.one(KEYS)).exception(20) is None)
+    assert keys(engine) == []
+
+
+def test_a_reader_whose_transaction_could_not_begin_reads_on(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = opened(readers=1)
+    assert keys(engine) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            "spine.store.postgres._BEGIN_READING", "BEGIN; SET LOCAL statement_timeout = 1; SELECT pg_sleep(9)"
+        )
+        assert isinstance(engine.read(lambda _tx: None).exception(20), Unavailable)
+    assert keys(engine) == []
 
 
 def test_a_server_that_lets_nobody_in_is_asked_again_until_it_does(
@@ -287,7 +323,7 @@ def test_a_server_that_lets_nobody_in_is_asked_again_until_it_does(
             return engine.write(put("b")).result(20) == 1
         return False
 
-    eventually(written, 10)
+    eventually(written)
     assert keys(engine) == ["b"]
 
 
@@ -426,6 +462,14 @@ def test_a_commit_waits_for_the_disk_whatever_the_servers_settings_say(
     postgres.run(f"ALTER DATABASE {database} SET synchronous_commit = off")
     show = Raw("SELECT current_setting('synchronous_commit')")
     assert opened().write(lambda tx: tx.one(show)).result(20) == ("on",)
+
+
+def test_the_server_compiles_no_statement(engine: PostgresEngine) -> None:
+    """A claim from a million queued jobs would be estimated dear enough for it, and take 200 ms in place of 2."""
+    show = Raw("SELECT current_setting('jit')")
+    assert engine.write(lambda tx: tx.one(show)).result(20) == ("off",)
+    assert engine.write(lambda tx: tx.one(show), beside=True).result(20) == ("off",)
+    assert engine.read(lambda tx: tx.one(show)).result(20) == ("off",)
 
 
 def test_a_reading_operation_cannot_write(engine: PostgresEngine) -> None:
