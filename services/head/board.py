@@ -5,11 +5,9 @@ Kept up to date from lists and events; how it looks is decided in `head.boardvie
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
-from contract.clock import iso, parse_iso
 from contract.errors import Gone, NotFound, SpineError
 from contract.head_client import HeadClient
 from contract.states import TERMINAL, Status
@@ -20,12 +18,10 @@ from head.steer import candidates
 SHOWN_MOST = 50
 _WHY_MOST = 20
 _ENDED_MOST = 10
-_LATE_LOOKS = 50
-_PAGE = 500
+# Lists are by when jobs were made: among so many of the newest are those that ended last.
+_LATELY = 200
 _COUNT_SECONDS = 2.0
 _FETCH_MOST = 50  # over it one list is cheaper than single looks
-# Reviews and late results of jobs older than this are not looked for; those that come while we look are shown.
-BACK_MS = 7 * 86_400_000
 _TOLD = frozenset(
     {"job.completed", "job.adopted", "job.failed", "job.dead", "job.cancelled", "job.rejected", "job.reviewed"}
     | {"job.retried", "job.late_result"}
@@ -77,16 +73,15 @@ class Board:
         self._counts: dict[str, int] = {}
         self._counted_at = float("-inf")
 
-    def place(self) -> str | None:
-        """Return a cursor near the end of all events, without reading them; None for their begin.
+    def place(self) -> str:
+        """Return the cursor behind all that has happened until now.
 
         What is loaded after this call misses nothing but what events behind the place tell.
 
         Raises:
             SpineError
         """
-        newest = max(self._lately(self._now()), key=lambda job: job.updated_at, default=None)
-        return None if newest is None else self._cursor_of(newest.id)
+        return self._client.events("newest", limit=1).next_cursor
 
     def load(self) -> None:
         """Look for what lists alone tell.
@@ -96,13 +91,9 @@ class Board:
         """
         self._since = self._now()
         self._reviews, self._late, self._ended = {}, {}, {}
-        suspects: list[Job] = []
-        for job in self._lately(self._since):
-            if job.status in TERMINAL:
-                self._keep(job)
-            if job.status != Status.DONE and job.fence > 0:
-                suspects = [*suspects[-_LATE_LOOKS + 1 :], job]
-        for job in suspects:
+        for job in self._newest(_LATELY, status=",".join(sorted(TERMINAL))) + self._newest(SHOWN_MOST, needs="review"):
+            self._keep(job)
+        for job in self._newest(SHOWN_MOST, needs="late"):
             self._look_for_late(job)
 
     def note(self, events: Iterable[Event]) -> None:
@@ -187,24 +178,9 @@ class Board:
         """Return the spine's time."""
         return str(self._client.health()["time"])
 
-    def _lately(self, now: str) -> Iterable[Job]:
-        """Yield the jobs of the last days."""
-        query: dict[str, Any] = {"since": iso(max(0, parse_iso(now) - BACK_MS)), "limit": _PAGE}
-        while True:
-            page = self._client.jobs(**query)
-            yield from page.jobs
-            if not isinstance(page.next_cursor, str):
-                return
-            query["cursor"] = page.next_cursor
-
-    def _cursor_of(self, job_id: str) -> str | None:
-        """Return the cursor of a job's last event."""
-        cursor: str | None = None
-        while True:
-            page = self._client.events(cursor, job_id, limit=1000)
-            if not page.events:
-                return cursor
-            cursor = page.next_cursor
+    def _newest(self, most: int, **query: str) -> list[Job]:
+        """Return the newest jobs that match."""
+        return self._client.jobs(order="newest", limit=most, **query).jobs
 
 
 def _end(job: Job) -> str:

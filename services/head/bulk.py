@@ -8,18 +8,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from contract.errors import SpineError
 from contract.head_client import HeadClient
-from contract.states import TRANSITIONS, Action, Status
+from contract.states import Status
 from head import complete, exits
 from head.desk import Desk, as_json, complain, pass_desk
 from head.words import Line
 
-_VERBS = {"cancel": Action.CANCEL, "retry": Action.RETRY, "release": Action.RELEASE}
 _DONE = {"cancel": "cancelled", "retry": "queued again", "release": "released"}
 _PAGE = 500
 
 
 @click.command()
-@click.argument("verb", metavar="VERB", type=click.Choice(list(_VERBS)))
+@click.argument("verb", metavar="VERB", type=click.Choice(list(_DONE)))
 @click.option(
     "--status", "-s", multiple=True, type=click.Choice([s.value for s in Status]), help="Only these; several."
 )
@@ -50,7 +49,7 @@ def bulk(desk: Desk, /, verb: str, everything: bool, reason: str | None, yes: bo
     if not yes and not _agreed(client, verb, narrowed):
         complain("nothing was changed")
         sys.exit(exits.ERROR)
-    total = {"matched": 0, "changed": 0}
+    total: dict[str, Any] = {"matched": 0, "changed": 0}
     try:
         _walk(desk, client, verb, narrowed or {"all": True}, reason, total)
     except SpineError:
@@ -59,34 +58,20 @@ def bulk(desk: Desk, /, verb: str, everything: bool, reason: str | None, yes: bo
     if json:
         desk.screen.json(total)
     else:
-        desk.screen.say(Line(f"{_DONE[verb]}: {total['changed']} of {total['matched']} that match"))
+        few = "at least " if "atLeast" in total else ""
+        desk.screen.say(Line(f"{_DONE[verb]}: {total['changed']} of {few}{total['matched']} that match"))
 
 
 def _agreed(client: HeadClient, verb: str, narrowed: dict[str, Any]) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at: give --yes")
-    number = _count(client, verb, narrowed)
-    return click.confirm(f"{verb} {number} job{'' if number == 1 else 's'}?", err=True)
-
-
-def _count(client: HeadClient, verb: str, narrowed: dict[str, Any]) -> int:
-    """Count the jobs that match and that the verb fits now."""
-    fitting = TRANSITIONS[_VERBS[verb]].sources
-    wanted = [status for status in narrowed.get("status", [s.value for s in Status]) if status in fitting]
-    if not wanted:
-        return 0
-    query: dict[str, Any] = narrowed | {"status": ",".join(wanted), "limit": _PAGE}
-    number = 0
-    while True:
-        page = client.jobs(**query)
-        number += len(page.jobs)
-        if not isinstance(page.next_cursor, str):
-            return number
-        query["cursor"] = page.next_cursor
+    found = client.bulk(verb, (narrowed or {"all": True}) | {"dryRun": True})
+    few = "at least " if found.at_least is True else ""
+    return click.confirm(f"{verb} {few}{found.matched} job{'' if found.matched == 1 else 's'}?", err=True)
 
 
 def _walk(
-    desk: Desk, client: HeadClient, verb: str, narrowed: dict[str, Any], reason: str | None, total: dict[str, int]
+    desk: Desk, client: HeadClient, verb: str, narrowed: dict[str, Any], reason: str | None, total: dict[str, Any]
 ) -> None:
     """Go through all pages; `total` is told on the way, so that a fault finds it right."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -96,8 +81,12 @@ def _walk(
         while True:
             done = client.bulk(verb, narrowed, reason=reason, cursor=cursor)
             # What matches shrinks as the jobs move on: the first answer has the whole.
-            total["matched"] = total["matched"] or done.matched
+            if cursor is None:
+                total["matched"] = done.matched
+                if done.at_least is True:
+                    total["atLeast"] = True
             total["changed"] += done.changed
+            total["matched"] = max(total["matched"], total["changed"])
             bar.update(task, advance=_PAGE if done.next_cursor else 0, total=total["matched"])
             cursor = done.next_cursor
             if cursor is None:

@@ -67,6 +67,7 @@ class Loop:
         self._place = Place()
         self._behind, self._unshared = 0, 0  # events since the place was written, and since it was kept with the lease
         self._away, self._once = False, False
+        self._acted = False  # on this event, which is not noted yet
 
     def run(self, once: bool = False) -> None:
         """Go on from the stored place for ever, or until nothing is left to do.
@@ -134,12 +135,22 @@ class Loop:
         self._save()
 
     def _deal_with(self, event: Event) -> None:
-        acted = event.type in _ENDS and self._handle(event)
+        self._acted = False
+        try:
+            acted = event.type in _ENDS and self._handle(event)
+            self._go_behind(event)
+            if acted or max(self._behind, self._unshared) >= _SAVE_AFTER:
+                self._save()
+                killpoints.reach("loop.saved")
+        except (SystemExit, KeyboardInterrupt):
+            if self._acted:  # it was told to end before that was noted: nobody is to do it again
+                self._go_behind(event)
+                self._save_by_one_try()
+            raise
+
+    def _go_behind(self, event: Event) -> None:
         self._place.cursor, self._place.at = event.cursor, event.at
         self._behind, self._unshared = self._behind + 1, self._unshared + 1
-        if acted or max(self._behind, self._unshared) >= _SAVE_AFTER:
-            self._save()
-            killpoints.reach("loop.saved")
 
     def _handle(self, event: Event) -> bool:
         """Do what an end asks for; tell whether anything was done that is not to be done again."""
@@ -278,6 +289,7 @@ class Loop:
             return False
         seconds = self._policy.notify_timeout_seconds
         ran = self._run(command, job, self._env_of(job, event, reason), seconds)
+        self._acted = True
         if ran.code == 0:
             self._tell(News("notified", job, reason))
         else:
@@ -314,6 +326,13 @@ class Loop:
             self._ask(lambda: keep(msgspec.to_builtins(shared)))
         self._unshared = 0
         self._save_here()
+
+    def _save_by_one_try(self) -> None:
+        self._once = True
+        try:
+            self._save()
+        except (SpineError, Deposed):
+            self._save_here()
 
     def _save_here(self) -> None:
         self._ledger.save(self._place)

@@ -147,7 +147,7 @@ class _Table:
             until = min(until, time.monotonic() + _GATHER_SECONDS)
         return found
 
-    def _read(self, cursor: str | None) -> None:
+    def _read(self, cursor: str) -> None:
         try:
             for news in follow.follow_events(self._client, cursor, None, time.sleep):
                 if isinstance(news, Lost):

@@ -17,6 +17,7 @@ from contract.killpoints import arm
 from contract.sdnotify import Notifier
 from spine.app import App, Server, create_app, hold
 from spine.blobs.base import BlobsAway, BlobsUnusable
+from spine.digests import Mistaken
 from spine.settings import Settings
 from spine.siblings import Siblings
 from spine.store.engine import StoreAway, StoreUnusable
@@ -86,7 +87,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             server = Server(self._settings, locked=several, worker=SpineWorker.place, siblings=self._siblings)
         except (DataDirBusy, StoreAway, BlobsAway) as e:
             self._give_up(EXIT_BUSY, str(e))
-        except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable) as e:
+        except (HalfRestored, NewerStore, StoreUnusable, BlobsUnusable, Mistaken) as e:
             self._give_up(EXIT_CONFIG, str(e))
         except OSError as e:
             where = self._settings.data_dir

@@ -16,7 +16,7 @@ from spine import backup_settings, bucket_settings, collector_settings, database
 from spine.blobs.bucket import Bucket
 from spine.collector_settings import Collector
 from spine.dialect_settings import MIB, TOKEN_LEAST, Dialect
-from spine.digests import is_name, principal_of, read_digests
+from spine.digests import is_name, not_for_a_claw, principal_of, read_digests
 from spine.notices import aliases
 from spine.queue.access import RESERVED, Principal
 
@@ -287,7 +287,7 @@ def _principals(env: EnvReader, listed: Path | None) -> dict[str, Principal]:
             continue
         name, _, value = pair.strip().partition("=")
         if name in RESERVED:
-            env.faults.append(f"CLAW_TOKENS: {name} is not for a claw, it means another; give the claw another name")
+            env.faults.append(f"CLAW_TOKENS: {not_for_a_claw(name)}")
             continue
         if not value or not is_name(name):
             env.faults.append("CLAW_TOKENS: expected name=token,… with names of a-z, 0-9, dot and hyphen")

@@ -15,6 +15,8 @@ _TRACE = trace.HEADER.encode()
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Refusals of whoever knocks: they are counted at /metrics, and a line each would be the knocker's to fill a disk with.
 _STRANGERS = frozenset({401, 429})
+# Whoever waits for a lease asks all the time, and is told that another has it: nothing went wrong.
+_WAITS = ("/leases/{name}/take", 409)
 
 
 class Asked:
@@ -40,7 +42,8 @@ class Asked:
         for each costs more than the servers' goal for a submit allows.
         """
         unknown = self.caller is None and status < 500  # whoever has no token writes no lines
-        if method in _READS or status in _STRANGERS or self.route is None or unknown:
+        waits = (self.route, status) == _WAITS
+        if method in _READS or status in _STRANGERS or self.route is None or unknown or waits:
             say = _log.debug
         elif status >= 500:
             say = _log.warning

@@ -55,6 +55,14 @@ class Auth:
         self._sessions = {row.digest: (row.token, row.expires_at) for row in sessions.all_of(tx)}
         self._revoked = frozenset(m.name for m in machines.all_of(tx) if m.revoked_at is not None)
 
+    def mistaken(self, tx: Tx) -> set[str]:
+        """Return those names of the file of digests that stand for a role, while the store knows a claw of that name.
+
+        Such a line is of a time when the name was free: its token would be let see more than it was made for.
+        """
+        claws = {machine.name for machine in machines.all_of(tx) if machine.revoked_at is None}
+        return {principal.name for principal in self._listed.values() if not principal.is_claw} & claws
+
     def names(self) -> set[str]:
         """Return the names of all claws that have a token."""
         known = [*self._fixed.values(), *self._listed.values(), *(principal for principal, _ in self._stored.values())]
@@ -92,7 +100,7 @@ class Auth:
         if principal is None:
             self.guessed(req)
             raise Unauthorized("this token is not known")
-        if principal.name in self._revoked:
+        if principal.is_claw and principal.name in self._revoked:
             raise Unauthorized(f"the machine {principal.name} is revoked")
         return principal
 

@@ -84,6 +84,10 @@ class Blobs:
         caller = core.auth.reader(req)
         row = await core.read(lambda tx: _readable(tx, caller.principal, blob_id))
         start, length = _range(req, row.size)
+        head = req.method == "HEAD"
+        source = await core.read_blob(lambda: core.blobs.open(row.id, start, min(length, 1) if head else length))
+        if source is None:
+            raise NotFound(f"the bytes of {row.id} are not {core.blobs.where}")
         resp.set_header("X-Content-Type-Options", "nosniff")
         resp.set_header("Content-Disposition", f"attachment; filename*=UTF-8''{quote(row.filename, safe='')}")
         resp.set_header("Accept-Ranges", "bytes")
@@ -92,13 +96,11 @@ class Blobs:
         if length != row.size:
             resp.status = 206
             resp.set_header("Content-Range", f"bytes {start}-{start + length - 1}/{row.size}")
-        if req.method == "HEAD":
+        if head:
+            source.close()
             resp.content_length = length
-            return
-        source = await core.read_blob(lambda: core.blobs.open(row.id, start, length))
-        if source is None:
-            raise NotFound(f"the bytes of {row.id} are not {core.blobs.where}")
-        resp.set_stream(_pieces(core, source), length)
+        else:
+            resp.set_stream(_pieces(core, source), length)
 
     async def on_head_one(self, req: Request, resp: Response, blob_id: str) -> None:
         """HEAD /blobs/:id."""

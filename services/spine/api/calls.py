@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from contract import errors, wire
 from contract.errors import SpineError
 from contract.states import Status
+from spine.store.listing import NEEDS
 
 # Who may call. An empty set: no token is asked for.
 ANYONE: frozenset[str] = frozenset()
@@ -179,6 +180,7 @@ FILTER = (
     query("label", None, "Exactly this label."),
     query("q", None, "A text that stands in id, label, spec or error."),
     query("since", {"type": "string", "format": "date-time"}, "Created at this time or later."),
+    query("needs", {"type": "string", "enum": list(NEEDS)}, "A person has to decide about it: this."),
 )
 HOLDER = (WORKER, FENCE)
 SETTLER = (WORKER, FENCE, KEY)

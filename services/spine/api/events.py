@@ -14,6 +14,8 @@ from spine.queue.access import Principal, is_revoked
 _PAGE = 100
 _PAGE_MOST = 1000
 _STREAM_PAGE = 500
+FROM_NOW = "newest"
+"""No cursor has so few letters."""
 
 
 class Events:
@@ -29,6 +31,8 @@ class Events:
         known_query(req, "cursor", "limit")
         limit = query_number(req, "limit", 1, _PAGE_MOST) or _PAGE
         after = req.get_header("Last-Event-ID") or req.get_param("cursor")
+        if after == FROM_NOW:
+            after = await core.read(lambda tx: history.newest(tx, core.store_id))
         if "text/event-stream" in (req.accept or ""):
             if job_id is not None:  # refuse before the stream begins
                 await core.read(lambda tx: history.page(tx, core.store_id, caller.principal, after, 1, job_id))

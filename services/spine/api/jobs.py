@@ -14,7 +14,7 @@ from spine.queue.access import Caller, visible
 from spine.queue.once import Answer
 from spine.store import attempts
 from spine.store.engine import Tx
-from spine.store.listing import Filter
+from spine.store.listing import NEEDS, Filter
 
 LIST_SUBMIT_MOST = 1000
 _STATUSES = tuple(status.value for status in Status)
@@ -176,6 +176,9 @@ def _filter(req: Request) -> Filter:
     for status in statuses:
         if status not in _STATUSES:
             raise InvalidField(f"status: {status[:40]!r} is none of {', '.join(_STATUSES)}", "status")
+    needs = req.get_param("needs") or None
+    if needs is not None and needs not in NEEDS:
+        raise InvalidField(f"needs: {needs[:40]!r} is none of {', '.join(NEEDS)}", "needs")
     since = req.get_param("since")
     # An empty parameter narrows nothing.
     return Filter(
@@ -185,4 +188,5 @@ def _filter(req: Request) -> Filter:
         label=req.get_param("label") or None,
         q=req.get_param("q") or None,
         since=moment(since, "since") if since else None,
+        needs=needs,
     )

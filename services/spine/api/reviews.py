@@ -15,7 +15,6 @@ from spine.api.core import Core
 from spine.queue import history, listing, settle, steer, view
 from spine.queue.access import Caller
 from spine.queue.once import Answer
-from spine.store import listing as rows
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
@@ -91,8 +90,8 @@ class Reviews:
         if request.dry_run:
             eligible = taken & set(narrowed.statuses) if narrowed.statuses else taken
             whole = narrowed._replace(statuses=tuple(sorted(eligible)))
-            matched = await core.read(lambda tx: rows.count(tx, whole)) if eligible else 0
-            resp.data = msgspec.json.encode(wire.BulkResult(matched=matched, changed=0, next_cursor=None))
+            matched, more = await core.read(lambda tx: listing.counted(tx, whole)) if eligible else (0, False)
+            resp.data = msgspec.json.encode(_told(matched, more, 0, None))
             resp.content_type = "application/json"
             return
 
@@ -100,12 +99,17 @@ class Reviews:
             def one(job: JobRow) -> bool:
                 return act(tx, caller, job, request.reason)
 
-            matched, changed, following = listing.each(tx, narrowed, start, one)
-            place = None if following is None else history.cursor(core.store_id, following)
-            found = wire.BulkResult(matched=matched, changed=changed, next_cursor=place)
-            return Answer(200, msgspec.json.encode(found))
+            step = listing.each(tx, narrowed, start, one)
+            place = None if step.following is None else history.cursor(core.store_id, step.following)
+            return Answer(200, msgspec.json.encode(_told(step.matched, step.at_least, step.changed, place)))
 
         await core.carry_out(req, resp, core.key(req, caller, data), carry_out)
+
+
+def _told(matched: int, at_least: bool, changed: int, next_cursor: str | None) -> wire.BulkResult:
+    return wire.BulkResult(
+        matched=matched, at_least=True if at_least else UNSET, changed=changed, next_cursor=next_cursor
+    )
 
 
 def _filter(request: wire.Bulk) -> Filter:

@@ -6,6 +6,7 @@ What comes in lies on the local disk first. So its digest is known and its form 
 client's pace holds an upload open, and a piece that failed can be sent again.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -89,12 +90,14 @@ class ObjectBlobs:
         self._store, self._hasty = reached(place, patience), reached(place, _HASTY)
 
     def check(self) -> None:
-        """Write and read a small object that stays.
+        """Write and read a small object that stays, also under the condition under which blobs are written.
 
         Raises:
             BlobsUnusable, BlobsAway: naming the setting to look at.
         """
         try:
+            with contextlib.suppress(AlreadyExistsError):
+                obstore.put(self._store, _PROBE, _PROBED, mode="create")
             obstore.put(self._store, _PROBE, _PROBED)
             obstore.get(self._store, _PROBE).bytes()
         except (BaseError, OSError) as e:
@@ -271,6 +274,18 @@ def fault_of(place: Bucket, error: BaseException) -> BlobsUnusable:
     if code == "AuthorizationHeaderMalformed" or "redirect" in what or what.startswith("301"):
         return BlobsUnusable(
             f"SPINE_BLOB_REGION: the bucket {place.bucket} is not in {place.region} ({what}); name its region"
+        )
+    if code == "RequestTimeTooSkewed":
+        return BlobsAway(f"SPINE_BLOB_URL: {at} does not agree with this machine's clock ({what}); set the clock")
+    if code in ("ExpiredToken", "InvalidToken", "TokenRefreshRequired"):
+        return BlobsUnusable(
+            f"SPINE_BLOB_ACCESS_KEY_ID: {at} does not take this machine's passing credentials any more ({what}); give "
+            "it others, or a key that lasts"
+        )
+    if what.startswith("501"):
+        return BlobsUnusable(
+            f"SPINE_BLOB_ENDPOINT: {at} cannot write on the condition that nothing is there (If-None-Match: {what}); "
+            "use an object store that can"
         )
     if what.startswith(("401", "403")):
         return BlobsUnusable(

@@ -7,13 +7,15 @@ from spine.operations import findings
 from spine.operations.findings import SKEW_MOST_MS, Check
 from spine.operations.manifest import DATABASE
 from spine.store import lineage, offline
-from spine.store.condition import Condition, condition, counts
+from spine.store.condition import Condition, condition, counts, held_back
 from spine.store.engine import StoreUnusable
 from spine.store.lineage import Newest, NotBelieved
 from spine.store.marks import ARRIVING
 from spine.store.migrations import NewerStore
 from spine.store.offline import NotAStore
 from spine.store.visit import Visit, newest_version
+
+HELD_BACK_MOST_MS = 60_000
 
 
 def examine(url: str, data_dir: Path, interval_ms: int | None) -> Iterator[Check]:
@@ -91,4 +93,8 @@ def _store(visit: Visit, interval_ms: int | None) -> Iterator[Check]:
     with visit.snapshot() as tx:
         held = counts(tx)
         yield Check("store", "ok", f"{findings.shown(held.jobs)}, {held.events} events, {held.blobs} blobs")
+        waited = held_back(tx)
+        if waited > HELD_BACK_MOST_MS:
+            told = f"those of the last {waited // 1000} s are seen by nobody yet: a transaction on this database server"
+            yield Check("events", "failed", f"{told} has not ended; see pg_stat_activity and pg_prepared_xacts, end it")
         yield from findings.clock_and_reaper(tx, interval_ms)

@@ -8,6 +8,7 @@ import click
 from contract import killpoints
 from contract.clock import SystemClock
 from spine import database_settings
+from spine.bucket_settings import blobs_here
 from spine.operations.carrying import carried_out, clear
 from spine.operations.files import Progress
 from spine.settings import store_folder
@@ -31,12 +32,13 @@ def migrate_store(to: str | None, wait_seconds: int) -> None:
     """Move the store of SPINE_DATA_DIR into an empty PostgreSQL database. The server may run until it is asked to stop.
 
     It may be interrupted: the same command goes on. A password comes from SPINE_DATABASE_URL_FILE, or from libpq's
-    PGPASSFILE. Blobs stay in SPINE_DATA_DIR.
+    PGPASSFILE. Blobs stay where they are.
     """
     from spine.operations.move import move
 
     killpoints.arm(*database_settings.kill_point())
     folder = store_folder()
+    place = carried_out(blobs_here)
     done = carried_out(
         lambda: move(folder, database_settings.target(to), wait_seconds, SystemClock(), _say, _progress())
     )
@@ -49,7 +51,10 @@ def migrate_store(to: str | None, wait_seconds: int) -> None:
             click.echo(f"  {name:<16}{count.rows:>12} rows  sha256 {count.sha256[:16]} on both sides")
     click.echo(f"  store id {done.store_id}: event cursors of before are answered with a gap")
     click.echo("  fences stand as they are: what runs goes on under its lease")
-    click.echo(f"  blobs stay in {folder}: keep SPINE_DATA_DIR as it is")
+    if place is None:
+        click.echo(f"  blobs stay in {folder}: keep SPINE_DATA_DIR as it is")
+    else:
+        click.echo(f"  blobs stay in {place.url}: keep SPINE_BLOB_URL, and SPINE_DATA_DIR, as they are")
     click.echo("Now start the spine with SPINE_DATABASE_URL, or SPINE_DATABASE_URL_FILE, set to that database.")
 
 

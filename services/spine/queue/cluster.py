@@ -68,10 +68,10 @@ def beat(tx: Tx, caller: Caller, node_id: str, asked: wire.BeatCluster) -> None:
         Forbidden: the node is another caller's.
     """
     known = _own(tx, caller, node_id)
-    if known is not None and known.state != "left" and known.instance != asked.instance:
-        raise NotOwner(f"another process has joined as {node_id} since", nodeId=node_id)
     if known is None or _state(tx, known) != "online":
         raise NotFound(f"{node_id} is not online: join")
+    if known.instance != asked.instance:
+        raise NotOwner(f"another process has joined as {node_id} since", nodeId=node_id)
     cluster.put(tx, known._replace(last_seen=tx.now))
     cluster.add_beat(tx, BeatRow(tx.now, node_id, int(asked.is_leader), asked.leader))
 

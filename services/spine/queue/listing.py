@@ -1,6 +1,8 @@
 """Lists of jobs by filter, by their age, in pages that hold while jobs move; and verbs on all that match."""
 
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from spine.queue import view
 from spine.queue.access import Principal
@@ -13,6 +15,19 @@ from spine.store.listing import Filter
 LIST_MOST = 10_000
 LIST_BYTES = 32 * 1024 * 1024
 BULK_ROWS = 500
+# A text stands in no index: so many jobs are gone through at once, for so long. A step of a verb holds the writer.
+WINDOW = 10_000
+COUNT_SECONDS = 1.0
+STEP_SECONDS = 0.05
+
+
+class Step(NamedTuple):
+    """A verb's step: how many match in all (`at_least` of those: time was up), how many changed, where to go on."""
+
+    matched: int
+    at_least: bool
+    changed: int
+    following: int | None
 
 
 def page(
@@ -49,12 +64,39 @@ def page(
     return view.job_list(tx, rows, truncated=more and limit is None, next_cursor=following)
 
 
-def each(tx: Tx, narrowed: Filter, after: int, act: Callable[[JobRow], bool]) -> tuple[int, int, int | None]:
-    """Act on up to 500 matching jobs behind a position; return how many match in all, how many changed, where to go on.
+def counted(tx: Tx, narrowed: Filter, seconds: float = COUNT_SECONDS) -> tuple[int, bool]:
+    """Return how many jobs match, and whether there may be more: to look for a text takes its time."""
+    if narrowed.q is None:
+        return listing.count(tx, narrowed), False
+    matched, last, end = 0, listing.last(tx), time.monotonic() + seconds
+    for after in range(0, last, WINDOW):
+        matched += listing.count(tx, narrowed, after, after + WINDOW)
+        if after + WINDOW < last and time.monotonic() > end:
+            return matched, True
+    return matched, False
+
+
+def each(tx: Tx, narrowed: Filter, after: int, act: Callable[[JobRow], bool]) -> Step:
+    """Act on up to 500 matching jobs behind a position; on fewer where they are far between.
 
     The rows are read before the first one is changed, so that a change does not move the list under the cursor.
     """
-    matched = listing.count(tx, narrowed)
-    rows = list(listing.matching(tx, narrowed, None, after, BULK_ROWS))
-    changed = sum(1 for row in rows if act(row))
-    return matched, changed, rows[-1].seq if len(rows) == BULK_ROWS else None
+    matched, at_least = counted(tx, narrowed, STEP_SECONDS)
+    rows, following = _behind(tx, narrowed, after)
+    return Step(matched, at_least, sum(1 for row in rows if act(row)), following)
+
+
+def _behind(tx: Tx, narrowed: Filter, after: int) -> tuple[list[JobRow], int | None]:
+    """Return the next rows, and where to go on."""
+    if narrowed.q is None:
+        rows = list(listing.matching(tx, narrowed, None, after, BULK_ROWS))
+        return rows, rows[-1].seq if len(rows) == BULK_ROWS else None
+    rows, last, end = [], listing.last(tx), time.monotonic() + STEP_SECONDS
+    while after < last:
+        rows += listing.within(tx, narrowed, after, after + WINDOW, BULK_ROWS - len(rows))
+        if len(rows) == BULK_ROWS:
+            return rows, rows[-1].seq
+        after += WINDOW
+        if after < last and time.monotonic() > end:
+            return rows, after
+    return rows, None

@@ -62,7 +62,8 @@ def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str,
         raise InvalidField("cursor: not one of this store; begin again without it", "cursor")
     before = place or NEVER
     found = search(tx, narrowed, before)
-    exact = jobs.find(tx, narrowed.q) if narrowed.q and before == NEVER else None
+    named = jobs.find(tx, narrowed.q) if narrowed.q and before == NEVER else None
+    exact = named if named is not None and _fits(named, narrowed) else None
     rows = ([exact] if exact is not None else []) + [row for row in found.rows if exact is None or row.id != exact.id]
     fleet = shown.fleet(tx)
     status = [("status", value) for value in asked.all("status")]
@@ -70,6 +71,7 @@ def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str,
     return {
         "rows": rows,
         "jobs": [shown.job_line(row, fleet) for row in rows],
+        "left_out": shown.job_line(named, fleet) if named is not None and exact is None else None,
         "form": form,
         "bulk": _bulk(narrowed),
         "following": None if found.following is None else cursor(store_id, found.following),
@@ -80,6 +82,16 @@ def _page(tx: Tx, store_id: str, asked: Asked, narrowed: Filter, form: dict[str,
         "statuses": [status.value for status in Status],
         "since": list(SINCE),
     }
+
+
+def _fits(job: JobRow, narrowed: Filter) -> bool:
+    """Tell whether a job, whose id was looked for, is among what the other filters let through."""
+    wanted = (("target", narrowed.target), ("machine", narrowed.machine), ("label", narrowed.label))
+    return (
+        (not narrowed.statuses or job.status in narrowed.statuses)
+        and all(value is None or getattr(job, name) == value for name, value in wanted)
+        and (narrowed.since is None or job.created_at >= narrowed.since)
+    )
 
 
 def search(tx: Tx, narrowed: Filter, before: int) -> Found:

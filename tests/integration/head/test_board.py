@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.integration.head.conftest import Claw, Head, end
@@ -16,7 +16,7 @@ from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.errors import StaleFence
 from contract.head_client import HeadClient
-from contract.wire import Attempt
+from contract.wire import JobList
 from head import exits
 from head.board import Board
 
@@ -89,11 +89,11 @@ def test_what_comes_while_the_lists_are_read_is_not_missed(spine: SpineProcess, 
     claw.take(job_id)
 
     class Slow(HeadClient):
-        """Its first look at attempts is old by the time that it is answered."""
+        """Its look for late results is old by the time that it is answered."""
 
-        def attempts(self, job_id: str) -> list[Attempt]:
-            found = super().attempts(job_id)
-            if not any(attempt.late_at for attempt in found):
+        def jobs(self, **query: str | int) -> JobList:
+            found = super().jobs(**query)
+            if query.get("needs") == "late":
                 with pytest.raises(StaleFence):
                     claw.complete(job_id, first, {"late": True})
             return found
@@ -104,6 +104,42 @@ def test_what_comes_while_the_lists_are_read_is_not_missed(spine: SpineProcess, 
     board.load()
     board.note(client.events(place).events)
     assert [(need.kind, need.job.id, need.fence) for need in board.look().needs_person] == [("late", job_id, first)]
+
+
+def test_what_has_ended_costs_no_more_requests(head: Head, spine: SpineProcess, claw: Claw) -> None:
+    """It went through a week of jobs, 500 a page, and twice."""
+
+    class Counted(HeadClient):
+        """Keeps what it was asked for."""
+
+        asked: ClassVar[list[dict[str, Any]]] = []
+
+        def jobs(self, **query: str | int) -> JobList:
+            self.asked.append(query)
+            return super().jobs(**query)
+
+    client = Counted(spine.url, TOKENS["HEAD_TOKEN"])
+    for job in client.submit_all([{"target": "any", "spec": n} for n in range(600)]):
+        client.cancel(job.id)
+    board = Board(client)
+    board.place()
+    board.load()
+    ended = "cancelled,dead,done,failed"
+    assert client.asked == [
+        {"order": "newest", "limit": 200, "status": ended},
+        {"order": "newest", "limit": 50, "needs": "review"},
+        {"order": "newest", "limit": 50, "needs": "late"},
+    ]
+    assert [job.spec for job in board.look().ended] == list(range(599, 589, -1))
+
+
+def test_a_review_is_asked_for_however_many_jobs_came_after_it(head: Head, spine: SpineProcess, claw: Claw) -> None:
+    job_id = head.submit("x", "--needs-review")
+    claw.complete(job_id, claw.take(job_id).fence, 1)
+    client = HeadClient(spine.url, TOKENS["HEAD_TOKEN"])
+    client.submit_all([{"target": "any", "spec": n} for n in range(300)])
+    client.bulk("cancel", {"status": ["queued"]})
+    assert kinds(json.loads(head.run("watch", "--once").stdout), job_id) == ["review"]
 
 
 def test_it_outlives_the_spine(lines: Lines, head: Head, spine: SpineProcess) -> None:

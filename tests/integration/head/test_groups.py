@@ -16,7 +16,7 @@ def test_create_list_show_close(head: Head) -> None:
     assert head.run("groups", "close", made["id"]).stdout == f"{made['id']} is closed\n"
     by_label = head.json("groups", "create", "by label", "--label", "nightly")
     head.run("cancel", job_id)
-    eventually(lambda: head.json("groups", "show", by_label["id"])["state"] == "done", 20)
+    eventually(lambda: head.json("groups", "show", by_label["id"])["state"] == "done")
     assert "  | 1 of 1 jobs have ended: 1 cancelled." in head.run("groups", "show", by_label["id"]).stdout
     head.run("groups", "create", "x", code=exits.USAGE)
     head.run("groups", "show", "nosuch", code=exits.NOT_FOUND)

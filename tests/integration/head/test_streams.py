@@ -32,9 +32,9 @@ def test_a_log_comes_byte_for_byte(head: Head, claw: Claw) -> None:
     for offset in range(0, len(data), 500_000):
         claw.append_log(job_id, fence, offset, data[offset : offset + 500_000])
     words = [sys.executable, "-m", "head.cli", "logs", job_id]
-    assert subprocess.run(words, env=head.env, capture_output=True, check=True, timeout=60).stdout == data
+    assert subprocess.run(words, env=head.env, capture_output=True, check=True, timeout=180).stdout == data
     claw.complete(job_id, fence, None)
-    assert subprocess.run([*words, "-f"], env=head.env, capture_output=True, check=True, timeout=60).stdout == data
+    assert subprocess.run([*words, "-f"], env=head.env, capture_output=True, check=True, timeout=180).stdout == data
     whole = head.json("logs", job_id)
     assert (whole["fence"], whole["size"], whole["text"]) == (fence, len(data), data.decode("utf-8", "replace"))
 

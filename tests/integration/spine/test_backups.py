@@ -53,7 +53,7 @@ def doctor(process: SpineProcess, **more: str) -> dict[str, tuple[str, str]]:
 
     done = subprocess.run(
         [sys.executable, "-m", "spine.cli", "doctor", "--json"],
-        env={**process.environment(), **more}, capture_output=True, text=True, timeout=60, cwd=process.folder,
+        env={**process.environment(), **more}, capture_output=True, text=True, timeout=180, cwd=process.folder,
     )  # fmt: skip
     return {check["name"]: (check["state"], check["detail"]) for check in json.loads(done.stdout)["checks"]}
 

@@ -194,7 +194,7 @@ def test_retention_deletes_the_object_and_doctor_agrees(
     age(server.process.data_dir, 31)
     server.process.start(SPINE_RETENTION_DAYS="30")
     young = upload(server, b"young")
-    eventually(lambda: blobs_in(s3, place) == [young], 20, what="the old object to go")
+    eventually(lambda: blobs_in(s3, place) == [young], what="the old object to go")
     assert server.head.get(f"/blobs/{old}").status == 404
     assert doctor(server.process)["blobs"] == ("ok", f"1, all with their bytes in {place.url}")
     away = doctor(server.process, SPINE_BLOB_ENDPOINT="http://127.0.0.1:1")

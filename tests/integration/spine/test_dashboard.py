@@ -272,3 +272,21 @@ def test_a_dry_run_counts_what_a_bulk_verb_would_take_and_changes_nothing(start_
     assert server.head.post("/jobs/bulk/retry", ask).json["matched"] == 0
     assert server.head.post("/jobs/bulk/cancel", ask | {"status": ["done"]}).json["matched"] == 0
     assert server.head.post("/jobs/bulk/cancel", {"label": "x"}).json["changed"] == 2
+
+
+def test_an_id_that_is_looked_for_must_fit_the_other_filters_and_the_page_says_when_it_does_not(server: Server) -> None:
+    job = server.head.submit(target="c0", label="x")
+    line = f'<tr data-key="{job["id"]}">'
+
+    def page(query: str) -> str:
+        return server.nobody.get(f"/ui/{query}", session(server)).body.decode()
+
+    for fitting in ("", "&label=x", "&status=queued&target=c0&since=1h"):
+        found = page(f"jobs?q={job['id']}{fitting}")
+        assert (line in found, "has this id" in found) == (True, False), fitting
+    for other in ("&label=y", "&status=done", "&status=queued&target=any", "&machine=c0"):
+        found = page(f"jobs?q={job['id']}{other}")
+        assert (line in found, "has this id, but does not match the other filters" in found) == (False, True), other
+    dead = page(f"dead?q={job['id']}")
+    assert "data-resubmit" not in dead
+    assert "has this id, but is no dead letter that matches the other filters" in dead

@@ -84,6 +84,16 @@ def test_the_whole_stream_pages_too(head: Api, claw: Api, name: str) -> None:
     assert len({e["cursor"] for e in found}) == len(found)
 
 
+def test_from_now_on(start_spine: StartSpine) -> None:
+    server = start_spine()
+    run_through(server.head, server.claw("c0"), "c0")
+    page = server.head.get("/events?cursor=newest").json
+    assert (page["events"], page["gap"]) == ([], False)
+    job_id = server.head.submit(target="c0")["id"]
+    told = server.head.get(f"/events?cursor={page['nextCursor']}").json["events"]
+    assert [(event["type"], event["jobId"]) for event in told] == [("job.created", job_id)]
+
+
 def test_a_claw_sees_only_events_of_its_jobs(start_spine: StartSpine) -> None:
     server = start_spine()
     jobs = {t: server.head.submit(target=t)["id"] for t in ("c0", "c1", "any")}
@@ -224,11 +234,12 @@ def test_a_stream_over_the_cap_is_429_and_closing_one_makes_room(start_spine: St
         with server.head.stream("/events") as stream:
             return stream.status == 200
 
-    eventually(again)
+    # Less than the 15 s to the next ping, which would free a dead one anyway.
+    eventually(again, 12)
     for stream in streams:
         stream.close()
     # All of them are let go: the figure is back at nothing.
-    eventually(lambda: figure(server.head, "spine_open_streams") == 0)
+    eventually(lambda: figure(server.head, "spine_open_streams") == 0, 12)
 
 
 def test_many_streams_opened_at_once_do_not_pass_the_cap(start_spine: StartSpine) -> None:

@@ -24,9 +24,9 @@ def test_a_summary_reaches_a_receiver_once_over_a_kill(start_spine: StartSpine, 
         server.process.kill9()
         server.process.start()
         path = f"/groups/{made.json['id']}"
-        eventually(lambda: head.get(path).json["state"] == "overdue", 20)
+        eventually(lambda: head.get(path).json["state"] == "overdue")
         head.post(f"/jobs/{job}/cancel")
-        eventually(lambda: head.get(path).json["state"] == "done", 20)
+        eventually(lambda: head.get(path).json["state"] == "done")
         said = [json.loads(call.body) for call in receiver.calls(2)]
         assert sorted("overdue" in json.dumps(one) for one in said) == [False, True]
         assert head.post(f"{path}/close").json["state"] == "done"

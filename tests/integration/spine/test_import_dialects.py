@@ -22,7 +22,7 @@ def doctor(process: SpineProcess) -> tuple[int, list[str]]:
     """Run `spine doctor` on a store that nobody serves; return its exit code and the checks that are not ok."""
     done = subprocess.run(
         [sys.executable, "-m", "spine.cli", "doctor", "--json"],
-        env=process.environment(), capture_output=True, text=True, timeout=60,
+        env=process.environment(), capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     checks = json.loads(done.stdout)["checks"]
     return done.returncode, [check["name"] for check in checks if check["state"] != "ok"]

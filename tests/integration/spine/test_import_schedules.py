@@ -27,7 +27,7 @@ def test_what_was_imported_fires(process: MakeProcess, tmp_path: Path) -> None:
         found: list[dict[str, object]] = server.head.get("/jobs").json["jobs"]
         return found
 
-    job = eventually(fired, 20, what="a job of the schedule")[0]
+    job = eventually(fired, what="a job of the schedule")[0]
     assert (job["spec"], job["requires"], job["target"]) == ({"run": "echo tick"}, ["shell"], "any")
     shown = server.head.get(f"/schedules/{ids['Rest']}").json
     assert (shown["state"], shown["name"]) == ("paused", "Rest")

@@ -182,7 +182,7 @@ def test_rotation_is_live_and_leaves_a_grace(server: Server, head: Api) -> None:
 def test_a_grace_ends_by_itself(server: Server, head: Api) -> None:
     old = joined(server, "brief")
     head.post("/machines/brief/rotate", {"graceSeconds": 1})
-    eventually(lambda: old.get("/jobs").status == 401, 5, what="the end of the grace")
+    eventually(lambda: old.get("/jobs").status == 401, what="the end of the grace")
 
 
 def test_a_claw_speaks_of_itself_only(server: Server, head: Api) -> None:

@@ -328,7 +328,7 @@ def test_a_receiver_that_hangs_or_answers_late_or_drips(receive: Receive) -> Non
             began = time.monotonic()
             with pytest.raises(Failed, match=r"no answer within 0\.5 s"):
                 send(webhook(url), notice(), seconds=0.5)
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 15
     finally:
         end()
 

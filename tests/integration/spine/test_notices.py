@@ -98,7 +98,8 @@ def test_a_spine_that_is_killed_between_sending_and_noting_it_sends_again_under_
     receive: Receive, aliases: Callable[..., str], start_spine: StartSpine
 ) -> None:
     receiver = receive()
-    server = start_spine(SPINE_NOTICES_FILE=aliases(ops=webhook(receiver)), **QUICK)
+    patient = QUICK | {"SPINE_NOTICE_TIMEOUT_SECONDS": "5"}  # nobody takes the notice again before the server is back
+    server = start_spine(SPINE_NOTICES_FILE=aliases(ops=webhook(receiver)), **patient)
     server.process.stop()
     server.process.start_armed("spine.notice-sent")
     job_id = run(server, "text", notify=["ops"])
@@ -108,7 +109,7 @@ def test_a_spine_that_is_killed_between_sending_and_noting_it_sends_again_under_
     server.process.start()
     (row,) = listed(server)
     assert (row["status"], row["attempts"], row["jobId"]) == ("sending", 1, job_id)
-    first, second = receiver.calls(2)
+    first, second = receiver.calls(2, 60)
     assert first.headers["webhook-id"] == second.headers["webhook-id"] == row["id"]
     assert first.body == second.body
     eventually(lambda: listed(server, "?status=sent"))

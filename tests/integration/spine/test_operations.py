@@ -22,7 +22,7 @@ def spine(process: SpineProcess, *args: str | Path, data: Path | None = None) ->
         env["SPINE_DATA_DIR"] = str(data)
     return subprocess.run(
         [sys.executable, "-m", "spine.cli", *map(str, args)],
-        env=env, capture_output=True, text=True, timeout=60, cwd=process.folder,
+        env=env, capture_output=True, text=True, timeout=180, cwd=process.folder,
     )  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_the_doctor_beside_a_running_server(start_spine: StartSpine) -> None:
     upload(server, b"hello")
     result = subprocess.run(
         [sys.executable, "-m", "spine.cli", "doctor", "--json"],
-        env=server.process.environment(), capture_output=True, text=True, timeout=60,
+        env=server.process.environment(), capture_output=True, text=True, timeout=180,
     )  # fmt: skip
     checks = {check["name"]: check["state"] for check in json.loads(result.stdout)["checks"]}
     assert (result.returncode, result.stderr) == (0, "")

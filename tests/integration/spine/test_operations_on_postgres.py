@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 from tests.support.full_store import BLOB, START, Full
@@ -21,6 +22,7 @@ from spine.operations.files import quiet
 from spine.operations.move import move
 from spine.operations.opening import refuse_left_behind
 from spine.operations.restore import restore
+from spine.store import events
 from spine.store.copying import COPIED
 from spine.store.postgres import PostgresEngine
 from spine.store.sqlite import SqliteEngine
@@ -221,6 +223,22 @@ def test_a_standby_that_does_not_come_fails(postgres: PostgresServer, run: Run, 
         "failed",
         "commits wait for 'ghost', and no such standby is connected: every change hangs; bring the standby back",
     )
+
+
+def test_a_strangers_transaction_that_holds_back_events_fails(
+    postgres: PostgresServer, run: Run, moved: Full, url: str
+) -> None:
+    """One in another database of the server does, as long as it has written and has not ended."""
+    assert "events" not in found(run)
+    with psycopg.connect(postgres.url()) as stranger:
+        stranger.execute("SELECT pg_current_xact_id()")
+        for ago_ms, state in ((0, None), (90_000, "failed")):
+            with closing(PostgresEngine(url, SetClock(SystemClock().now() - ago_ms))) as engine:
+                engine.write(lambda tx: events.append(tx, "job.created", "head", None, None, {})).result(20)
+            assert found(run).get("events", (None, ""))[0] == state
+        assert found(run)["events"][1].startswith("those of the last 9")
+        assert "pg_stat_activity and pg_prepared_xacts" in found(run)["events"][1]
+    assert "events" not in found(run)
 
 
 def test_a_store_that_was_left_behind_is_told_of(run: Run, data: Path) -> None:

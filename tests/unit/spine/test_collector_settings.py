@@ -31,7 +31,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pair")
     make = "req -x509 -newkey rsa:2048 -nodes -keyout own.key -out own.pem -days 1 -subj /CN=collector"
     for command in (make, "rsa -aes256 -passout pass:hush -in own.key -out shut.key"):
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=60)
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True, timeout=180)
     return folder
 
 

@@ -213,16 +213,16 @@ PLANS = {
     "an attempt": (attempts._FIND, "PRIMARY KEY"),
     "old keys": (idempotency._PRUNE, "idempotency_age"),
     "a range of a log": (logs._CHUNKS, "sqlite_autoindex_log_chunks_1"),
-    "a list": (listing._select(listing._Shape((), *[False] * 6)), "PRIMARY KEY"),
+    "a list": (listing._select(listing._Shape((), *[False] * 6, None)), "PRIMARY KEY"),
     "what a label has in progress": (
-        listing._select(listing._Shape(("queued", "running"), False, False, False, True, False, False)),
+        listing._select(listing._Shape(("queued", "running"), False, False, False, True, False, False, None)),
         "jobs_label_open",
     ),
     "a label's jobs, the newest first": (
-        listing._newest(listing._Shape((), False, False, False, True, False, False)),
+        listing._newest(listing._Shape((), False, False, False, True, False, False, None)),
         "jobs_label",
     ),
-    "a list of what is queued": (listing._select(listing._Shape(QUEUED, *[False] * 6)), "jobs_status"),
+    "a list of what is queued": (listing._select(listing._Shape(QUEUED, *[False] * 6, None)), "jobs_status"),
     "what a Skyclaw host holds": (leases._HELD_BY, "jobs_held"),
     "how many that is": (leases._COUNT_HELD, "jobs_held"),
     "a machine's newest claim of a job": (attempts._NEWEST_OF, "PRIMARY KEY"),
@@ -249,8 +249,8 @@ PLANS = {
     "jobs that ended lately": (board._ENDED, "jobs_ended"),
     "a job's last events": (events._NEWEST_OF_JOB, "events_job"),
     "a job's last comments": (comments._LAST, "comments_job"),
-    "a page of jobs, the newest first": (listing._newest(listing._Shape(("dead",), *[False] * 6)), "jobs_status"),
-    "what a v0 claw asks for": (listing._select(listing._Shape(QUEUED, True, True, *[False] * 4)), "jobs_queued"),
+    "a page of jobs, the newest first": (listing._newest(listing._Shape(("dead",), *[False] * 6, None)), "jobs_status"),
+    "what a v0 claw asks for": (listing._select(listing._Shape(QUEUED, True, True, *[False] * 4, None)), "jobs_queued"),
 }
 
 

@@ -21,7 +21,7 @@ sys.meta_path.insert(0, Absent())
 
 def run(code: str) -> str:
     env = {"PYTHONPATH": str(REPO / "services"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -37,6 +37,11 @@ def test_what_the_address_says_goes_before_what_is_usual() -> None:
     assert hosts("postgresql://u@a/spine")[0]["target_session_attrs"] == "read-write"
 
 
+def test_every_text_can_be_sent_whatever_the_address_says() -> None:
+    for url in ("postgresql://u@a/spine", "postgresql://u@a/spine?client_encoding=LATIN1"):
+        assert hosts(url)[0]["client_encoding"] == "UTF8"
+
+
 def test_ports_that_do_not_fit_the_hosts_are_refused() -> None:
     with pytest.raises(StoreUnusable, match="as many ports as hosts"):
         hosts("postgresql:///spine?host=a,b,c&port=1,2")

@@ -223,8 +223,10 @@ def test_with_a_file_of_digests_no_token_is_needed(tmp_path: Path) -> None:
     [
         (["head"], "line 1: expected a name and the SHA-256 of its token in hex"),
         ([f"head {HEAD}", f"left-claw {LEFT.upper()[:-1]}"], "line 2: expected a name and the SHA-256"),
-        ([f"head {HEAD}", f"any {LEFT}"], "line 2: expected a name"),
-        ([f"head {HEAD}", f"all {LEFT}"], "line 2: expected a name"),
+        *(
+            ([f"head {HEAD}", f"{name} {LEFT}"], f"line 2: {name} is not for a claw, it means another; give the claw")
+            for name in ("any", "all", "spine", "reaper", "skyclaw", "broker")
+        ),
         ([f"head {HEAD}", f"left claw {LEFT}"], "line 2: expected a name"),
         ([f"head {HEAD}", f"left-claw {HEAD}"], "line 2: the same token stands for head"),
         ([f"left-claw {LEFT}"], "it names no head"),

@@ -12,16 +12,17 @@ async function carryOut(box, verb) {
   const state = document.getElementById("bulk-state");
   for (const button of buttons) button.disabled = true;
   try {
-    const { matched } = await call("POST", `/jobs/bulk/${verb}`, { ...filter, dryRun: true });
-    if (matched === 0) { toast(`None of these jobs can be ${verb === "cancel" ? "cancelled" : verb === "retry" ? "retried" : "given back"}.`); return; }
-    const count = matched.toLocaleString("en");
+    const { matched, atLeast } = await call("POST", `/jobs/bulk/${verb}`, { ...filter, dryRun: true });
+    if (matched === 0 && !atLeast) { toast(`None of these jobs can be ${verb === "cancel" ? "cancelled" : verb === "retry" ? "retried" : "given back"}.`); return; }
+    const count = (atLeast ? "at least " : "") + matched.toLocaleString("en");
     const said = await ask(`${WORDS[verb]} ${count} ${matched === 1 ? "job" : "jobs"}?`, {
-      text: "All that match the filter now, on every page of the list.",
+      text: "All that match the filter now, on every page of the list." +
+        (atLeast ? " There are too many jobs to look through them all for a number: more may match." : ""),
       label: verb === "retry" ? "" : "Why (kept with each job)", act: `${WORDS[verb]} ${count}`,
     });
     if (said === null) return;
     bar.hidden = false;
-    bar.max = matched;
+    bar.max = Math.max(matched, 1);
     let done = 0, cursor = null;
     do {
       const step = { ...filter, cursor, ...(said.trim() ? { reason: said.trim() } : {}) };
