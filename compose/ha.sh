@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# ha.sh promote DATABASE | guard | alone | status: what a person does with the two databases of compose.ha.yaml.
+# ha.sh promote DATABASE [lossy] | guard | alone | status: what a person does with the two databases of compose.ha.yaml.
 # docs/howto/scale-out.md tells when.
 set -euo pipefail
-verb=${1:-} node=${2:-}
+verb=${1:-} node=${2:-} lossy=${3:-}
 cd "$(dirname "$0")"
 export COMPOSE_FILE=${HA_COMPOSE_FILE:-compose.ha.yaml}
 compose() { docker compose --project-directory . "$@"; }
@@ -15,6 +15,9 @@ sql() { # sql DATABASE STATEMENT…, as the owner of everything, from inside the
   timeout 20 docker compose --project-directory . exec -T "$on" psql -AtXq -v ON_ERROR_STOP=1 -d postgres "${words[@]}" </dev/null
 }
 awaits() { sql "$1" "ALTER SYSTEM SET synchronous_standby_names = '$2'" 'SELECT pg_reload_conf()' >/dev/null; }
+went_alone() { # whether commits on a database waited for no standby, by what its files say: it may be gone
+  compose run --rm --no-deps -T "$1" sh -c 'grep -qx "synchronous_standby_names = '"''"'" "$PGDATA/postgresql.auto.conf"' </dev/null >/dev/null 2>&1
+}
 primary() { # the one that takes writes
   local one
   for one in "${databases[@]}"; do
@@ -32,6 +35,11 @@ promote)
   *) echo "ha: which becomes the primary? ha.sh promote ${databases[0]} or ${databases[1]}" >&2; exit 2 ;;
   esac
   [ "$(sql "$node" 'SELECT pg_is_in_recovery()')" = t ] || { echo "ha: $node stands by for nobody; nothing was changed" >&2; exit 1; }
+  if [ "$lossy" != lossy ] && went_alone "$old"; then
+    echo "ha: commits on $old waited for no standby: what it acknowledged may be on its disk alone; nothing was changed" >&2
+    echo "ha: if it runs, or can be started, \`make up-ha\` first; if it is lost: compose/ha.sh promote $node lossy" >&2
+    exit 1
+  fi
   # The old one first: nobody may be told of a change there from here on.
   compose kill "$old" >/dev/null 2>&1 || :
   [ -z "$(compose ps --quiet --status running "$old")" ] || { echo "ha: $old still runs; nothing was changed" >&2; exit 1; }

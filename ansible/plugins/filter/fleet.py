@@ -50,13 +50,20 @@ def spine_urls(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], 
 
 
 def unshared(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return which of these hosts could not share a store: a spine there keeps its jobs, or its blobs, for itself."""
+    """Return which of these hosts do not share a store with the others: jobs or blobs there would be its own.
 
-    def shares(host: str) -> bool:
+    Addresses may differ, such as in the order of the database's hosts; the database's name and the bucket may not.
+    """
+
+    def store(host: str) -> tuple[str, str]:
         found = hostvars[host]
-        return bool(found.get("spine_database_url")) and bool((found.get("spine_settings") or {}).get("SPINE_BLOB_URL"))
+        address = str(found.get("spine_database_url") or "")
+        name = address.partition("?")[0].rpartition("/")[2]
+        return name, str((found.get("spine_settings") or {}).get("SPINE_BLOB_URL") or "").rstrip("/")
 
-    return [host for host in hosts if not shares(host)]
+    stores = {host: store(host) for host in hosts}
+    shared = next((found for found in stores.values() if all(found)), None)
+    return [host for host, found in stores.items() if found != shared]
 
 
 def settings(values: Mapping[str, Any]) -> str:
