@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 # Variables that configure a role: one set on the developer's machine must not change a test.
 ROLE_VARIABLES = re.compile(
@@ -21,7 +22,7 @@ NEEDS = {
 }
 
 # Tests run in several processes, each lane in one of them; most lanes are a file. These are begun first, since they
-# take longest: the bare machine runs most of the tests once more, and end-to-end tests share one stack of containers.
+# take longest: the bare machine runs a part of the tests once more, and end-to-end tests share one stack of containers.
 # Behind the bare machine come quick tests, lest its process is given another file that would have to wait for it.
 LONG_LANES = {
     "bare machine": tuple(f"tests/deploy/test_{name}.py" for name in ("bare_machine", "gate", "locks")),
@@ -30,6 +31,10 @@ LONG_LANES = {
 
 LEFT_OUT = pytest.StashKey[dict[str, list[str]]]()
 """For each marker of NEEDS, the tests that were left out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--first-cases", action="store_true", help="of a test with many cases run the first alone")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if ROLE_VARIABLES.fullmatch(name)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    before = structlog.is_configured()
+    yield
+    if structlog.is_configured() and not before:  # by capture_logs too, and then programs print what they log
+        structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
@@ -109,7 +122,7 @@ def s3():
 def engine_answers() -> bool:
     """Return whether a Docker Engine answers; asked once, and only when a selected test needs one."""
     try:
-        return subprocess.run(["docker", "info"], capture_output=True, timeout=20).returncode == 0
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=180).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
@@ -121,15 +134,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # A soak takes its time: `make soak` sets no time-out.
         bounded = item.get_closest_marker("timeout") or item.get_closest_marker("soak")
         if item.get_closest_marker("docker") and not bounded:
-            item.add_marker(pytest.mark.timeout(120, func_only=True))
+            item.add_marker(pytest.mark.timeout(400, func_only=True))
     ranks = {lane: rank for rank, lane in enumerate(LONG_LANES)}
     # The storm comes last: it takes what is left of a soak's time.
     items.sort(key=lambda item: ranks.get(lane_of(item.nodeid), len(ranks) + item.nodeid.startswith("tests/soak/")))
     if os.environ.get("SOAK") != "1":
-        soak = [item for item in items if item.get_closest_marker("soak")]
-        if soak:
-            config.hook.pytest_deselected(items=soak)
-            items[:] = [item for item in items if not item.get_closest_marker("soak")]
+        deselect(config, items, [item for item in items if item.get_closest_marker("soak")])
+    if config.option.first_cases:
+        first = {item.nodeid.split("[")[0]: item for item in reversed(items)}
+        deselect(config, items, [item for item in items if first[item.nodeid.split("[")[0]] is not item])
+
+
+def deselect(config: pytest.Config, items: list[pytest.Item], unwanted: list[pytest.Item]) -> None:
+    """Take tests out of a run, and tell pytest."""
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
+        left = set(unwanted)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(trylast=True)

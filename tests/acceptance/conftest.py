@@ -18,7 +18,7 @@ from contract.wire import Job
 
 NAMES = tuple(f"claw-{n}" for n in range(1, 6))
 # Outlives the death and the return of a claw on a machine that is busy with other tests.
-LEASE_SECONDS = 6
+LEASE_SECONDS = 10
 
 
 def token_of(name: str) -> str:
@@ -48,9 +48,16 @@ def store(request: pytest.FixtureRequest) -> Iterator[Settings]:
 
 
 @pytest.fixture
-def spine(tmp_path: Path, store: Settings) -> Iterator[SpineProcess]:
+def lease_seconds() -> int:
+    """The lease of a test's spine."""
+    return LEASE_SECONDS
+
+
+@pytest.fixture
+def spine(tmp_path: Path, store: Settings, lease_seconds: int) -> Iterator[SpineProcess]:
     """A server that the test may kill and start again."""
-    server = SpineProcess(tmp_path / "spine", spine_settings(**store))
+    leases = {"LEASE_SECONDS": str(lease_seconds), "SPINE_ACCEPT_LEASE_SECONDS": str(LEASE_SECONDS)}
+    server = SpineProcess(tmp_path / "spine", spine_settings(**store, **leases))
     try:
         yield server.start()
     finally:

@@ -94,7 +94,7 @@ def upload(api: Api, data: bytes) -> str:
 def command(server: SpineProcess, *args: str | Path) -> str:
     found = subprocess.run(
         [sys.executable, "-m", "spine.cli", *map(str, args)],
-        env=server.environment(), capture_output=True, text=True, timeout=60, cwd=server.folder,
+        env=server.environment(), capture_output=True, text=True, timeout=180, cwd=server.folder,
     )  # fmt: skip
     assert found.returncode == 0, found
     return found.stdout

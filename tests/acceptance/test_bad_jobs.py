@@ -55,7 +55,7 @@ def test_a_file_that_breaks_while_a_job_runs_costs_that_job_one_attempt(
     run = f"{ledger.note('begun')}; [ $SPINE_FENCE = 2 ] || sleep 30"
     job_id = head.submit({"target": machine.name, "spec": {"run": run}}).id
     machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     machine.crash()
     machine.state_file.write_bytes(b'{"version": 1, "job')
     machine.run()
@@ -104,7 +104,7 @@ def test_a_repository_that_asks_for_a_password_or_is_not_there_fails_once(
     machine = machine_of(CLAW_ALLOWED_REPOS=url)
     job_id = head.submit({"target": machine.name, "spec": {"repo": f"{url}/{name}", "run": ledger.note("ran")}}).id
     machine.run()
-    job = until_status(job_id, "failed", "dead", seconds=15)
+    job = until_status(job_id, "failed", "dead", seconds=60)
     assert (job.status, job.attempts) == ("failed", 1)
     assert "git clone failed" in str(job.error)
     assert ("not found" if name == "none.git" else "Authentication failed") in str(job.error)
@@ -212,7 +212,7 @@ def test_a_command_that_behaves_badly_ends_in_time_and_leaves_nothing(
     spec = {"phases": [{"name": "bad", "run": run, "timeoutSeconds": limit}]}
     job_id = head.submit({"target": machine.name, "spec": spec, "maxAttempts": 1}).id
     machine.run()
-    job = until_status(job_id, "done", "dead", "failed", seconds=20)
+    job = until_status(job_id, "done", "dead", "failed", seconds=60)
     assert job.status == status, job.error
     assert (error is None and job.error is None) or str(error) in str(job.error)
     assert job.attempts == 1
@@ -224,10 +224,10 @@ def test_a_job_that_ignores_sigterm_is_killed_at_its_own_time_limit(
     head: SpineClient, machine: Machine, ledger: Ledger, until_status: Callable[..., Job]
 ) -> None:
     run = f"trap '' TERM INT HUP; {ledger.note('begun')}; while :; do sleep 0.2; done"
-    fields = {"target": machine.name, "spec": {"run": run}, "maxAttempts": 1, "timeoutSeconds": 2}
+    fields = {"target": machine.name, "spec": {"run": run}, "maxAttempts": 1, "timeoutSeconds": 10}
     job_id = head.submit(fields).id
     machine.run()
-    job = until_status(job_id, "dead", "failed", seconds=20)
+    job = until_status(job_id, "dead", "failed", seconds=60)
     assert (job.status, job.attempts, ledger.marks(job_id)) == ("dead", 1, ["begun"])
     eventually(lambda: not processes_of_job(job_id), what="the end of all that the job had started")
     check_next_job(head, machine, ledger, until_status)
@@ -257,12 +257,13 @@ def test_the_token_is_nowhere_that_a_job_or_a_passer_by_can_read(
     )
     job_id = head.submit({"target": machine.name, "spec": {"repo": str(remote.path), "run": run}}).id
     machine.run(**by)
-    eventually(Path(f"{seen}.whole").exists, 20, what="the phase")
+    eventually(Path(f"{seen}.whole").exists, what="the phase")
     assert [words for _, words in command_lines() if machine.token in " ".join(words)] == []
     children = processes_of_job(job_id)
     assert len(children) >= 2, "the guard and the command"
     for pid in children:
-        assert token not in Path(f"/proc/{pid}/environ").read_bytes()
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # a `sleep` may have ended since the look
+            assert token not in Path(f"/proc/{pid}/environ").read_bytes()
     for pid in machine.workers():
         # To other processes of its user a worker's environment is closed: only root may look.
         with contextlib.suppress(PermissionError):

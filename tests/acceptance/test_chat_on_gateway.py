@@ -70,7 +70,7 @@ def chat(spine: SpineProcess, gateway: RealGateway, tmp_path: Path) -> Iterator[
 def lay_hook(chat: ChatProcess, folder: Path, **env: str) -> list[str]:
     """Lay the hook's files; return what the gateway is to be told, as words of its own command."""
     command = [sys.executable, "-m", "chat.cli", "hook", "install", "--dir", str(folder)]
-    said = subprocess.run(command, env=chat.env | env, capture_output=True, text=True, timeout=60, check=True).stdout
+    said = subprocess.run(command, env=chat.env | env, capture_output=True, text=True, timeout=150, check=True).stdout
     return next(line for line in said.splitlines() if "openclaw plugins install" in line).split()[1:]
 
 

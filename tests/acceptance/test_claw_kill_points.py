@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.acceptance.conftest import LEASE_SECONDS
 from tests.support.claw_process import Machine, processes_of_job
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
@@ -24,6 +25,13 @@ BEFORE_WORK = ("claw.claimed", "claw.state-written", "claw.before-first-heartbea
 IN_PHASE = ("claw.phase-1", "claw.phase-2", "claw.phase-3")
 AT_PUSH = ("claw.before-push", "claw.after-push")
 AT_REPORT = ("claw.result-written", "claw.result-sent")
+# How often a job is begun tells what a claw that comes back knows: no lease may end while it does.
+LONG_LEASE = 60
+
+
+@pytest.fixture
+def lease_seconds(request: pytest.FixtureRequest) -> int:
+    return getattr(request, "param", LONG_LEASE)
 
 
 def job_spec(ledger: Ledger, remote: Remote) -> dict[str, Any]:
@@ -45,7 +53,7 @@ def tick_until(machine: Machine, mode: str, ended: Callable[[], bool], most: int
 def tick_to(machine: Machine, armed: dict[str, str | None]) -> None:
     """Make one armed tick, up to its end or its point."""
     tick = machine.tick("phases", **armed)
-    eventually(lambda: tick.poll() is not None or machine.at_point(), 20, what="the point, or the end of the tick")
+    eventually(lambda: tick.poll() is not None or machine.at_point(), what="the point, or the end of the tick")
 
 
 def check_world(job: Job, head: SpineClient, machine: Machine, ledger: Ledger, remote: Remote) -> None:
@@ -146,7 +154,7 @@ def test_a_worker_killed_alone_while_its_phase_runs(
     )
     job_id = head.submit({"target": machine.name, "spec": spec}).id
     machine.run()
-    eventually(lambda: "change" in ledger.marks(job_id), 20, what="the last phase")
+    eventually(lambda: "change" in ledger.marks(job_id), what="the last phase")
     assert processes_of_job(job_id) != []
     os.kill(machine.worker_pid(), signal.SIGKILL)
     job = until_status(job_id, "done")
@@ -156,6 +164,7 @@ def test_a_worker_killed_alone_while_its_phase_runs(
     assert ledger.marks(job_id, 1) == list(PHASES), "the first attempt's lines stand: the ledger forgets nothing"
 
 
+@pytest.mark.parametrize("lease_seconds", [LEASE_SECONDS], indirect=True)
 @pytest.mark.parametrize("point", ["claw.phase-2", "claw.after-push"])
 def test_a_machine_that_never_comes_back(
     spine: SpineProcess,

@@ -29,7 +29,7 @@ def test_a_claw_that_drains_lets_its_job_end_and_claims_no_other(
 ) -> None:
     job_id = head.submit({"target": machine.name, "spec": gated(machine, ledger)}).id
     claw = machine.run(CLAW_DRAIN_SECONDS="30")
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     waiting = head.submit({"target": machine.name, "spec": {"run": ledger.note("other")}}).id
     claw.terminate()
     eventually(lambda: "claw.draining" in machine.log(), what="the drain")
@@ -49,7 +49,7 @@ def test_a_claw_whose_drain_time_is_over_gives_the_job_back_with_its_attempt(
     machine, other = machine_of("claw-1"), machine_of("claw-2")
     job_id = head.submit({"target": "any", "spec": gated(machine, ledger), "maxAttempts": 1}).id
     claw = machine.run(CLAW_DRAIN_SECONDS="1")
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     claw.terminate()
     assert claw.wait(20) == 0
     job = head.job(job_id)
@@ -69,7 +69,7 @@ def test_a_tick_in_phases_mode_gives_its_job_back_on_sigterm(
 ) -> None:
     job_id = head.submit({"target": machine.name, "spec": gated(machine, ledger)}).id
     tick = machine.tick("phases")
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     tick.terminate()
     tick.wait(20)
     job = head.job(job_id)
@@ -91,14 +91,14 @@ def test_a_spine_that_stops_answers_waiting_claims_and_loses_nothing(
         each.run()
     api = Api(spine.port, TOKENS["LEFT_CLAW_TOKEN"], "worker-1")
     polls = [api.by(f"worker-{n}").poll(wait=30) for n in range(20)]
-    eventually(lambda: waiting_claims(spine) >= 22, 20, what="22 waiting claims")
+    eventually(lambda: waiting_claims(spine) >= 22, what="22 waiting claims")
     begun = time.monotonic()
     spine.terminate()
-    assert {poll.answer(10).status for poll in polls} <= {204, 503}
+    assert {poll.answer(20).status for poll in polls} <= {204, 503}
     for poll in polls:
         poll.close()
-    assert spine.wait(15) == 0
-    assert time.monotonic() - begun < 10, "the spine waits for no idle connection"
+    assert spine.wait(25) == 0
+    assert time.monotonic() - begun < 25, "the spine waits for no idle connection"
     assert spine.faults() == []
 
     spine.start()
@@ -119,10 +119,10 @@ def test_a_spine_that_stops_under_a_running_job_finds_it_running_again(
 ) -> None:
     job_id = head.submit({"target": machine.name, "spec": gated(machine, ledger)}).id
     machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     assert spine.stop() == 0
     (machine.folder / "gate").touch()
-    eventually(lambda: (machine.held() or {}).get("outcome"), 20, what="a result on disk")
+    eventually(lambda: (machine.held() or {}).get("outcome"), what="a result on disk")
     spine.start()
     job = until_status(job_id, "done")
     assert (job.attempts, job.fence, ledger.marks(job_id)) == (1, 1, ["begun", "ended"])

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.suites.harness import Raw
-from tests.support.engine import opened
+from tests.support.engine import freeze, opened
 from tests.support.eventually import eventually
 from tests.support.failover import FROZEN, KILLED, LEFT_ALIVE, SETTINGS, Failovers, Load
 from tests.support.postgres_pair import DATABASE, Node, PostgresPair
@@ -94,7 +94,7 @@ def head(spine: SpineProcess) -> Api:
     return Api(spine.port, TOKENS["HEAD_TOKEN"])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_failovers_under_load(pair: PostgresPair, start: Start, tmp_path: Path) -> None:
     spines = [start(pair.url(), f"spine-{n}") for n in range(SPINES)]
     failovers = Failovers(pair, Load(spines, tmp_path))
@@ -121,7 +121,7 @@ def test_a_running_spine_refuses_an_old_primary_that_stands_first(pair: Postgres
     pair.promote()
     pair.wake()
     pair.primary.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{DATABASE}'")
-    after = eventually(lambda: head(spine).post("/jobs", {"target": "any", "spec": 2}).json.get("id"), 20)
+    after = eventually(lambda: head(spine).post("/jobs", {"target": "any", "spec": 2}).json.get("id"))
     for job_id in (before, after):
         assert head(spine).job(job_id)["id"] == job_id
         assert job_id in ids(pair.primary)
@@ -133,7 +133,7 @@ def test_a_spine_that_is_started_anew_refuses_it_too(pair: PostgresPair, start: 
     spine = start(pair.url())
     pair.primary.container.kill()
     old = pair.promote()
-    made = eventually(lambda: head(spine).post("/jobs", {"target": "any", "spec": 1}).json.get("id"), 20)
+    made = eventually(lambda: head(spine).post("/jobs", {"target": "any", "spec": 1}).json.get("id"))
     spine.stop()
     pair.wake()
 
@@ -141,7 +141,7 @@ def test_a_spine_that_is_started_anew_refuses_it_too(pair: PostgresPair, start: 
     fresh = start(pair.url(old), "fresh")
     assert head(fresh).job(made)["id"] == made
     fresh.stop()
-    pair.primary.container.pause()
+    freeze(pair.primary.container)
     try:
         spine.launch()
         assert spine.wait(30) == 75, spine.log_tail()
@@ -183,7 +183,7 @@ def test_a_repeat_is_not_answered_before_a_standby_has_what_the_answer_rests_on(
     pair: PostgresPair, engine_on: Callable[..., PostgresEngine]
 ) -> None:
     engine = engine_on(pair.url(), deadline=2.0)
-    pair.standby.container.pause()
+    freeze(pair.standby.container)
     try:
         first = engine.write(put("k"))
         pair.primary.run(f"SELECT pg_cancel_backend({pair.primary.committing(DATABASE)})")
@@ -245,7 +245,7 @@ def test_transactions_on_a_frozen_host_are_cut_off_at_the_deadline(
     engine = engine_on(pair.url(), deadline=2.0)
     begun = time.monotonic()
     try:
-        faults = hang(engine, Hanging(put("a"), put("b")), pair.primary.container.pause)
+        faults = hang(engine, Hanging(put("a"), put("b")), lambda: freeze(pair.primary.container))
         assert [type(fault) for fault in faults] == [Unavailable, Unavailable]
         assert time.monotonic() - begun < SOON
     finally:
@@ -266,7 +266,7 @@ def test_what_hangs_on_a_frozen_host_is_cut_off_once_another_has_its_place(
     begun = time.monotonic()
 
     def strike() -> None:
-        pair.primary.container.pause()
+        freeze(pair.primary.container)
         pair.promote()
 
     faults = hang(engine, Hanging(put("d")), strike)

@@ -33,7 +33,7 @@ def test_the_worker_goes_on_and_the_next_claw_takes_it_up(
 ) -> None:
     job_id = head.submit({"target": machine.name, "spec": {"run": until_gate(machine, ledger, "a")}}).id
     claw = machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["a-begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["a-begun"], what="the phase")
     worker = machine.worker_pid()
     waiting = head.submit({"target": machine.name, "spec": {"run": ledger.note("other")}}).id
     claw.send_signal(signal.SIGHUP)
@@ -56,7 +56,7 @@ def test_a_phase_is_finished_first_and_the_next_claw_runs_the_one_after(
     phases = [{"name": name, "run": until_gate(machine, ledger, name)} for name in ("a", "b")]
     job_id = head.submit({"target": machine.name, "spec": {"phases": phases}}).id
     claw = machine.run(CLAW_MODE="phases")
-    eventually(lambda: ledger.marks(job_id) == ["a-begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["a-begun"], what="the phase")
     claw.send_signal(signal.SIGHUP)
     eventually(lambda: "claw.handing_over" in machine.log(), what="the signal")
     assert claw.poll() is None
@@ -75,7 +75,7 @@ def test_a_claw_that_waits_for_its_phase_can_still_be_told_to_stop(
 ) -> None:
     job_id = head.submit({"target": machine.name, "spec": {"run": until_gate(machine, ledger, "a")}}).id
     claw = machine.run(CLAW_MODE="phases", CLAW_DRAIN_SECONDS="1")
-    eventually(lambda: ledger.marks(job_id) == ["a-begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["a-begun"], what="the phase")
     claw.send_signal(signal.SIGHUP)
     eventually(lambda: "claw.handing_over" in machine.log(), what="the signal")
     claw.terminate()
@@ -89,7 +89,7 @@ def test_a_claw_that_waits_at_the_spine_leaves_at_once_and_the_next_one_gets_wha
     head: SpineClient, machine: Machine, until_status: Callable[..., Job]
 ) -> None:
     claw = machine.run(CLAW_WAIT_SECONDS="30")
-    eventually(lambda: "claw.started" in machine.log(), 20, what="the claw")
+    eventually(lambda: "claw.started" in machine.log(), what="the claw")
     claw.send_signal(signal.SIGHUP)
     assert claw.wait(5) == 0
     job_id = head.submit({"target": machine.name, "spec": {"run": "true"}}).id
@@ -103,7 +103,7 @@ def test_a_worker_gets_the_new_token_of_the_claw_that_takes_it_up(
     new = "another-token-of-claw-1"
     job_id = head.submit({"target": machine.name, "spec": {"run": until_gate(machine, ledger, "a")}}).id
     claw = machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["a-begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["a-begun"], what="the phase")
     worker = machine.worker_pid()
     spine.stop()
     spine.start(CLAW_TOKENS=f"{machine.name}={machine.token},{machine.name}={new}")
@@ -114,7 +114,7 @@ def test_a_worker_gets_the_new_token_of_the_claw_that_takes_it_up(
     spine.start(CLAW_TOKENS=f"{machine.name}={new}")
     machine.run(SPINE_TOKEN=new)
     beats = head.job(job_id).lease_until
-    eventually(lambda: head.job(job_id).lease_until != beats, 20, what="a heartbeat with the new token")
+    eventually(lambda: head.job(job_id).lease_until != beats, what="a heartbeat with the new token")
     assert machine.workers() == [worker]
     open_gate(machine, "a")
     assert until_status(job_id, "done").attempts == 1

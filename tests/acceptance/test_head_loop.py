@@ -5,6 +5,7 @@ import random
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from tests.support.spine_process import TOKENS, SpineProcess
 
 from contract.client import SpineClient
 from contract.head_client import HeadClient
+from contract.lease_client import LeaseClient
+from head.lead import Lead
+from head.ledger import Ledger
+from head.loop import Loop, News
+from head.policy import Policy
 
 pytestmark = pytest.mark.acceptance
 
@@ -98,7 +104,7 @@ def accepted(client: HeadClient, ids: list[str]) -> bool:
     return {job.id for job in found if job.review and job.review.state == "accepted"} >= set(ids)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_loop_killed_again_and_again_reviews_every_round_once(
     loop_of: MakeLoop, client: HeadClient, claw: None
 ) -> None:
@@ -134,7 +140,7 @@ def test_a_kill_at_each_point_loses_and_repeats_nothing(
     assert loop.end(signal.SIGTERM) == 0
     job_id = client.submit({"spec": "a task", "needsReview": True}).id
     loop.start(SPINE_KILL_POINT=point, SPINE_KILL_POINT_FILE=str(reached))
-    eventually(reached.exists, 20, what=point)
+    eventually(reached.exists, what=point)
     loop.end(signal.SIGKILL)
     loop.start()
     eventually(lambda: accepted(client, [job_id]), 30, what="accepted")
@@ -239,3 +245,39 @@ def test_what_a_service_manager_is_told(loop_of: MakeLoop, spine: SpineProcess, 
         manager.await_word("WATCHDOG_USEC=20000000")
         assert loop.end(signal.SIGTERM) == 0
         assert (manager.heard("READY=1"), manager.heard("STOPPING=1")) == (1, 1)
+
+
+@pytest.mark.parametrize("leads", [False, True], ids=["alone", "leads"])
+def test_what_was_told_when_it_was_told_to_end_is_not_told_again(
+    tmp_path: Path, client: HeadClient, spine: SpineProcess, leads: bool
+) -> None:
+    told: list[str | None] = []
+
+    def tell_and_end(news: News) -> None:
+        told.append(news.job and news.job.id)
+        raise SystemExit  # as a SIGTERM does that comes before the place is written
+
+    def run(name: str, tell: Callable[[News], None]) -> None:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        lead = Lead(LeaseClient(spine.url, TOKENS["HEAD_TOKEN"]), "heads", 60)
+        lead.take()
+        term = lead.await_term() if leads else None
+        acting = HeadClient(spine.url, TOKENS["HEAD_TOKEN"], lease=term.token if term else None)
+        rules = Policy(notify=["true"])
+        try:
+            Loop(acting, rules, Ledger(folder / "place.json"), tell, {}, time.sleep, lambda _: None, term).run(
+                once=True
+            )
+        finally:
+            lead.close()
+
+    run("one", lambda news: None)
+    jobs = [client.submit({"target": "left-claw", "spec": "x"}).id for _ in range(3)]
+    for job_id in jobs:
+        client.cancel(job_id)
+    for n in range(3):
+        with pytest.raises(SystemExit):
+            run("two" if leads and n else "one", tell_and_end)
+    run("two" if leads else "one", tell_and_end)
+    assert told == jobs

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,20 @@ SLOW, OTHER = "claw-1", "claw-2"
 
 @contextmanager
 def stopped(pids: list[int]) -> Iterator[None]:
-    """Stop processes, as a laptop's lid does; let them go on afterwards, also when the test fails."""
+    """Stop processes, as a laptop's lid does; let them go on afterwards, also when the test fails.
+
+    One that lives for a moment, such as a `sleep` of a job's shell, may have ended since it was listed.
+    """
     assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def check_untouched(head: SpineClient, ledger: Ledger, remote: Remote, job: Job, pushed: list[str]) -> None:
@@ -44,7 +49,7 @@ def check_untouched(head: SpineClient, ledger: Ledger, remote: Remote, job: Job,
 
 def check_goes_on(head: SpineClient, slow: Machine, ledger: Ledger, until_status: Callable[..., Job]) -> None:
     """Check that the machine forgets the lost job and does the next one."""
-    eventually(slow.at_rest, 20, what="an empty state file")
+    eventually(slow.at_rest, what="an empty state file")
     following = head.submit({"target": slow.name, "spec": {"run": ledger.note("following")}}).id
     assert until_status(following, "done").claimed_by == slow.name
     assert list(slow.state.glob("undelivered/*")) == []
@@ -67,7 +72,7 @@ def test_stopped_in_a_phase(
     )
     job_id = head.submit({"target": "any", "spec": {"repo": str(remote.path), "run": run}}).id
     slow.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     pids = slow.workers() if what == "the worker" else [*slow.claws(), *slow.workers(), *processes_of_job(job_id)]
     if what == "the worker":
         gate.touch()
@@ -105,7 +110,7 @@ def test_stopped_in_the_middle_of_its_push(
     run = f"echo by fence $SPINE_FENCE >> file.txt; {ledger.note('ended')}"
     job_id = head.submit({"target": "any", "spec": {"repo": str(remote.path), "run": run}}).id
     slow.run()
-    eventually(arrived.exists, 20, what="the push")
+    eventually(arrived.exists, what="the push")
     with stopped([*slow.claws(), *slow.workers()]):
         other.run()
         job = until_status(job_id, "done")

@@ -100,7 +100,7 @@ def test_a_claw_whose_answers_are_lost_runs_the_job_once(
     network.lose_answer(request_line.replace("{id}", job_id))
     machine.run()
     job = until_status(job_id, "done")
-    assert len(network.lost) == 1
+    eventually(lambda: len(network.lost) == 1, what="the loss, of which the proxy hears after the spine has acted")
     assert (job.attempts, job.fence, ledger.marks(job_id)) == (1, 1, ["ran"])
     assert remote.commits(job_id) == [job.result["commit"]]
     assert [attempt.outcome for attempt in head.attempts(job_id)] == ["done"]
@@ -121,10 +121,10 @@ def test_a_network_that_is_cut_while_a_job_runs_costs_nothing_within_the_lease(
     run = f"{ledger.note('begun')}; while [ ! -e {gate} ]; do sleep 0.05; done; {ledger.note('ended')}"
     job_id = head.submit({"target": machine.name, "spec": {"run": run}}).id
     machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     with network.away():
         gate.touch()
-        eventually(lambda: (machine.held() or {}).get("outcome"), 20, what="a result on disk")
+        eventually(lambda: (machine.held() or {}).get("outcome"), what="a result on disk")
     job = until_status(job_id, "done")
     # The lease may have ended meanwhile: the newest fence is taken as long as nobody else has claimed.
     assert (job.attempts, job.fence, ledger.marks(job_id)) == (1, 1, ["begun", "ended"])
@@ -143,10 +143,10 @@ def test_a_result_waits_while_the_lease_ends_and_another_does_the_job(
     run = f"{ledger.note('begun')}; [ $SPINE_FENCE = 2 ] || while [ ! -e {gate} ]; do sleep 0.05; done"
     job_id = head.submit({"target": "any", "spec": {"run": run}}).id
     far.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     with network.away():
         gate.touch()
-        eventually(lambda: (far.held() or {}).get("outcome"), 20, what="a result on disk")
+        eventually(lambda: (far.held() or {}).get("outcome"), what="a result on disk")
         near.run()
         job = until_status(job_id, "done")
         assert (job.claimed_by, job.fence) == (near.name, 2)

@@ -16,7 +16,7 @@ from tests.support.eventually import eventually
 from tests.support.repository import git
 from tests.support.spine_process import REPO
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 SECONDS = 90
 
 

@@ -58,7 +58,7 @@ class Submitter:
         return self.ids
 
 
-@pytest.mark.timeout(240, func_only=True)
+@pytest.mark.timeout(400, func_only=True)
 def test_a_live_store_is_moved_and_the_fleet_goes_on(
     spine: SpineProcess, machine_of: MakeMachine, ledger: Ledger, url: str, until_status: Callable[..., Job]
 ) -> None:

@@ -42,7 +42,7 @@ def changed(head: SpineClient, job: Job) -> bool:
 
 
 @ON_BOTH_ENGINES
-@pytest.mark.timeout(240, func_only=True)
+@pytest.mark.timeout(400, func_only=True)
 def test_a_loaded_spine_killed_three_times_has_every_job_done_once(storm: Storm, store: Settings) -> None:
     wanted = FEWER if store else JOBS
     for machine in storm.machines:
@@ -84,7 +84,7 @@ def test_a_resident_claw_that_is_killed_leaves_its_worker_to_the_next_one(
     run = f"{ledger.note('begun')}; while [ ! -e {gate} ]; do sleep 0.05; done; {ledger.note('ended')}"
     job_id = head.submit({"target": machine.name, "spec": {"run": run}}).id
     machine.run()
-    eventually(lambda: ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: ledger.marks(job_id) == ["begun"], what="the phase")
     for _ in range(2):
         worker = machine.worker_pid()
         machine.kill_claw()

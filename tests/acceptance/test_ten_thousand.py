@@ -93,9 +93,7 @@ class Fleet:
         item = {"target": "c", "spec": {}, "maxAttempts": 1}
         job_id = head.post("/jobs", item)[1]["id"]
         self.fields[job_id] = item
-        (job,) = line.post("/jobs/claim", {})[1]["jobs"]
-        fence = {"fence": job["fence"]}
-        line.post(f"/jobs/{job_id}/heartbeat", fence)
+        fence = {"fence": line.post(f"/jobs/{job_id}/claim", {})[1]["fence"]}  # accepted at once
         eventually(lambda: head.call("GET", f"/jobs/{job_id}")[1]["status"] == "dead", 60, what="the end of its lease")
         status, answer = line.post(f"/jobs/{job_id}/complete", fence | {"result": "late"})
         assert (status, answer["lateResult"]) == (409, "kept")

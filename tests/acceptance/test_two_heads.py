@@ -1,6 +1,7 @@
 """Two heads on one spine: one acts; when it is gone the other does, and nothing is decided or told twice."""
 
 import signal
+import statistics
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,12 +9,13 @@ from pathlib import Path
 import pytest
 from tests.acceptance.conftest import spine_settings
 from tests.support.eventually import eventually
-from tests.support.heads import BLOWS, NAME, Heads
+from tests.support.heads import BLOWS, NAME, PROMISED_SECONDS, Heads
 from tests.support.spine_process import SpineProcess
 
 pytestmark = pytest.mark.acceptance
 
 ROUNDS = {"sqlite": 3, "postgres": 1}
+STOOD_STILL = 6.0  # s that a machine may do nothing in a round of which there is no second
 ENGINES = ["sqlite", pytest.param("postgres", marks=pytest.mark.docker)]
 MakeHeads = Callable[[], Heads]
 
@@ -50,12 +52,16 @@ def heads(tmp_path: Path, spine: SpineProcess) -> Iterator[Heads]:
         yield found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_the_other_acts_within_the_lease_and_the_one_that_led_is_refused(heads: Heads, engine: str) -> None:
     counts = [heads.round(blow) for _ in range(ROUNDS[engine]) for blow in BLOWS]
     assert [count.faults() for count in counts] == [[]] * len(counts)
     assert [count.reached for count in counts] == [True] * len(counts)
+    for blow in BLOWS:
+        seconds = [count.seconds for count in counts if count.blow == blow]
+        # The machine may stand still in one round, beside all the other tests; the soak holds each to the promise.
+        assert statistics.median(seconds) <= PROMISED_SECONDS + (STOOD_STILL if len(seconds) == 1 else 0), blow
     for loop in heads.loops:
         assert not any("Traceback" in line for line in loop.log.read_text().splitlines())
 
@@ -92,7 +98,7 @@ def test_a_head_that_is_told_to_stop_hands_over_at_once(tmp_path: Path, spine: S
         assert lease is not None
         assert lease.holder is None or lease.fence == fence + 1
         heads.complete(job_id)
-        eventually(lambda: heads.accepted(job_id), 20, what="a review by the other")
+        eventually(lambda: heads.accepted(job_id), what="a review by the other")
         assert [line["what"] for line in other.said()][:2] == ["standby", "leads"]
 
 

@@ -106,6 +106,6 @@ def test_what_is_asked_for_decides_about_colours_on_a_pipe(
     head.submit({"spec": "a task"})
     for wish, coloured in (({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)):
         done = subprocess.run(
-            [sys.executable, "-m", "head.cli", "list"], env=env | wish, cwd=tmp_path, capture_output=True, timeout=60
+            [sys.executable, "-m", "head.cli", "list"], env=env | wish, cwd=tmp_path, capture_output=True, timeout=180
         )
         assert (b"\x1b[36m" in done.stdout) == coloured, wish

@@ -65,7 +65,7 @@ def test_a_job_is_done_and_nothing_of_them_is_asked_for(tmp_path: Path, bare: En
         machine.run()
         env = machine.environment(SPINE_TOKEN=TOKENS["HEAD_TOKEN"])
         words = ["submit", "--target", "any", "--run", ledger.note("ran"), "--wait"]
-        done = subprocess.run([sys.executable, "-m", "head.cli", *words], env=env, capture_output=True, timeout=60)
+        done = subprocess.run([sys.executable, "-m", "head.cli", *words], env=env, capture_output=True, timeout=180)
         assert done.returncode == 0, done.stderr
         assert len(ledger.entries()) == 1
         assert spine.stop() == 0

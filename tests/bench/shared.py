@@ -37,7 +37,11 @@ says 25 a call, and is committed when that is answered.
 *At the store* claims are made as a server makes them for its clients, but without HTTP; that is what procrastinate's
 `fetch_job` is beside, of which each of two processes has {half} workers with a connection each. The goal is five times
 as many over HTTP; nothing fails when it is missed. From submit to running as among waiting claws above, but {claws}
-claws wait at one server, and the jobs, {rate} a second, are submitted at the other; the goal is a p99 below 100 ms."""
+claws wait at one server, and the jobs, {rate} a second, are submitted at the other; the goal is a p99 below 100 ms.
+
+The cores carry the database, both servers and what asks them, so a figure is bounded by the CPU time of a claim in all
+of these. A call of its own for each claim pays for HTTP, for the token and for a part of a transaction each time. Who
+has room for several jobs asks for them in one call (`max`). `claw run` has one job at a time, and asks for one."""
 
 
 async def shared(plan: Plan, folder: Path, say: Callable[[str], None]) -> Part:

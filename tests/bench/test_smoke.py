@@ -33,7 +33,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_a_short_run_writes_every_row(tmp_path: Path) -> None:
     page = tmp_path / "speed.md"
     command = [sys.executable, "-m", "tests.bench", "--smoke", "--out", str(page)]

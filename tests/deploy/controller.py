@@ -96,7 +96,7 @@ class Controller:
     def _words(self, *words: str) -> list[str]:
         return [sys.executable, str(self.folder / "ansible" / "controller.py"), *words]
 
-    def _run(self, *words: str, seconds: int = 400) -> Played:
+    def _run(self, *words: str, seconds: int = 1200) -> Played:
         done = subprocess.run(
             self._words(*words), env=self._environment, text=True, timeout=seconds,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

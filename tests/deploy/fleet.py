@@ -87,7 +87,7 @@ class Fleet:
         """The head, as a program elsewhere."""
         return Api(36725, self.token("head"), host=self.box.address)
 
-    def submit(self, *words: str, seconds: int = 60) -> dict[str, Any]:
+    def submit(self, *words: str, seconds: int = 180) -> dict[str, Any]:
         """Submit a job on the head's machine as a person does, and wait for its end; return the job."""
         said = self.box.run(f"spine-head submit --wait --json {' '.join(words)}", seconds=seconds)
         job: dict[str, Any] = json.loads(said.text)

@@ -82,7 +82,7 @@ class Calls:
         except (OSError, http.client.HTTPException):
             return False
 
-    def until(self, job_id: str, *statuses: str, seconds: float = 30.0) -> dict[str, Any]:
+    def until(self, job_id: str, *statuses: str, seconds: float = 90.0) -> dict[str, Any]:
         """Wait for a status of a job; a spine that is away meanwhile is waited for."""
 
         def look() -> dict[str, Any] | None:

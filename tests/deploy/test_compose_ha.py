@@ -30,7 +30,7 @@ def rendered(name: str) -> dict[str, Any]:
     environ = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME")}
     command = ["docker", "compose", "--project-directory", "compose", "--file", f"compose/{name}", "config"]
     done = subprocess.run(
-        [*command, "--format", "json"], cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=60
+        [*command, "--format", "json"], cwd=ROOT, env=environ, capture_output=True, text=True, check=True, timeout=180
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

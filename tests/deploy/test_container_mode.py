@@ -16,7 +16,7 @@ from tests.support.engine import labels
 from tests.support.spine_process import free_port
 from tests.support.systemd_host import Host, Hosts
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]  # the first one builds the release and its images
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]  # the first one builds the release and its images
 
 SPINE, HEAD, BOX_CLAW, FAR_CLAW = (
     "spinal-spine.service",
@@ -61,7 +61,7 @@ class Fleet:
 
     def submit(self, target: str, run: str) -> str:
         """Submit a job on the head's machine and wait for it; return what `spine-head` printed."""
-        return self.box.run(f"spine-head submit --target {target} --run '{run}' --wait", seconds=60).text
+        return self.box.run(f"spine-head submit --target {target} --run '{run}' --wait", seconds=180).text
 
     def laid(self) -> list[str]:
         """Return the units of `box`."""
@@ -115,7 +115,7 @@ def fleet(
     }
     yield Fleet(box, far, controller, folder, release, settings)
     controller.close()
-    box.run(f"systemctl stop 'spinal-*.timer' {SPINE} {HEAD} {BOX_CLAW}", seconds=120, check=False)
+    box.run(f"systemctl stop 'spinal-*.timer' {SPINE} {HEAD} {BOX_CLAW}", seconds=240, check=False)
     forget(engine, images + again(images))
     hosts.remove(box, far)
 

@@ -23,7 +23,7 @@ from dispatch.settings import SETTINGS as DISPATCH_SETTINGS
 from head.settings import SETTINGS as HEAD_SETTINGS
 from spine.settings import SETTINGS as SPINE_SETTINGS
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(400)]  # the first one builds the images
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # the first one builds the images
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd" / "container"
 SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
@@ -89,7 +89,7 @@ def containers(
     calls = Calls("127.0.0.1", port)
     eventually(calls.ready, 60, every=0.2, what="the spine")
     yield Containers(host, calls, engine, prefix)
-    host.run(f"systemctl stop {SPINE} {HEAD} {LEFT}", seconds=120)
+    host.run(f"systemctl stop {SPINE} {HEAD} {LEFT}", seconds=240)
     hosts.remove(host)
 
 
@@ -106,7 +106,7 @@ def ada(containers: Containers) -> Iterator[User]:
         host.put({f"{folder}/chat.env": lines, f"/etc/systemd/system/{CHAT}.d/secrets.conf": told})
         host.put({f"{folder}/secrets/chat.discord-token": f"{DISCORD_TOKEN}\n"}, mode=0o600)
         host.run(f"systemctl daemon-reload && systemctl start {CHAT}")
-        discord.await_connected(seconds=90)
+        discord.await_connected(seconds=180)
         yield person
         host.run(f"systemctl stop {CHAT}", seconds=100)
 
@@ -182,7 +182,7 @@ def test_every_key_of_the_units_is_known(containers: Containers) -> None:
 def test_a_job_is_done_and_reviewed_and_no_container_has_what_is_not_its_own(containers: Containers) -> None:
     calls, host = containers.calls, containers.host
     job_id = calls.submit(target="left-claw", spec={"run": "id -u; env"}, needsReview=True, label="accept-me")
-    calls.until(job_id, "done", seconds=60)
+    calls.until(job_id, "done", seconds=180)
     eventually(lambda: (calls.job(job_id)["review"] or {}).get("state") == "accepted", 30, what="the head's review")
     own: dict[str, list[str]] = {
         "spine": [],
@@ -258,7 +258,7 @@ def test_settings_that_cannot_be_used_end_in_a_failed_unit(containers: Container
 
 def test_a_claw_that_is_stopped_gives_its_job_back(containers: Containers) -> None:
     job_id = containers.calls.submit(target="left-claw", spec={"run": "sleep 60"})
-    containers.calls.until(job_id, "running", seconds=60)
+    containers.calls.until(job_id, "running", seconds=180)
     containers.host.run(f"systemctl stop {LEFT}", seconds=100)
     job = containers.calls.job(job_id)
     assert (job["status"], job["attempts"]) == ("queued", 0)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import pytest
 from tests.deploy.controller import Controller, kill_group
@@ -23,7 +24,7 @@ from tests.support.mock_model import ANSWER
 from tests.support.receiver import Receiver
 from tests.support.systemd_host import Host, Hosts
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 NAMES = ("head", "left-claw", "right-claw")
 SIGNING = "whsec_" + base64.b64encode(b"a key that signs a notice").decode()
@@ -108,7 +109,7 @@ def test_a_text_is_a_session_by_the_gateway_s_token_and_its_end_is_told(
 ) -> None:
     meta = {"agent": {"id": "main", "model": "mock/answers"}}
     job = fleet.head().submit(target="left-claw", spec="What is six times seven?", meta=meta, notify=["@room"])
-    (call,) = receiver.calls(1, seconds=60)
+    (call,) = receiver.calls(1, seconds=180)
     assert (call.path, call.json["type"], call.json["subject"]) == ("/room", "spine.job.completed", job["id"])
     assert fleet.head().job(job["id"])["result"]["notes"] == ANSWER
     assert gateway.connects[-1]["auth"]["token"] == TOKEN
@@ -131,7 +132,7 @@ def test_a_chat_front_joins_answers_and_changes_its_token(fleet: Fleet) -> None:
         told = {"ALLOWED_USER_ID": str(ada.id), "DISCORD_API_URL": discord.url}
         fleet.settle("head-box", chat_discord_token=DISCORD_TOKEN, chat_settings=told)
         played = fleet.play("site", "--diff", *only)
-        discord.await_connected(seconds=90)
+        discord.await_connected(seconds=180)
         ada.dm().send("jobs done")
         assert "done" in ada.dm().await_reply().content
         again = fleet.play("site", "-v", "--diff", *only)
@@ -145,13 +146,45 @@ def test_a_chat_front_joins_answers_and_changes_its_token(fleet: Fleet) -> None:
         old = fleet.token("chat")
         fleet.play("rotate", "--extra-vars", "rotate_name=chat", *only)
         assert fleet.token("chat") != old
-        discord.await_connected(2, seconds=90)
+        discord.await_connected(2, seconds=180)
         asked = ada.dm().send("jobs done")
         assert "done" in ada.dm().await_reply(after=asked).content
         # The story goes on without it.
         fleet.box.run(TAKE_OFF_CHAT)
         del fleet.content["all"]["children"]["chat"]
         fleet.settle("head-box")
+
+
+def test_a_claw_that_looks_once_a_minute_and_one_that_stays_again(fleet: Fleet) -> None:
+    only, right = ("--limit", "right-claw,localhost"), fleet.right
+    timer, each = "spinal-claw-tick@right-claw.timer", "spinal-claw-tick@right-claw.service"
+
+    def state() -> tuple[str, ...]:
+        look = f"systemctl is-active {RIGHT} {timer}; systemctl is-enabled {RIGHT} {timer}"
+        return tuple(right.run(look, check=False).text.split())
+
+    fleet.settle("right-claw", claw_kind="timer")
+    fleet.play("site", "--check", *only)
+    assert state() == ("active", "inactive", "enabled", "disabled")
+    fleet.play("site", *only)
+    assert state() == ("inactive", "active", "disabled", "enabled")
+    job = fleet.head().submit(target="right-claw", spec={"run": "hostname"})
+    # The timer's own passes are a minute apart.
+    done = eventually(
+        lambda: right.run(f"systemctl start {each}", seconds=180) and ended(fleet, job["id"]), 180, what="its end"
+    )
+    assert (done["status"], done["claimedBy"]) == ("done", "right-claw")
+    assert fleet.play("site", *only).changed == {"localhost": 0, "right-claw": 0}
+    assert fleet.doctor()[1]["right-claw"]["faults"] == []
+    fleet.settle("right-claw", claw_kind=None)
+    fleet.play("site", *only)
+    assert state() == ("active", "inactive", "enabled", "disabled")
+
+
+def ended(fleet: Fleet, job_id: str) -> dict[str, Any] | None:
+    """Return a job when it has ended."""
+    job: dict[str, Any] = fleet.head().job(job_id)
+    return job if job["finishedAt"] else None
 
 
 def where_is(host: Host, token: str) -> list[str]:
@@ -166,7 +199,7 @@ def where_is(host: Host, token: str) -> list[str]:
     systemctl show '*' | grep -qaF -f <(what) && echo systemctl
     exit 0
     """
-    return sorted(host.run(script, seconds=120).text.split())
+    return sorted(host.run(script, seconds=240).text.split())
 
 
 def test_a_machine_has_its_own_token_and_no_other(fleet: Fleet) -> None:
@@ -280,7 +313,7 @@ def rotate(fleet: Fleet, host: Host, name: str) -> None:
     assert knocks.calls > 20
     assert fleet.token(name) != old
     gone = replace(fleet.head(), token=old)
-    eventually(lambda: gone.get("/jobs").status == 401, 10, what="the old token's end")
+    eventually(lambda: gone.get("/jobs").status == 401, what="the old token's end")
     assert where_is(host, old) == []
 
 

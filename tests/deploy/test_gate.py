@@ -47,7 +47,7 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> tuple[int, 
     environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take a second to load
     plugins = ["-p", "pytest_timeout", "-p", "xdist.plugin", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *plugins, *arguments, str(folder)]
-    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=180)
     return done.returncode, done.stdout
 
 
@@ -80,6 +80,32 @@ def test_a_skip_fails_in_ci_and_is_listed_elsewhere(tmp_path: Path, source: str)
     code, output = run_pytest(tmp_path, CI="")
     assert code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED), output
     assert "skipped tests" in output
+
+
+CASES = """
+import pytest
+
+@pytest.mark.parametrize("case", ["one", "two", "three"])
+def test_with_cases(case):
+    assert case == "one"
+
+class TestInAClass:
+    @pytest.mark.parametrize("case", [0, 1])
+    def test_with_cases(self, case):
+        assert case == 0
+
+def test_without():
+    pass
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_of_a_test_with_cases_the_first_is_run_alone_where_that_is_asked_for(tmp_path: Path, processes: str) -> None:
+    (tmp_path / "test_suite.py").write_text(CASES)
+    code, output = run_pytest(tmp_path, "-n", processes, "--first-cases")
+    assert code == 0, output
+    assert re.search(r"^=+ 3 passed(, 3 deselected)? in ", output, re.MULTILINE), output
+    assert re.search(r"^=+ 3 failed, 3 passed in ", run_pytest(tmp_path, "-n", processes)[1], re.MULTILINE)
 
 
 ORDER = """

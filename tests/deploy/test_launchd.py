@@ -165,7 +165,7 @@ def settings(tmp_path: Path) -> Path:
 
 def wrap(settings: Path, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
     command = [str(FOLDER / "wrapper.sh"), str(settings), *words]
-    return subprocess.run(command, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=180)
 
 
 def test_the_wrapper_becomes_the_program_with_the_settings(settings: Path) -> None:
@@ -254,7 +254,7 @@ def notes(mac: dict[str, str]) -> list[str]:
 
 
 def run(script: str, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([str(FOLDER / script), *words], env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run([str(FOLDER / script), *words], env=env, capture_output=True, text=True, timeout=180)
 
 
 def test_install_lays_everything_and_hands_it_to_launchd(mac: dict[str, str]) -> None:

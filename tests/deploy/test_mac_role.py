@@ -19,7 +19,7 @@ from tests.support.systemd_host import Host, Hosts
 
 from contract.head_client import HeadClient
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # the first one makes machines and release
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # the first one makes machines and release
 
 ROOM = "/var/tmp/launchd"  # what the launchctl that stands in keeps
 HOME = "/home/deploy"
@@ -63,7 +63,7 @@ class Fleet(NamedTuple):
         """Have a claw run something; return what that printed."""
         head = HeadClient(f"http://{self.box.address}:36725", self.token("head"))
         job_id = head.submit({"target": target, "spec": {"run": command}}).id
-        until_status(head, job_id, "done", seconds=60)
+        until_status(head, job_id, "done", seconds=180)
         return head.read_log(job_id).decode().partition("\n")[2].strip()  # the first line is the claw's
 
     def notes(self) -> list[str]:

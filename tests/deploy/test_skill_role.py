@@ -43,7 +43,7 @@ def fetch(folder: Path, document: str) -> str:
     (folder / "token").write_text("the-token\n")
     words = [*task["ansible.builtin.command"]["argv"][:4], str(folder), f"{folder}/settings", f"{folder}/token"]
     done = subprocess.run(
-        [*words, str(program), "skill", "install", "--dir"], capture_output=True, text=True, timeout=20
+        [*words, str(program), "skill", "install", "--dir"], capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "state.token").read_text() == "the-token\n"

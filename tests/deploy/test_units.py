@@ -13,7 +13,7 @@ from tests.support.fake_discord import TOKEN as DISCORD_TOKEN
 from tests.support.fake_discord import FakeDiscord, User
 from tests.support.systemd_host import Host
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]  # the first one makes the machine
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]  # the first one makes the machine
 
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 SPINE, HEAD, LEFT = "spinal-spine.service", "spinal-head.service", "spinal-claw@left-claw.service"
@@ -63,7 +63,7 @@ def worker(host: Host, name: str = "left-claw") -> int | None:
     return pid if pid and host.run(f"kill -0 {pid}", check=False).code == 0 else None
 
 
-def until_another_runs(host: Host, unit: str, before: int, seconds: float = 60) -> int:
+def until_another_runs(host: Host, unit: str, before: int, seconds: float = 120) -> int:
     """Wait until a unit runs with another main process than before."""
 
     def look() -> int:
@@ -367,7 +367,7 @@ def test_after_a_restart_of_the_machine_all_is_back_and_the_job_is_done(host: Ho
     job_id = begun(host, calls)
     host.reboot()
     host.run(f"touch {GATE}")
-    job = calls.until(job_id, "done", seconds=60)
+    job = calls.until(job_id, "done", seconds=180)
     assert job["attempts"] <= 2
     for unit in (SPINE, HEAD, LEFT):
         eventually(lambda unit=unit: host.active(unit), 20, what=unit)  # type: ignore[misc]

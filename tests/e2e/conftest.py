@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and not item.get_closest_marker("timeout"):
             # Not for fixtures: the first builds the images, and each has deadlines of its own.
-            item.add_marker(pytest.mark.timeout(240, func_only=True))
+            item.add_marker(pytest.mark.timeout(400, func_only=True))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

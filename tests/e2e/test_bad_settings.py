@@ -64,7 +64,7 @@ def test_every_fault_of_the_spine_is_in_its_log_and_can_be_mended(
     assert bad.token("left-claw") not in up.stdout + up.stderr
     mend(*prepared)
     bad.run("up", "--detach", "--no-build", "spine")
-    eventually(bad.serving, 20, every=0.1, what="a spine that has been mended")
+    eventually(bad.serving, every=0.1, what="a spine that has been mended")
 
 
 def test_a_token_that_was_not_made_is_named(bad: Stack) -> None:

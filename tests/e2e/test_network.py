@@ -13,7 +13,7 @@ pytestmark = pytest.mark.docker
 
 def test_cut_off_for_longer_than_its_lease(stack: Stack, until_status: Callable[..., Job]) -> None:
     job_id = stack.head.submit({"target": "any", "spec": {"run": stack.gated("cut")}}).id
-    eventually(lambda: stack.ledger.marks(job_id) == ["begun"], 20, what="the phase")
+    eventually(lambda: stack.ledger.marks(job_id) == ["begun"], what="the phase")
     slow = str(stack.head.job(job_id).claimed_by)
     other = next(claw for claw in CLAWS if claw != slow)
     stack.cut(slow)
@@ -22,11 +22,11 @@ def test_cut_off_for_longer_than_its_lease(stack: Stack, until_status: Callable[
         assert (job.claimed_by, job.fence, job.attempts) == (other, 2, 2)
         stack.open_gate("cut")
         # It comes to its end with nobody to tell.
-        eventually(lambda: stack.held(slow).get("outcome"), 20, every=0.1, what="a result in the outbox")
+        eventually(lambda: stack.held(slow).get("outcome"), every=0.1, what="a result in the outbox")
         assert stack.ledger.marks(job_id) == ["begun", "begun", "ended", "ended"]
     finally:
         stack.join(slow)
-    eventually(lambda: stack.held(slow).get("job") is None, 20, every=0.1, what="an empty outbox")
+    eventually(lambda: stack.held(slow).get("job") is None, every=0.1, what="an empty outbox")
     first, second = stack.head.attempts(job_id)
     assert [(a.fence, a.claimed_by, a.outcome) for a in (first, second)] == [(1, slow, "expired"), (2, other, "done")]
     assert first.late_result["phases"][0]["exitCode"] == 0

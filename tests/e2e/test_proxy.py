@@ -56,7 +56,7 @@ class Proxied:
         key = self.certificate.with_name("tls.key")
         name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
         made = [*TLS, *name, "-keyout", str(key), "-out", str(self.certificate)]
-        subprocess.run(made, check=True, capture_output=True, timeout=30)
+        subprocess.run(made, check=True, capture_output=True, timeout=180)
         for file in (self.certificate, key):
             file.chmod(0o444)
         self.stack.run("up", "--detach", "--wait", "spine", "proxy")
@@ -125,11 +125,11 @@ def test_a_long_poll_and_a_stream_answer_at_once(proxied: Proxied) -> None:
     assert waiter.is_alive()
     begun = time.monotonic()
     job_id = proxied.head().submit({"target": "left-claw", "spec": {"run": "true"}}).id
-    waiter.join(10)
-    watcher.join(10)
+    waiter.join(30)
+    watcher.join(30)
     assert [job for job, _ in claimed] == [job_id]
     assert len(heard) == 2, "nothing came of the stream: it is held back somewhere"
-    assert max(at for _, at in [*claimed, *heard]) - begun < 3
+    assert max(at for _, at in [*claimed, *heard]) - begun < 9
 
 
 def test_a_blob_comes_through_whole(proxied: Proxied) -> None:

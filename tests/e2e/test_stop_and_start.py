@@ -28,14 +28,14 @@ def test_a_stop_drains_and_down_and_up_keep_every_answer(stack: Stack, until_sta
         stack.head.submit({"target": target, "spec": {"run": stack.gated(gate)}}).id
         for target, gate in (("left-claw", "drain"), ("right-claw", "never"))
     )
-    eventually(lambda: [stack.ledger.marks(job_id) for job_id in (short, long)] == [["begun"]] * 2, 20, what="phases")
+    eventually(lambda: [stack.ledger.marks(job_id) for job_id in (short, long)] == [["begun"]] * 2, what="phases")
     assert stack.faults() == [], "what these containers have written goes with them"
     waiter = SpineClient(stack.url, stack.token("left-claw"), worker_id="waiter", retry=ONCE)
     with ThreadPoolExecutor(2) as pool:
         begun = time.monotonic()
         waiting = pool.submit(lambda: (waiter.claim(wait=WAIT_SECONDS), time.monotonic() - begun))
         stopping = pool.submit(stack.run, "stop")
-        eventually(lambda: "claw.draining" in stack.logs("left-claw"), 20, every=0.1, what="the drain")
+        eventually(lambda: "claw.draining" in stack.logs("left-claw"), every=0.1, what="the drain")
         stack.open_gate("drain")
         stopping.result()
         assert time.monotonic() - begun < STOP_SECONDS

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from tests.support.engine import run_in
 from tests.support.eventually import eventually
 from tests.support.stack import CLAWS, MAIN, SERVICES, Stack
 
@@ -70,9 +71,9 @@ def test_right_never_sees_what_is_for_left(stack: Stack, until_status: Callable[
     until_status(done, "done")
     asked = ["GET /jobs", f"GET /jobs/{right}", f"POST /jobs/{left}/claim"]
     asked += [f"GET /jobs/{job_id}{more}" for job_id in (left, done) for more in ("", "/log", "/events", "/attempts")]
-    answer = stack.container("right-claw").exec_run(["/usr/bin/python3", "-IS", "-c", ASK, *asked])
-    assert answer.exit_code == 0, answer.output
-    answers = [json.loads(line) for line in answer.output.splitlines()]
+    code, output = run_in(stack.container("right-claw"), ["/usr/bin/python3", "-IS", "-c", ASK, *asked])
+    assert code == 0, output
+    answers = [json.loads(line) for line in output.splitlines()]
     listed, own, *others = answers
     assert (listed[0], own[0], own[1]["target"]) == (200, 200, "right-claw")
     ids = {job["id"] for job in listed[1]["jobs"]}

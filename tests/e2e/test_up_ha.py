@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker
 import pytest
+from tests.support.engine import run_in
 from tests.support.eventually import eventually
 from tests.support.stack import CLAWS, REPO, Stack, clean_environ
 
@@ -34,13 +35,13 @@ class Doubled(Stack):
         self.configure({"COMPOSE_FILE": files, "LEASE_SECONDS": "60", "SPINE_ACCEPT_LEASE_SECONDS": "30"})
         self.files = files
 
-    def ha(self, *words: str) -> str:
-        """Run ha.sh; return what it printed."""
+    def ha(self, *words: str, code: int = 0) -> str:
+        """Run ha.sh, which ends with this code; return what it printed."""
         command = [str(self.folder / "ha.sh"), *words]
         environ = clean_environ() | {"HA_COMPOSE_FILE": self.files}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=100)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
 
 class Submitting:
@@ -140,10 +141,10 @@ def test_one_of_the_heads_acts_and_the_other_when_it_is_gone(doubled: Doubled) -
         holder = leases.lease("heads").holder
         return next((head for head in ("head-a", "head-b") if (holder or "").startswith(f"{head}")), None)
 
-    first = eventually(leader, 20, every=0.2, what="a head that leads")
+    first = eventually(leader, every=0.2, what="a head that leads")
     doubled.container(first).stop()
     other = {"head-a": "head-b", "head-b": "head-a"}[first]
-    eventually(lambda: leader() == other, 20, every=0.2, what="the other head in its place")
+    eventually(lambda: leader() == other, every=0.2, what="the other head in its place")
     doubled.container(first).start()
 
 
@@ -156,7 +157,7 @@ def test_a_spine_that_is_killed_is_not_missed(doubled: Doubled, record_property:
         work.more(3)
     work.all_done_once()
     record_property("seconds that a submit took at most while a spine was killed", work.longest)
-    assert work.longest < 8
+    assert work.longest < 15
     doubled.until_health("spine-a", "healthy")
 
 
@@ -177,3 +178,23 @@ def test_a_primary_that_is_killed_has_its_standby_in_its_place(
     assert doubled.ha("status") == STATUS.format("standby", GUARDED)
     job = doubled.head.submit({"target": "any", "spec": {"run": "true"}})
     assert doubled.until_status(job.id, "done").status == "done"
+
+
+def test_a_standby_that_was_away_for_longer_than_the_log_is_kept_is_copied_anew(doubled: Doubled) -> None:
+    standby = "postgres-a" if "postgres-a: standby" in doubled.ha("status") else "postgres-b"
+    primary = {"postgres-a": "postgres-b", "postgres-b": "postgres-a"}[standby]
+    doubled.container(standby).stop()
+    doubled.ha("alone")
+    # 800 MiB of log, which has room for 512: of each segment next to nothing is written.
+    piece = "SELECT pg_logical_emit_message(true, 'test', ''); SELECT pg_switch_wal();"
+    for _ in range(2):
+        code, output = run_in(doubled.container(primary), ["psql", "-Xqc", f"{piece * 25} CHECKPOINT", "postgres"])
+        assert code == 0, output
+    doubled.up()
+    # Commits wait for nobody yet: what was acknowledged since may be on one disk.
+    assert "nothing was changed\n" in doubled.ha("promote", standby, code=1)
+    assert f"{primary}: primary, commits wait for no standby" in doubled.ha("status")
+    doubled.ha("guard")
+    assert "its data is copied anew" in doubled.container(standby).logs().decode()
+    lines = {primary: GUARDED, standby: "standby"}
+    assert doubled.ha("status") == STATUS.format(lines["postgres-a"], lines["postgres-b"])

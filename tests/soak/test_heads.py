@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.conftest import spine_settings
 from tests.support import soak
-from tests.support.heads import BLOWS, LEASE_SECONDS, TAKE_OVER_SECONDS, Heads
+from tests.support.heads import BLOWS, LEASE_SECONDS, PROMISED_SECONDS, TAKE_OVER_SECONDS, Heads
 from tests.support.reckoning import table
 from tests.support.spine_process import SpineProcess
 
@@ -44,4 +44,5 @@ def test_leader_after_leader(tmp_path: Path, request: pytest.FixtureRequest) -> 
     text = TEXT.format(lease=LEASE_SECONDS, more=TAKE_OVER_SECONDS, said=rounds.said(), longest=longest)
     soak.record(TITLE, text + "\n" + "\n".join(table("leader", BLOWS, rounds.counts)))
     assert rounds.faults() == []
+    assert longest <= PROMISED_SECONDS
     assert rounds.cut or rounds.came_about() == sum(rounds.due.values())

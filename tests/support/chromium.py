@@ -69,7 +69,7 @@ class Chromium:
         """All that it has written."""
         if self._container is None:
             return self._log.read_bytes()
-        said = subprocess.run(["docker", "logs", self._container], capture_output=True, timeout=60)
+        said = subprocess.run(["docker", "logs", self._container], capture_output=True, timeout=180)
         return said.stdout + said.stderr
 
     def _told(self) -> str | None:

@@ -69,6 +69,7 @@ class FakeStore:
     def join(self, node: Node, ttl_seconds: float) -> None:
         self._begin("join")
         self.instance = node.instance
+        self._end(None)
 
     def beat(self, beat: Beat) -> None:
         self._begin("beat")

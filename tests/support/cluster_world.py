@@ -125,7 +125,12 @@ class NodeProcess:
                 stdout=out,
                 stderr=log,
             )
-        eventually(lambda: self.log().count("member.joined") > joined, 30, what=f"{self.node_id} joining")
+        process = self.process
+        try:
+            eventually(lambda: self.log().count("member.joined") > joined or process.poll() is not None, 60)
+            assert process.poll() is None, f"it ended with {process.returncode}"
+        except AssertionError as e:
+            raise AssertionError(f"{self.node_id} has not joined: {e}; it says:\n{self.log()}") from e
         return self
 
     def signal(self, number: int) -> None:

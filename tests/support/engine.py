@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker
 from docker.errors import APIError
+from docker.models.containers import Container
 
 from claw.process.identity import start_mark
 
@@ -20,6 +22,7 @@ LABEL = "spine.test"
 OWNER = "spine.test.pid"
 # A pid is soon given to another process.
 START = "spine.test.start"
+_FREEZE_TRIES = 5
 # Reserved for tests of networks, so that no real one is hidden.
 NETS = [f"198.18.{n}" for n in range(1, 255)]
 
@@ -57,6 +60,26 @@ def sweep(client: docker.DockerClient) -> None:
                 volume.remove(force=True)
 
 
+def run_in(container: Container, words: list[str], **how: Any) -> tuple[int, bytes]:
+    """Run a command in a container; return its exit code and all that it printed. `how` is as `exec_create` has it.
+
+    In the place of `exec_run`, which reads from the socket itself: what the engine sent together with the head of its
+    answer is in a buffer by then, and lost. On a busy machine that is now and then all that a command printed.
+    """
+    api = container.client.api
+    made = api.exec_create(container.id, words, **how)["Id"]
+    url = f"{api.base_url}/v{api.api_version}/exec/{made}/start"
+    with api.post(url, json={"Detach": False, "Tty": False}, stream=True, timeout=(60, None)) as answer:
+        answer.raise_for_status()
+        framed = answer.raw.read()
+    output, at = bytearray(), 0
+    while at < len(framed):  # one byte that says which stream, three of nothing, four that say how much
+        start = at + 8
+        at = start + int.from_bytes(framed[at + 4 : start], "big")
+        output += framed[start:at]
+    return api.exec_inspect(made)["ExitCode"], bytes(output)
+
+
 def free_net(client: docker.DockerClient) -> str:
     """Return the first three numbers of a /24 that no network of this engine uses, another one for each process."""
     taken = []
@@ -85,6 +108,21 @@ def image(client: docker.DockerClient, context: Path) -> str:
             # The command line, because its output is what a person wants to read when a build fails.
             subprocess.run(["docker", "build", "--quiet", "--tag", name, str(context)], check=True, timeout=600)
     return name
+
+
+def freeze(container: Container) -> None:
+    """Pause a container; the engine gives up where one forks faster than it is frozen, and is asked again.
+
+    Raises:
+        APIError
+    """
+    for left in reversed(range(_FREEZE_TRIES)):
+        try:
+            container.pause()
+            return
+        except APIError as e:
+            if "unable to freeze" not in str(e) or not left:
+                raise
 
 
 def _abandoned(found: Mapping[str, str]) -> bool:

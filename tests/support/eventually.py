@@ -12,7 +12,7 @@ from contract.wire import Job
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T | None], seconds: float = 10.0, every: float = 0.02, what: str = "") -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 30.0, every: float = 0.02, what: str = "") -> T:
     """Return the first truthy answer of `look`; an AssertionError inside it counts as not yet.
 
     Raises:

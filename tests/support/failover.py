@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.engine import freeze
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger
 from tests.support.postgres_pair import DATABASE, PostgresPair
@@ -290,7 +291,7 @@ class Failovers(Striking):
         """Strike the primary, promote the standby, let the old one come back as it was."""
         strike = {
             KILLED: self.pair.primary.container.kill,
-            FROZEN: self.pair.primary.container.pause,
+            FROZEN: lambda: freeze(self.pair.primary.container),
             CUT_OFF: self.pair.cut_off,
             LEFT_ALIVE: lambda: None,
         }

@@ -13,5 +13,5 @@ def figure(api: Api, name: str) -> float:
 
 
 def until_waiting(api: Api, count: int) -> None:
-    """Wait until so many claims wait at the server."""
-    eventually(lambda: figure(api, "spine_waiting_claims") == count, what=f"{count} waiting claims")
+    """Wait until so many claims wait at the server; not as long as any test lets one wait, so that none has ended."""
+    eventually(lambda: figure(api, "spine_waiting_claims") == count, 15, what=f"{count} waiting claims")

@@ -10,8 +10,9 @@ from tests.support.spine_process import SpineProcess
 
 # Becomes the program, under the same process id, with the sockets where systemd puts them.
 _HAND_OVER = """
-import os, sys
-handles = [os.dup2(int(n), 100 + i) for i, n in enumerate(sys.argv[1].split(","))]
+import fcntl, os, sys
+# Out of the way first, to places that are free: one of them may stand where another is to go.
+handles = [fcntl.fcntl(int(n), fcntl.F_DUPFD, 100) for n in sys.argv[1].split(",")]
 for i, handle in enumerate(handles):
     os.dup2(handle, 3 + i, inheritable=True)
     os.close(handle)

@@ -16,7 +16,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, image, labels
+from tests.support.engine import free_net, freeze, image, labels
 from tests.support.eventually import eventually
 from tests.support.failover import CUT_OFF, FROZEN, KILLED, Load, Striking
 from tests.support.postgres_pair import DATABASE, Node
@@ -135,7 +135,7 @@ class PatroniCluster:
 
         def frozen() -> bool:
             with contextlib.suppress(APIError):  # a process that waits for a busy disk cannot be frozen at once
-                node.container.pause()
+                freeze(node.container)
             node.container.reload()
             return bool(node.container.status == "paused")
 

@@ -9,7 +9,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, image, labels
+from tests.support.engine import free_net, freeze, image, labels, run_in
 from tests.support.eventually import eventually
 from tests.support.postgres_server import CONTEXT, PostgresAt
 
@@ -74,7 +74,7 @@ class PostgresPair:
         streams = "SELECT 1 FROM pg_stat_replication WHERE state = 'streaming'"
         eventually(lambda: self.primary.run(streams), 30, what="a standby that has caught up")
         self.primary.await_standbys("*")
-        self.standby.container.pause()
+        freeze(self.standby.container)
         try:
             eventually(self.primary.commits_wait, what="a commit that waits for the standby")
         finally:
@@ -87,8 +87,8 @@ class PostgresPair:
 
         The new one waits for no standby until `renew` has given it one.
         """
-        done = self.standby.container.exec_run(["pg_ctl", "promote"])
-        assert done.exit_code == 0, done.output
+        code, output = run_in(self.standby.container, ["pg_ctl", "promote"])
+        assert code == 0, output
         self.old, self.primary = self.primary, self.standby
         return self.old
 

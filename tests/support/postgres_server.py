@@ -134,10 +134,13 @@ class Databases:
         self._names: dict[Path, str] = {}
 
     def open(self, folder: Path, clock: Clock) -> PostgresEngine:
-        """Open the store of a folder, an empty one when it is asked for the first time."""
+        """Open the store of a folder, an empty one when it is asked for the first time.
+
+        What it does is looked at, not how soon: one operation of a test may be the work of a thousand calls.
+        """
         if folder not in self._names:
             self._names[folder] = self._server.spare.pop() if self._server.spare else self._server.create()
-        return PostgresEngine(self._server.url(self._names[folder]), clock)
+        return PostgresEngine(self._server.url(self._names[folder]), clock, deadline=60)
 
     def give_back(self) -> None:
         """Empty all: much quicker than to drop them and to make others, or to truncate tables that hold a few rows."""

@@ -20,6 +20,7 @@ TOKEN = "gateway-token-0001"
 START_SECONDS = 180.0
 """It takes about ten on a machine that does nothing else, and a minute on one that runs everything."""
 STOP_SECONDS = 30.0
+CLI_SECONDS = 150.0
 REPO = Path(__file__).resolve().parents[2]
 # Read at import: the tests' own environment is cleaned of what configures a role.
 CACHE = Path(os.environ.get("SPINE_GATEWAY_CACHE") or "~/.cache/spinal-cord/gateway").expanduser()
@@ -185,7 +186,12 @@ class RealGateway:
     def cli(self, *args: str) -> str:
         """Run one of OpenClaw's own commands, as an operator on this machine does; return its output."""
         done = subprocess.run(
-            [*self._program, *args], env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=60
+            [*self._program, *args],
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=CLI_SECONDS,
         )
         assert done.returncode == 0, f"openclaw {' '.join(args)}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -216,7 +222,7 @@ class RealGateway:
             os.killpg(group, signal.SIGKILL)
         except ProcessLookupError:
             return
-        eventually(lambda: not _alive(group), 10, what="the end of what the gateway started")
+        eventually(lambda: not _alive(group), what="the end of what the gateway started")
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of its output."""

@@ -3,6 +3,7 @@
 import docker
 import redis
 from docker.models.containers import Container
+from tests.support.engine import freeze
 from tests.support.eventually import eventually
 from tests.support.redis_server import LASTING, SERVE, RedisNet
 
@@ -59,7 +60,7 @@ class RedisFleet:
     def freeze(self) -> str:
         """Let the primary stand still, with its connections open; return its address."""
         address = self.primary()
-        self.servers[address].pause()
+        freeze(self.servers[address])
         return address
 
     def await_whole(self) -> None:

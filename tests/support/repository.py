@@ -11,7 +11,12 @@ def git(folder: Path, *words: str) -> str:
     who |= {f"GIT_{role}_NAME": "Tester" for role in ("AUTHOR", "COMMITTER")}
     who |= {f"GIT_{role}_EMAIL": "tester@localhost" for role in ("AUTHOR", "COMMITTER")}
     done = subprocess.run(
-        ["git", *words], cwd=folder, env={"PATH": os.environ["PATH"], **who}, capture_output=True, text=True, timeout=60
+        ["git", *words],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **who},
+        capture_output=True,
+        text=True,
+        timeout=180,
     )
     assert done.returncode == 0, f"git {' '.join(words)}: {done.stderr}"
     return done.stdout.strip()

@@ -19,7 +19,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
-from tests.support.engine import OWNER, START, free_net, labels
+from tests.support.engine import OWNER, START, free_net, labels, run_in
 from tests.support.eventually import eventually, until_status
 from tests.support.ledger import Ledger
 from tests.support.spine_process import REPO, free_port, is_fault
@@ -52,7 +52,6 @@ COMMAND_SECONDS = 240
 # In a shell of a container: the process that Docker's init runs, which is what the image names.
 MAIN = "$(cut -d' ' -f1 /proc/1/task/1/children)"
 BUILD_SECONDS = 900
-SH_TRIES = 3
 
 
 class Compose(DockerCompose):
@@ -237,20 +236,9 @@ class Stack:
         ]
 
     def sh(self, service: str, script: str) -> tuple[int, str]:
-        """Run a shell line inside; return its exit code and output.
-
-        A busy engine now and then loses what a command has printed, so the line says itself that it has ended; one of
-        which nothing was heard is run again.
-        """
-        command = ["sh", "-c", f"(\n{script}\n) 2>&1; code=$?; echo; echo ended with $code"]
-        for _ in range(SH_TRIES):
-            done = self.container(service).exec_run(command)
-            output, _, code = done.output.decode(errors="replace").rpartition("\nended with ")
-            if code:
-                return int(code), output
-            if done.exit_code:
-                return done.exit_code, done.output.decode(errors="replace")  # the container ended under it
-        raise AssertionError(f"nothing was heard of {script!r} in {service}")
+        """Run a shell line inside; return its exit code and output, without line ends behind it."""
+        code, output = run_in(self.container(service), ["sh", "-c", script])
+        return code, output.decode(errors="replace").rstrip("\n")
 
     def token(self, role: str) -> str:
         """Return the token of head, left-claw or right-claw."""

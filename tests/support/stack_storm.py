@@ -136,7 +136,7 @@ class StackStorm:
             return [str(e)]
         if code != 0:
             return [output]
-        state, *others = output.splitlines()
+        state, *others = output.split("\n")
         held = json.loads(state or "{}")
         # A claim that waits for its answer is no job.
         return ([state] if held.get("job") is not None else []) + [line for line in others if line]

@@ -45,7 +45,7 @@ STOPPED = "machine stopped past its lease"
 BLOWS = (*SPINE_BLOWS, *CLAW_BLOWS, STOPPED)
 
 # Long enough that an outage of a second or two costs no lease on a slow machine; short enough to wait for.
-LEASE_SECONDS = 6
+LEASE_SECONDS = 10
 STUBBORN = RetryPolicy(attempts=40, base_seconds=0.1, cap_seconds=1.0, total_seconds=60.0)
 
 

@@ -18,7 +18,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, labels
+from tests.support.engine import free_net, labels, run_in
 from tests.support.eventually import eventually
 
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
@@ -40,11 +40,11 @@ class Host:
     def __init__(self, name: str, address: str, container: Container) -> None:
         self.name, self.address, self.container = name, address, container
 
-    def run(self, command: str, seconds: int = 60, check: bool = True, user: str = "root") -> Output:
+    def run(self, command: str, seconds: int = 180, check: bool = True, user: str = "root") -> Output:
         """Run a shell command; one that fails is an AssertionError with all that it printed, unless not checked."""
         words = ["timeout", "--kill-after=5", str(seconds), "bash", "-c", command]
-        done = self.container.exec_run(words, user=user, environment={"LANG": "C.UTF-8"})
-        found = Output(done.exit_code, done.output.decode(errors="replace"))
+        code, output = run_in(self.container, words, user=user, environment={"LANG": "C.UTF-8"})
+        found = Output(code, output.decode(errors="replace"))
         assert found.code == 0 or not check, f"{self.name}: {command}\nended with {found.code}:\n{found.text}"
         return found
 
@@ -83,8 +83,8 @@ class Host:
         """Wait until systemd has started everything, or has failed to."""
 
         def booted() -> bool:
-            said = self.container.exec_run(["systemctl", "is-system-running"]).output.decode()
-            return said.strip() in ("running", "degraded")
+            _, said = run_in(self.container, ["systemctl", "is-system-running"])
+            return said.decode().strip() in ("running", "degraded")
 
         eventually(booted, BOOT_SECONDS, every=0.1, what=f"the boot of {self.name}")
 

@@ -16,7 +16,7 @@ from chat.transport import ACCEPT, REWORK, Asked, Button, CannotSay, Pressed, Re
 from contract.env import Secret
 from contract.retry import RetryPolicy
 
-pytestmark = [pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.timeout(400)]
 
 SAID = Say(
     200, {"Content-Type": "application/json"}, b'{"ok":true,"result":{"details":{"ok":true,"messageId":"1001"}}}'

@@ -15,7 +15,7 @@ from chat import hook
 from chat.settings import Hook
 from contract.env import Secret
 
-pytestmark = [pytest.mark.gateway, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.gateway, pytest.mark.timeout(400)]
 
 SCRIPT = Path(__file__).parents[2] / "support" / "openclaw_hook.mjs"
 CANNOT = "The fleet's chat service cannot be reached. Try again in a minute."

@@ -18,7 +18,7 @@ from tests.support.eventually import eventually
 from tests.support.receiver import Call, Receiver, Say
 from tests.support.spine_process import SpineProcess, free_port
 
-pytestmark = [pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(400)]
 
 SAID = Say(200, body=b'{"ok":true,"result":{"details":{"messageId":"1001"}}}')
 KEY = b"0123456789abcdef0123456789abcdef"

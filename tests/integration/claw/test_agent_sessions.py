@@ -143,7 +143,7 @@ def test_more_than_the_pipe_holds_is_handed_on_whole(tmp_path: Path) -> None:
     steering = Steering(tmp_path / "pipe", comments, 0, begin)
     try:
         with (tmp_path / "pipe").open() as source:
-            until(lambda: steering._rest, 10)  # a part of a line is in the pipe, the rest waits
+            until(lambda: steering._rest)  # a part of a line is in the pipe, the rest waits
             assert [json.loads(source.readline())["steer"] for _ in said] == said
     finally:
         steering.close()

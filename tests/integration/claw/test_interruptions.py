@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.integration.claw.conftest import LEASE_SECONDS, Claw, Spine, git, until
+from tests.integration.claw.conftest import BRIEF_LEASE, Claw, Spine, git, until
 
 from claw.process import identity
 
@@ -181,16 +181,20 @@ def test_a_job_ended_by_the_head_is_killed_with_all_it_started(claw: Claw, scene
     assert not (claw.state / "undelivered").exists()
 
 
-def test_a_frozen_worker_changes_nothing_and_cannot_push(claw: Claw, spine: Spine, scene: Scene, repo: Path) -> None:
+@BRIEF_LEASE
+def test_a_frozen_worker_changes_nothing_and_cannot_push(
+    lone_claw: Claw, own_spine: Spine, scene: Scene, repo: Path
+) -> None:
+    claw = lone_claw
     job_id = claw.submit(scene.spec(repo=str(repo)) | {"run": f"{STEP}; echo $SPINE_FENCE > fence.txt"})
     claw.start(CLAW_ALLOWED_REPOS=str(repo.parent))
     scene.begun()
     worker = claw.worker_pid()
     os.kill(worker, signal.SIGSTOP)
-    until(lambda: claw.job(job_id).status == "queued", LEASE_SECONDS + 10)
+    until(lambda: claw.job(job_id).status == "queued")
     scene.open()
     until(lambda: not running_of(job_id))
-    other = Claw(spine, claw.name, claw.folder.parent / "other")
+    other = Claw(own_spine, claw.name, claw.folder.parent / "other")
     try:
         other.start(CLAW_ALLOWED_REPOS=str(repo.parent))
         job = other.until_status(job_id, "done")
@@ -198,7 +202,7 @@ def test_a_frozen_worker_changes_nothing_and_cannot_push(claw: Claw, spine: Spin
         other.kill_all()
     assert job.fence == 2
     os.kill(worker, signal.SIGCONT)
-    attempts = until(lambda: (a := spine.head.attempts(job_id))[0].late_at and a)
+    attempts = until(lambda: (a := own_spine.head.attempts(job_id))[0].late_at and a)
     assert attempts[0].late_result["notes"].splitlines()[-1].startswith("not pushed: another claim was made")
     assert git(repo, "show", f"spine/job-{job_id}:fence.txt") == "2"
     assert claw.job(job_id).result == job.result
@@ -261,7 +265,7 @@ def test_a_tick_beside_a_resident_claw_does_nothing(claw: Claw, scene: Scene) ->
     before = time.monotonic()
     done = claw.cli("tick")
     assert done.returncode == 0
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 20
     scene.open()
     assert claw.until_status(job_id, "done").attempts == 1
 

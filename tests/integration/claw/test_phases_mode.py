@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.claw.conftest import LEASE_SECONDS, Claw, git, until
+from tests.integration.claw.conftest import BRIEF_LEASE, Claw, git, until
 
 
 def test_three_ticks_run_three_phases_in_one_workspace(claw: Claw) -> None:
@@ -50,8 +50,10 @@ def test_a_repository_is_kept_between_ticks_and_pushed_by_the_last(claw: Claw, r
     assert git(repo, "ls-tree", "--name-only", f"spine/job-{job_id}").split() == ["a", "b", "file.txt"]
 
 
-def test_the_lease_is_kept_during_a_phase(claw: Claw) -> None:
-    job_id = claw.submit({"phases": [{"run": f"sleep {LEASE_SECONDS + 1}"}, {"run": "true"}]})
+@BRIEF_LEASE
+def test_the_lease_is_kept_during_a_phase(lone_claw: Claw, lease_seconds: int) -> None:
+    claw = lone_claw
+    job_id = claw.submit({"phases": [{"run": f"sleep {lease_seconds + 1}"}, {"run": "true"}]})
     claw.cli("tick", "--mode", "phases")
     job = claw.job(job_id)
     assert (job.status, job.attempts) == ("running", 1)

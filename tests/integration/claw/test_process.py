@@ -65,7 +65,7 @@ def test_a_command_that_cannot_be_started_says_so_with_126_or_127(tmp_path: Path
     plain = tmp_path / "plain"
     plain.write_text("no program")
     for path, code in ((tmp_path / "none", 127), (plain, 126)):
-        ended = run_guarded([str(path)], cwd=tmp_path, env={}, sink=kept.extend, timeout_seconds=5, grace_seconds=1)
+        ended = run_guarded([str(path)], cwd=tmp_path, env={}, sink=kept.extend, timeout_seconds=60, grace_seconds=1)
         assert ended.code == code
     assert f"cannot start {plain}: Permission denied" in kept.decode()
 
@@ -88,7 +88,7 @@ def test_a_flood_of_output_is_taken_with_bounded_memory(bench: Bench, tmp_path: 
 def test_a_deadline_ends_a_command_that_ignores_sigterm(bench: Bench) -> None:
     ended = bench.run("trap '' TERM; while :; do sleep 0.1; done", seconds=0.5)
     assert (ended.code, ended.timed_out, ended.stopped) == (137, True, False)
-    assert ended.seconds < 5
+    assert ended.seconds < 30
     assert bench.left() == []
 
 
@@ -110,7 +110,7 @@ def test_closed_output_does_not_end_a_command(bench: Bench) -> None:
 def test_a_grandchild_that_holds_the_pipe_is_not_waited_for(bench: Bench) -> None:
     ended = bench.run("echo before; sleep 1000 & exit 0")
     assert ended.code == 0
-    assert ended.seconds < 5
+    assert ended.seconds < 30
     assert bytes(bench.output) == b"before\n"
     assert bench.left() == []
 
@@ -118,7 +118,7 @@ def test_a_grandchild_that_holds_the_pipe_is_not_waited_for(bench: Bench) -> Non
 def test_a_grandchild_that_goes_on_printing_is_ended(bench: Bench) -> None:
     ended = bench.run("yes & sleep 0.2; exit 0")
     assert ended.code == 0
-    assert ended.seconds < 5
+    assert ended.seconds < 30
     assert bench.left() == []
 
 
@@ -165,7 +165,7 @@ def test_a_worker_killed_by_sigkill_takes_the_tree_along(tmp_path: Path) -> None
     until(lambda: len(identity.marked({MARK: mark})) >= 3)
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    until(lambda: identity.marked({MARK: mark}) == [], 5)
+    until(lambda: identity.marked({MARK: mark}) == [])
 
 
 def test_a_process_is_known_by_more_than_its_pid() -> None:

@@ -75,7 +75,7 @@ class Fake:
         self.gateway.approve()
 
     def await_prompt(self, text: str) -> None:
-        eventually(lambda: self.asked(text), 10, what=f"the prompt {text!r}")
+        eventually(lambda: self.asked(text), what=f"the prompt {text!r}")
 
     def wake(self) -> None:
         self.gateway.wake()

@@ -205,7 +205,7 @@ def test_receivers_that_are_away_or_slow_do_not_hold_a_verb_up(receiver: Receive
 def git(folder: Path, *words: str) -> str:
     identity = ("-c", "user.name=t", "-c", "user.email=t@localhost")
     return subprocess.run(
-        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=30
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True, timeout=180
     ).stdout.strip()
 
 

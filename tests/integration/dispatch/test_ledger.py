@@ -157,7 +157,7 @@ def test_killed_between_keeping_and_accepting(fake: FakeGateway, desk: Dispatchi
     reached = tmp_path / "reached"
     environ = {"SPINE_KILL_POINT": point, "SPINE_KILL_POINT_FILE": str(reached)}
     with desk.process("enqueue", "--label", "L", "--message", "the whole task", **environ) as child:
-        eventually(lambda: reached.exists() and reached.read_text(), 20, what=point)
+        eventually(lambda: reached.exists() and reached.read_text(), what=point)
         child.kill()
         child.communicate(timeout=30)
     entry = desk.entry("L")

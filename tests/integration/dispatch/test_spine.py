@@ -77,7 +77,7 @@ class Claw:
     def do(self, job: wire.Job) -> "subprocess.CompletedProcess[str]":
         run = job.spec["run"]
         env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
-        done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=180)
         if done.returncode == 0:
             self._client.complete(job.id, job.fence, {"exitCode": 0})
         return done
@@ -109,7 +109,7 @@ def test_a_watcher_is_a_job_and_killing_it_loses_nothing(
     # A part takes seconds of the claw, and hands over; done twice, as after a kill, it hands over once.
     first = job.spec["run"]
     env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]}
-    killed = subprocess.run(first, env=env, capture_output=True, text=True, timeout=60)
+    killed = subprocess.run(first, env=env, capture_output=True, text=True, timeout=180)
     assert (killed.returncode, killed.stdout) == (0, ""), killed.stderr
     again = claw.do(job)
     assert (again.returncode, again.stdout) == (0, ""), again.stderr
@@ -248,7 +248,7 @@ def test_a_kill_between_acceptance_and_the_watcher_leaves_it_owed(
     environ = {"SPINE_KILL_POINT": "dispatch.accepted", "SPINE_KILL_POINT_FILE": str(reached)}
     words = ("enqueue", "--label", "owed-killed", "--message", "x", "--deliver-to", "@room")
     with desk.process(*words, **environ) as child:
-        eventually(reached.exists, 20, what="the acceptance")
+        eventually(reached.exists, what="the acceptance")
         child.kill()
         child.communicate(timeout=30)
     assert desk.entry("owed-killed")["watcherOwed"] == "not filed yet"

@@ -287,7 +287,7 @@ def test_verification_has_its_time_and_leaves_nothing_behind(desk: Dispatching, 
     begin = time.monotonic()
     assert verify.fault(keeping, 0.3) == "the verifying command took longer than 0.3 s and was ended"
     assert time.monotonic() - begin < 20
-    eventually(lambda: time.monotonic() - begin > 5, 20, what="the time at which it would have gone on")
+    eventually(lambda: time.monotonic() - begin > 5, what="the time at which it would have gone on")
     assert (mark.exists(), verify.SECONDS) == (False, 60.0)
 
 
@@ -307,10 +307,10 @@ def test_what_leaves_a_verifying_command_does_not_hold_its_word_up(
 ) -> None:
     keeping = desk.desk().keeping("L")
     monkeypatch.setattr(verify, "_GRACE_SECONDS", 0.3)
-    keeping.keep("x", ["sh", "-c", "echo wrong; setsid sleep 8 & exit 3"])
+    keeping.keep("x", ["sh", "-c", "echo wrong; setsid sleep 30 & exit 3"])
     begin = time.monotonic()
     assert verify.fault(keeping) == "the verifying command ended with 3: wrong"
-    assert time.monotonic() - begin < 6
+    assert time.monotonic() - begin < 20
 
 
 # --- whose label it is ------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_killed_its_lease_is_free_at_once_and_two_never_watch_together(fake: Fak
             assert desk.entry("L")["owner"] == owner
             first.kill()
             first.communicate(timeout=30)
-            eventually(lambda: desk.entry("L").get("owner") not in (None, owner), 20, what="the second's lease")
+            eventually(lambda: desk.entry("L").get("owner") not in (None, owner), what="the second's lease")
             fake.wake()
             out, err = second.communicate(timeout=30)
     assert (second.returncode, ANSWER in out) == (0, True), err
@@ -112,7 +112,7 @@ def test_a_lost_run_is_begun_again_with_the_whole_prompt_twice_at_most(fake: Fak
     thread = threading.Thread(target=lambda: found.append(watch(desk)))
     thread.start()
     for n in range(3):
-        eventually(lambda n=n: len(fake.prompts) == n + 1, 20, what="the prompt")
+        eventually(lambda n=n: len(fake.prompts) == n + 1, what="the prompt")
         fake.kill(committed=False)
         desk.edit("L", dispatchedAt=ago(1))
         fake.start()
@@ -160,7 +160,7 @@ def test_without_its_session_the_prompt_is_said_again_in_a_new_one(fake: FakeGat
     desk.edit("L", dispatchedAt=ago(1))
     thread = threading.Thread(target=watch, args=(desk,))
     thread.start()
-    again = eventually(lambda: fake.told("agent")[1:], 20, what="the restart")[0]
+    again = eventually(lambda: fake.told("agent")[1:], what="the restart")[0]
     eventually(lambda: len(fake.prompts) == 2, what="the prompt")
     fake.wake()
     thread.join(30)

@@ -74,7 +74,7 @@ def test_a_host_that_is_killed_and_started_again_runs_the_job_again_and_goes_on(
     script = f"echo ran >> {mark}; until [ -e {go} ]; do sleep 0.1; done"
     job = sky.enqueue("shell", command="sh", args=["-c", script])
     first = start_host()
-    eventually(mark.exists, 20, what="the first run")
+    eventually(mark.exists, what="the first run")
     first.kill()
     first.wait(10)
     start_host()

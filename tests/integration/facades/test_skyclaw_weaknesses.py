@@ -42,11 +42,11 @@ def snapshot_host(host_id: str, **changes: Any) -> dict[str, Any]:
 
 def test_a_job_longer_than_its_lease_is_done_once_while_its_host_lives(start_spine: Start) -> None:
     """1, 3: heartbeats extend; in the end the host is free for the next one."""
-    sky = Skyclaw(start_spine(SKYCLAW_LEASE_MS="1000").port)
+    sky = Skyclaw(start_spine(SKYCLAW_LEASE_MS="5000").port)
     sky.register("h")
     long, following = sky.enqueue(), sky.enqueue()
     assert (sky.claim("h") or {})["id"] == long
-    ends = time.monotonic() + 2.5
+    ends = time.monotonic() + 8
     while time.monotonic() < ends:
         assert sky.heartbeat("h", active=1)["activeLeases"] == 1
         time.sleep(0.3)  # a host's pace
@@ -66,7 +66,7 @@ def test_a_host_whose_claim_got_lost_is_not_wedged(start_spine: Start) -> None:
         sky.heartbeat("h", active=1)
         return sky.claim("h") is not None
 
-    eventually(beat_and_ask, 10, every=0.1, what="the lost job, again")
+    eventually(beat_and_ask, every=0.1, what="the lost job, again")
     assert sky.job(lost)["attempts"] == 2
     assert sky.complete(lost, "h").status == 200
 
@@ -84,7 +84,7 @@ def test_a_host_that_lost_its_lease_is_not_wedged_and_its_work_not_thrown_away(s
     sky.register("h")
     job_id = sky.enqueue()
     sky.claim("h")
-    eventually(lambda: sky.job(job_id)["status"] == "queued", 10, what="the end of the lease, with nobody polling")
+    eventually(lambda: sky.job(job_id)["status"] == "queued", what="the end of the lease, with nobody polling")
     assert sky.heartbeat("h", active=1)["activeLeases"] == 0
     ended = sky.complete(job_id, "h", stdout="late")
     assert (ended.status, ended.json["job"]["status"]) == (200, "completed")
@@ -101,7 +101,9 @@ def test_a_stale_result_changes_nothing_and_is_kept(start_spine: Start) -> None:
     sky.register("fast")
     job_id = sky.enqueue()
     sky.claim("slow")
-    eventually(lambda: sky.job(job_id)["status"] == "queued", 10, what="the end of the lease")
+    eventually(lambda: sky.job(job_id)["status"] == "queued", what="the end of the lease")
+    spine.stop()
+    spine.start(SKYCLAW_LEASE_MS="60000")
     assert (sky.claim("fast") or {})["id"] == job_id
     for success in (True, False):
         refused = sky.complete(job_id, "slow", success, stdout="stale")
@@ -115,7 +117,7 @@ def test_a_stale_result_changes_nothing_and_is_kept(start_spine: Start) -> None:
 
 def test_a_host_that_crashed_and_came_back_works_on(start_spine: Start) -> None:
     """2: its lease runs out although the new process sends heartbeats; meanwhile it may take other work."""
-    sky = Skyclaw(start_spine(SKYCLAW_LEASE_MS="1000").port)
+    sky = Skyclaw(start_spine(SKYCLAW_LEASE_MS="6000").port)
     sky.register("h")
     lost = sky.enqueue()
     sky.claim("h")
@@ -130,7 +132,7 @@ def test_a_host_that_crashed_and_came_back_works_on(start_spine: Start) -> None:
         sky.heartbeat("h", active=1)
         return bool(sky.job(lost)["status"] == "queued")
 
-    eventually(beat, 10, every=0.1, what="the end of the lost lease")
+    eventually(beat, every=0.1, what="the end of the lost lease")
     taken = sky.claim("h") or {}
     assert (taken["id"], taken["attempts"]) == (lost, 2)
     assert sky.complete(lost, "h").status == 200
@@ -142,8 +144,8 @@ def test_a_job_that_nobody_can_finish_ends(start_spine: Start) -> None:
     job_id = sky.enqueue()
     for _ in range(2):
         sky.register("h")
-        eventually(lambda: sky.claim("h") is not None, 10, what="the next attempt")
-    eventually(lambda: sky.job(job_id)["status"] == "failed", 10, what="its end")
+        eventually(lambda: sky.claim("h") is not None, what="the next attempt")
+    eventually(lambda: sky.job(job_id)["status"] == "failed", what="its end")
     assert sky.job(job_id)["error"] == "dead after 2 attempts: the lease expired"
     assert sky.claim("h") is None
 

@@ -27,7 +27,7 @@ ENDED = {"ok": True, "status": "done"}
 
 def test_a_stale_outcome_changes_nothing_and_is_kept(start_spine: Start) -> None:
     """1: another worker holds the job by now."""
-    spine = start_spine(BROKER_LEASE_SECONDS="1")
+    spine = start_spine(BROKER_LEASE_SECONDS="4")
     slow, fast = Broker(spine.port, "slow"), Broker(spine.port, "fast")
     head = Api(spine.port, TOKENS["HEAD_TOKEN"])
     ids = [slow.create() for _ in range(2)]
@@ -227,7 +227,7 @@ def check(tmp_path: Path, **env: str | None) -> subprocess.CompletedProcess[str]
     """Run `spine check`."""
     environment = SpineProcess(tmp_path / "checked", SETTINGS | env).environment()
     command = [sys.executable, "-m", "spine.cli", "check"]
-    return subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, env=environment, cwd=REPO, capture_output=True, text=True, timeout=180)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_the_line_works_with_as_little_as_cron_gives(tmp_path: Path) -> None:
     assert "secret" not in said.stdout
     command = said.stdout.removeprefix("* * * * * ").replace(r"\%", "%")
     cron_env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
-    done = subprocess.run(["/bin/sh", "-c", command], env=cron_env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["/bin/sh", "-c", command], env=cron_env, capture_output=True, text=True, timeout=180)
     # It has run, in the state folder that was meant: no spine answers there.
     assert done.returncode == 69, done.stderr
     assert (state / "lock").exists()
