@@ -157,7 +157,7 @@ pictures: $(VENV)/.run ## Draw the pictures of the docs that come from the code
 	@$(PY) docs/pictures/board.py
 
 .PHONY: screenshots
-screenshots: $(VENV)/.dev ## Take the pictures of the dashboard, of a fleet at work (Chromium, or Docker)
+screenshots: $(VENV)/.dev ## Take the pictures of the dashboard, of a fleet at work (needs Docker)
 	@$(PY) -m docs.pictures.screenshots
 
 .PHONY: site

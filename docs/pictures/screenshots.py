@@ -1,7 +1,7 @@
 """Take the pictures of the dashboard: `make screenshots` writes dashboard-*.webp beside this file.
 
 A spine and three claws run as real processes, with jobs in each place that a page has for one. Needs what the tests of
-the dashboard need: Chromium, or a Docker Engine in which it runs.
+the dashboard need: a Docker Engine in which Chromium runs.
 """
 
 import argparse

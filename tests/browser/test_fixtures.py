@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from docker.types import IPAMConfig, IPAMPool
 from playwright.sync_api import Page, expect
+from tests.support.engine import free_net, labels, opened
 from tests.support.looking import Faults, assert_accessible, sign_in, take_pictures
 from tests.support.server import Server
 from tests.support.spine_process import TOKENS
@@ -47,3 +49,27 @@ def test_a_rule_of_accessibility_that_is_broken_is_told(page: Page) -> None:
     page.set_content("<!doctype html><html lang=en><title>x</title><main><img src='data:image/png;base64,'></main>")
     with pytest.raises(AssertionError, match="image-alt"):
         assert_accessible(page)
+
+
+ASKS_ALL_THE_TIME = """
+window.enough = false;
+window.asked = (async () => {
+    let answered = 0;
+    while (!window.enough) {
+        const answers = await Promise.all(Array.from({length: 40}, () => fetch("/health", {cache: "no-store"})));
+        answered += answers.filter((answer) => answer.ok).length;
+    }
+    return answered;
+})();
+"""
+
+
+def test_no_request_is_lost_by_networks_that_others_make(page: Page, server: Server) -> None:
+    page.goto(f"{server.process.url}/ui")
+    with opened() as client:
+        net = free_net(client)
+        page.evaluate(f"() => {{ {ASKS_ALL_THE_TIME} }}")
+        for _ in range(10):
+            pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
+            client.networks.create(f"spine-test-{net}", driver="bridge", ipam=pool, labels=labels()).remove()
+    assert page.evaluate("() => { window.enough = true; return window.asked; }") > 40
