@@ -9,7 +9,7 @@ import secrets
 import socket
 
 from contract.clock import parse_iso
-from contract.procfs import stat_fields
+from contract.procfs import over, stat_fields
 from dispatch.faults import Fault
 from dispatch.ledger import Entries, Entry, Ledger, stamp
 
@@ -60,7 +60,7 @@ def held(entry: Entry, now: int) -> str | None:
     parts = owner.split("/")
     if len(parts) == 4 and parts[0] == socket.gethostname() and parts[1].isdigit():
         fields = stat_fields(int(parts[1]))
-        if fields == [] or (fields and (fields[0] == "Z" or _started(int(parts[1])) != parts[2])):
+        if fields is not None and (over(fields) or fields[_START_FIELD] != parts[2]):
             return None
     return str(owner)
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from contract.errors import SpineError
-from contract.procfs import stat_fields
+from contract.procfs import over, stat_fields
 from contract.sdnotify import Notifier
 from spine.store.engine import Engine
 
@@ -32,4 +32,4 @@ class Watchdog:
 def goes_on(pid: int) -> bool:
     """Tell whether a process is there and not stopped. Where that cannot be known, it is taken for granted."""
     fields = stat_fields(pid)
-    return fields is None or (bool(fields) and fields[0] not in "TtZX")
+    return fields is None or not (over(fields) or fields[0] in "Tt")

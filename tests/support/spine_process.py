@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tests.support.eventually import eventually
 
+from contract.procfs import over
+
 REPO = Path(__file__).resolve().parents[2]
 TOKENS = {
     "HEAD_TOKEN": "head-token-0001",
@@ -268,6 +270,6 @@ def _group_alive(pgid: int) -> bool:
             fields = stat.read_text("utf-8", "replace").rpartition(")")[2].split()
         except OSError:
             continue
-        if fields[0] not in ("Z", "X") and int(fields[2]) == pgid:
+        if not over(fields) and int(fields[2]) == pgid:
             return True
     return not Path("/proc/self/stat").exists()

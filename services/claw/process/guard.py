@@ -41,9 +41,8 @@ def _prctl(option: int, value: int) -> None:
 def descendants(root: int) -> list[int]:
     """Return the process ids below `root`, zombies left out."""
     children: dict[int, list[int]] = {}
-    for pid, parent, state in _processes():
-        if state != "Z":
-            children.setdefault(parent, []).append(pid)
+    for pid, parent in _processes():
+        children.setdefault(parent, []).append(pid)
     found: list[int] = []
     queue = [root]
     while queue:
@@ -53,20 +52,24 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def _processes() -> list[tuple[int, int, str]]:
+def _processes() -> list[tuple[int, int]]:
+    """Return all processes that run, each with its parent."""
     proc = Path("/proc")
     if not (proc / "self" / "stat").exists():
         with subprocess.Popen(["/bin/ps", "-A", "-o", "pid=,ppid=,stat="], stdout=subprocess.PIPE, text=True) as ps:
             rows = [line.split() for line in ps.communicate()[0].splitlines()]
         # ps is below us too while it looks.
-        return [(int(row[0]), int(row[1]), row[2][0]) for row in rows if len(row) >= 3 and int(row[0]) != ps.pid]
+        rows = [row for row in rows if len(row) >= 3 and row[2][0] != "Z"]
+        return [(int(row[0]), int(row[1])) for row in rows if int(row[0]) != ps.pid]
     table = []
     for name in os.listdir(proc):
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError, IndexError):
                 # The name in parentheses may hold anything, so read on from the last one.
-                fields = (proc / name / "stat").read_bytes().rpartition(b")")[2].split()
-                table.append((int(name), int(fields[1]), fields[0].decode()))
+                fields = (proc / name / "stat").read_bytes().rpartition(b")")[2].decode().split()
+                # As contract.procfs.over has it, which a script cannot ask: threads go on behind a zombie.
+                if fields[0] != "X" and (fields[0] != "Z" or int(fields[17]) > 1):
+                    table.append((int(name), int(fields[1])))
     return table
 
 

@@ -8,14 +8,14 @@ import subprocess
 import time
 from pathlib import Path
 
-from contract.procfs import stat_fields
+from contract.procfs import over, stat_fields
 
 
 def start_mark(pid: int) -> str | None:
     """Return a text that only this very process has (boot, start time); None when there is none or it is a zombie."""
     fields = stat_fields(pid)
     if fields is not None:
-        if not fields or fields[0] in ("Z", "X"):
+        if over(fields):
             return None
         boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}:{fields[19]}"
