@@ -111,15 +111,15 @@ class Server:
             metrics=metrics,
             store_id=self.store.write(meta.store_id).result(timeout=30),
         )
+        self.store.read(self.core.auth.load).result(timeout=30)
         digests = None
         if settings.token_digests is not None:
             digests = DigestsFile(settings.token_digests, self.core.list_tokens)
-            digests.turn()
-        self.store.read(self.core.auth.load).result(timeout=30)
-        mistaken = self.store.read(self.core.auth.mistaken).result(timeout=30)
-        if mistaken:
-            self.store.close()
-            raise Mistaken(sorted(mistaken))
+            try:
+                digests.look()
+            except Mistaken:
+                self.store.close()
+                raise
         self.core.name_targets()
         shared = settings.database_url is not None
         interval = settings.reaper_interval_ms

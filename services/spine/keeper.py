@@ -14,7 +14,7 @@ from contract.clock import Clock, JumpDetector
 from contract.errors import SpineError
 from contract.ids import new_blob_id
 from spine.blobs.base import Blobs
-from spine.digests import read_digests
+from spine.digests import Mistaken, read_digests
 from spine.queue import groups, messages, reap
 from spine.queue.access import Principal
 from spine.queue.rules import Rules
@@ -191,6 +191,17 @@ class DigestsFile:
     def turn(self) -> None:
         """Look at the file. Never raises."""
         try:
+            self.look()
+        except Mistaken as e:
+            self._refuse(e)
+
+    def look(self) -> None:
+        """Look at the file.
+
+        Raises:
+            Mistaken
+        """
+        try:
             stat = self._path.stat()
             now: tuple[int, ...] = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
         except OSError:
@@ -201,10 +212,13 @@ class DigestsFile:
         try:
             found = read_digests(self._path)
         except (OSError, ValueError) as e:
-            _log.error("tokens.refused", error=str(e), kept="the tokens that it named before")
+            self._refuse(e)
             return
         self._adopt(found)
         _log.info("tokens.listed", tokens=len(found), names=sorted({principal.name for principal in found.values()}))
+
+    def _refuse(self, fault: Exception) -> None:
+        _log.error("tokens.refused", error=str(fault), kept="the tokens that it named before")
 
 
 class Keeper:

@@ -12,7 +12,8 @@ from contract.errors import InvalidField, RateLimited, Unauthorized
 from contract.ids import token_digest
 from spine.api import asked
 from spine.api.calls import ALL, CLAWS, HEADS, OVERSEERS, PERSON, STEERERS, TALKERS, WORKERS
-from spine.queue.access import Caller, Principal, Role
+from spine.digests import Mistaken
+from spine.queue.access import ONCE_FREE, Caller, Principal, Role
 from spine.store import machines, sessions, tokens
 from spine.store.engine import Tx
 
@@ -39,11 +40,19 @@ class Auth:
         self._listed: Mapping[str, Principal] = {}
         self._stored: dict[str, tuple[Principal, int | None]] = {}
         self._revoked: frozenset[str] = frozenset()
+        self._old_claws: frozenset[str] = frozenset()
         self._sessions: dict[str, tuple[str, int]] = {}
         self._guesses: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def list_anew(self, principals: Mapping[str, Principal]) -> None:
-        """Take what the file of digests says now, in the place of what it said before. From any thread."""
+        """Take what the file of digests says now, in the place of what it said before. From any thread.
+
+        Raises:
+            Mistaken: it gives a role's name to what is a claw here.
+        """
+        mistaken = self._old_claws & {principal.name for principal in principals.values() if not principal.is_claw}
+        if mistaken:
+            raise Mistaken(sorted(mistaken))
         self._listed = dict(principals)
 
     def load(self, tx: Tx) -> None:
@@ -53,15 +62,11 @@ class Auth:
             stored[row.digest] = (Principal(row.name, _ROLES[row.role]), row.expires_at)
         self._stored = stored
         self._sessions = {row.digest: (row.token, row.expires_at) for row in sessions.all_of(tx)}
-        self._revoked = frozenset(m.name for m in machines.all_of(tx) if m.revoked_at is not None)
-
-    def mistaken(self, tx: Tx) -> set[str]:
-        """Return those names of the file of digests that stand for a role, while the store knows a claw of that name.
-
-        Such a line is of a time when the name was free: its token would be let see more than it was made for.
-        """
-        claws = {machine.name for machine in machines.all_of(tx) if machine.revoked_at is None}
-        return {principal.name for principal in self._listed.values() if not principal.is_claw} & claws
+        known = machines.all_of(tx)
+        self._revoked = frozenset(machine.name for machine in known if machine.revoked_at is not None)
+        # Of a time when these names were free. Their lines in the file of digests may be, too: such a token would be
+        # let see more than it was made for.
+        self._old_claws = frozenset(machine.name for machine in known) & ONCE_FREE - self._revoked
 
     def names(self) -> set[str]:
         """Return the names of all claws that have a token."""

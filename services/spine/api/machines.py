@@ -112,7 +112,8 @@ class Machines:
         request = core.decode(resp, await core.body(req), wire.Rotate, v0=False)
 
         def verb(tx: Tx) -> Answer:
-            machines.seen(tx, name, None) if caller.name == name else None
+            if caller.principal.is_claw:
+                machines.seen(tx, name, None)
             token = fleet.rotate(tx, caller, name, request.grace_seconds)
             return Answer(201, msgspec.json.encode(wire.Joined(name=name, token=token)))
 

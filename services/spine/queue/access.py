@@ -14,6 +14,8 @@ from spine.store.jobs import JobRow
 Role = Literal["head", "claw", "viewer", "chat"]
 RESERVED = frozenset({"head", "any", "all", "viewer", "chat", "spine", "reaper", "skyclaw", "broker"})
 """Names that no claw may have: roles, dialects, who signs events, and words for more than one."""
+ONCE_FREE = frozenset({"viewer", "chat"})
+"""Those of roles that came later: a store may know a claw of that name."""
 
 
 @dataclass(frozen=True)

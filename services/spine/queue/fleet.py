@@ -44,8 +44,7 @@ def new_code(tx: Tx, caller: Caller, name: str, ttl_seconds: int) -> tuple[str, 
     Raises:
         InvalidField: a name that is not free.
     """
-    if name in RESERVED:
-        raise InvalidField(f"name: {name!r} is not free for a machine", "name")
+    _check_free(name)
     letters = [secrets.choice(CODE_ALPHABET) for _ in range(4 * CODE_GROUPS)]  # 80 bits
     code = "-".join("".join(letters[n : n + 4]) for n in range(0, len(letters), 4))
     ends = tx.now + ttl_seconds * 1000
@@ -116,7 +115,9 @@ def rotate(tx: Tx, caller: Caller, name: str, grace_seconds: int) -> str:
 
     Raises:
         NotFound: no such machine, or it is revoked.
+        InvalidField: a name that is not free: no token of a claw stands for it.
     """
+    _check_free(name)
     row = _machine(tx, name)
     if row.revoked_at is not None:
         raise NotFound(f"the machine {name} is revoked; let it join again")
@@ -138,6 +139,11 @@ def pause_target(tx: Tx, caller: Caller, name: str, paused: bool) -> None:
         tx.signals.everything = True
     if before != paused:
         events.append(tx, "target.paused" if paused else "target.resumed", caller.name, None, None, {"target": name})
+
+
+def _check_free(name: str) -> None:
+    if name in RESERVED:
+        raise InvalidField(f"name: {name!r} is not free for a machine", "name")
 
 
 def _machine(tx: Tx, name: str) -> MachineRow:

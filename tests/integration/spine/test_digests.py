@@ -102,6 +102,11 @@ def test_a_claws_line_is_no_way_to_a_role_of_its_name(spine: SpineProcess, diges
     assert spine.returncode == 78
     write(digests, ("head", HEAD), ("left-claw", OLD), ("chatty", "token-of-a-claw"))
     spine.start()
+    write(digests, ("head", HEAD), ("left-claw", NEW), ("chat", "token-of-a-claw"))
+    eventually(lambda: "tokens.refused" in spine.log(), what="a word in the log")
+    assert [is_taken(spine, token) for token in (HEAD, OLD, NEW)] == [True, True, False]
+    assert SpineClient(spine.url, "token-of-a-claw", worker_id="w-1", retry=ONCE).claim(wait=0) == []
+    write(digests, ("head", HEAD), ("left-claw", OLD), ("chatty", "token-of-a-claw"))
     HeadClient(spine.url, HEAD, retry=ONCE).machine("chat", "revoke")
     assert spine.stop() == 0
     write(digests, ("head", HEAD), ("left-claw", OLD), ("chatty", "token-of-a-claw"), ("chat", "token-of-a-front"))

@@ -185,6 +185,13 @@ def test_a_grace_ends_by_itself(server: Server, head: Api) -> None:
     eventually(lambda: old.get("/jobs").status == 401, what="the end of the grace")
 
 
+def test_a_head_is_no_machine_that_rotates(head: Api) -> None:
+    answer = head.post("/machines/head/rotate")
+    refused(answer, 422, "invalid_field")
+    assert answer.json["field"] == "name"
+    assert [m for m in head.get("/machines").json["machines"] if m["name"] == "head"] == []
+
+
 def test_a_claw_speaks_of_itself_only(server: Server, head: Api) -> None:
     api = joined(server, "modest")
     joined(server, "other")
