@@ -13,6 +13,8 @@ from spine.queue import why as explaining
 from spine.store.engine import Refusal, Tx
 from spine.store.jobs import JobRow
 from spine.store.listing import Filter
+from spine.store.models import Job
+from spine.store.statement import Statement, number
 
 
 def told(store: Store, job_id: str) -> str:
@@ -211,6 +213,17 @@ def test_a_text_is_looked_for_in_steps_that_hold_nobody_up(store: Store, monkeyp
     assert store.read(lambda tx: listing.counted(tx, Filter(q="needle"), -1)) == (1, True)
     assert store.read(lambda tx: listing.counted(tx, Filter(q="needle", statuses=("queued",)))) == (0, False)
     assert store.read(lambda tx: listing.counted(tx, Filter(target="left-claw"), -1)) == (8, False)
+
+
+def test_what_was_purged_costs_no_step(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "WINDOW", 3)
+    monkeypatch.setattr(listing, "STEP_SECONDS", -1)
+    made = [store.submit(spec="needle").id for _ in range(20)]
+    purge = Statement(Job.delete().where((Job.seq != number(2)) & (Job.seq < number(19))))
+    assert store.write(lambda tx: tx.run(purge)) == 17
+    assert each(store, cancelling, Filter(q="needle")) == [(1, 1), (1, 2)]
+    assert [store.job(job_id).status for job_id in (made[1], *made[18:])] == ["cancelled"] * 3
+    assert store.read(lambda tx: listing.counted(tx, Filter(q="needle"))) == (3, False)
 
 
 def test_a_step_with_a_text_takes_500_at_most(store: Store) -> None:

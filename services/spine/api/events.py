@@ -5,11 +5,13 @@ from collections.abc import AsyncIterator
 import msgspec
 from falcon.asgi import Request, Response, SSEvent
 
+from contract import wire
 from spine.api.body import known_query, query_number
 from spine.api.core import Core
 from spine.api.streams import follow, open_stream
 from spine.queue import history
 from spine.queue.access import Principal, is_revoked
+from spine.store.engine import Tx
 
 _PAGE = 100
 _PAGE_MOST = 1000
@@ -30,15 +32,18 @@ class Events:
         caller = core.auth.reader(req)
         known_query(req, "cursor", "limit")
         limit = query_number(req, "limit", 1, _PAGE_MOST) or _PAGE
-        after = req.get_header("Last-Event-ID") or req.get_param("cursor")
-        if after == FROM_NOW:
-            after = await core.read(lambda tx: history.newest(tx, core.store_id))
-        if "text/event-stream" in (req.accept or ""):
-            if job_id is not None:  # refuse before the stream begins
-                await core.read(lambda tx: history.page(tx, core.store_id, caller.principal, after, 1, job_id))
+        asked = req.get_header("Last-Event-ID") or req.get_param("cursor")
+        streams = "text/event-stream" in (req.accept or "")
+
+        def look(tx: Tx) -> tuple[str | None, wire.EventPage]:
+            after = history.newest(tx, core.store_id) if asked == FROM_NOW else asked
+            most = 1 if streams else limit
+            return after, history.page(tx, core.store_id, caller.principal, after, most, job_id)[0]
+
+        after, page = await core.read(look)  # for a stream too: it is refused before it begins
+        if streams:
             open_stream(core.hub, resp, self._stream(caller.principal, after, job_id))
             return
-        page, _ = await core.read(lambda tx: history.page(tx, core.store_id, caller.principal, after, limit, job_id))
         resp.data = history.encode(page)
         resp.content_type = "application/json"
 

@@ -68,11 +68,12 @@ def counted(tx: Tx, narrowed: Filter, seconds: float = COUNT_SECONDS) -> tuple[i
     """Return how many jobs match, and whether there may be more: to look for a text takes its time."""
     if narrowed.q is None:
         return listing.count(tx, narrowed), False
-    matched, last, end = 0, listing.last(tx), time.monotonic() + seconds
-    for after in range(0, last, WINDOW):
-        matched += listing.count(tx, narrowed, after, after + WINDOW)
-        if after + WINDOW < last and time.monotonic() > end:
+    matched, after, end = 0, 0, time.monotonic() + seconds
+    while (first := listing.following(tx, after)) is not None:
+        if after and time.monotonic() > end:
             return matched, True
+        after = first - 1 + WINDOW
+        matched += listing.count(tx, narrowed, first - 1, after)
     return matched, False
 
 
@@ -91,12 +92,12 @@ def _behind(tx: Tx, narrowed: Filter, after: int) -> tuple[list[JobRow], int | N
     if narrowed.q is None:
         rows = list(listing.matching(tx, narrowed, None, after, BULK_ROWS))
         return rows, rows[-1].seq if len(rows) == BULK_ROWS else None
-    rows, last, end = [], listing.last(tx), time.monotonic() + STEP_SECONDS
-    while after < last:
-        rows += listing.within(tx, narrowed, after, after + WINDOW, BULK_ROWS - len(rows))
+    rows, begun, end = [], after, time.monotonic() + STEP_SECONDS
+    while (first := listing.following(tx, after)) is not None:
+        if after > begun and time.monotonic() > end:
+            return rows, after
+        after = first - 1 + WINDOW
+        rows += listing.within(tx, narrowed, first - 1, after, BULK_ROWS - len(rows))
         if len(rows) == BULK_ROWS:
             return rows, rows[-1].seq
-        after += WINDOW
-        if after < last and time.monotonic() > end:
-            return rows, after
     return rows, None

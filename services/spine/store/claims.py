@@ -85,11 +85,11 @@ def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
     """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
 
     Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
-    of them: at first for as many as all its operations would take if they were such claims, within reason, later for as
-    many again as have been given out already.
+    of them: at first for as many as the transaction before took, within reason, later for as many again as have been
+    given out already. What is held and not taken is hidden from others until the commit.
     """
     held, key = _held(tx), tuple(lanes)
-    first = min(most * tx.batch, STOCK_MOST)
+    first = min(tx.lasting.get(_start_all, 0), STOCK_MOST)
     stock = [job for job in held.stock.get(key, ()) if job.seq not in held.out]
     if len(stock) < most:
         limit = len(held.out) + max(most, first, len(held.out))  # what this transaction holds itself comes up again
@@ -115,6 +115,7 @@ def start(tx: Tx, claims: list[Claim]) -> list[JobRow]:
 
 
 def _start_all(tx: Tx, claims: list[Claim]) -> None:
+    tx.lasting[_start_all] = len(claims)
     names = tuple(claims[0].changes)
     given: dict[str, list[Any]] = {name: [claim.changes[name] for claim in claims] for name in names}
     given["guard_seq"] = [claim.job.seq for claim in claims]

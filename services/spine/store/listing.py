@@ -50,7 +50,7 @@ _COUNT_OTHERS = Statement(
     .group_by(Job.status, Job.target)
 )
 _CREATED_AT = Statement(Job.select(Job.created_at).where(Job.seq == bind("seq")))
-_LAST = Statement(Job.select(Job.seq).order_by(Job.seq.desc()).limit(number(1)))
+_FOLLOWING = Statement(Job.select(Job.seq).where(Job.seq > bind("after")).order_by(Job.seq).limit(number(1)))
 _TEXTS = (Job.id, Job.label, Job.spec, Job.error)
 
 
@@ -226,10 +226,10 @@ def count(tx: Tx, narrowed: Filter, after: int = 0, upto: int = NEVER) -> int:
     return 0 if row is None else int(row[0])
 
 
-def last(tx: Tx) -> int:
-    """Return the place of the newest job, 0 when there is none."""
-    row = tx.one(_LAST)
-    return 0 if row is None else int(row[0])
+def following(tx: Tx, after: int) -> int | None:
+    """Return the next place behind one at which there is a job: whole stretches may have been purged."""
+    row = tx.one(_FOLLOWING, after=after)
+    return None if row is None else int(row[0])
 
 
 def counts(tx: Tx) -> list[tuple[str, str, int, int | None]]:

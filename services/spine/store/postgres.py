@@ -157,6 +157,7 @@ class PostgresEngine(Writer):
         self._clock = clock
         self.servers = Servers(url, deadline, memory)
         self._latest, self._telling = 0, threading.Lock()
+        self._lasting: dict[Any, Any] = {}
         self._writing, self._reading = threading.local(), threading.local()
         self._pens: list[_Pen] = []
         self._readers: list[Link] = []
@@ -301,14 +302,16 @@ class PostgresEngine(Writer):
                 for operation in operations:
                     tx = kind(link, now, self._origin, known=(lane, message))
                     if kind.beside:  # alone, an operation may change what one before it has read
-                        tx.memo, tx.done, tx.batch = memo, ends, len(operations)
+                        tx.memo, tx.done, tx.lasting = memo, ends, self._lasting
                         tx.paused = frozenset(paused[0] or ())
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                     if outcomes[-1] is not POSTPONED and not isinstance(outcomes[-1], Failed):
                         for what, item in tx.ends:
                             ends.setdefault(what, []).append(item)
                 for what, items in ends.items():
-                    what(kind(link, now, self._origin), items)
+                    tx = kind(link, now, self._origin)
+                    tx.lasting = self._lasting
+                    what(tx, items)
                 if len(operations) > 1:
                     reach("spine.batch-written")
                 if all(outcome is POSTPONED for outcome in outcomes):
