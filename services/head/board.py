@@ -11,7 +11,7 @@ import msgspec
 from contract.errors import Gone, NotFound, SpineError
 from contract.head_client import HeadClient
 from contract.states import TERMINAL, Status
-from contract.wire import Event, Job, Machine, Reason
+from contract.wire import Event, Job, JobList, Machine, Reason
 from head import words
 from head.steer import candidates
 
@@ -55,6 +55,7 @@ class Picture(msgspec.Struct, rename="camel", kw_only=True):
     waiting: list[Waiting] = []
     more_waiting: bool = False
     needs_person: list[Need] = []
+    more_needs: bool = False
     ended: list[Job] = []
     machines: list[Machine] = []
     paused_targets: list[str] = []
@@ -68,6 +69,7 @@ class Board:
         self._client = client
         self._reviews: dict[str, Job] = {}
         self._late: dict[str, tuple[Job, int]] = {}
+        self._unlisted: set[str] = set()  # kinds of which there are more than are listed
         self._ended: dict[str, Job] = {}
         self._since = ""
         self._counts: dict[str, int] = {}
@@ -91,9 +93,14 @@ class Board:
         """
         self._since = self._now()
         self._reviews, self._late, self._ended = {}, {}, {}
-        for job in self._newest(_LATELY, status=",".join(sorted(TERMINAL))) + self._newest(SHOWN_MOST, needs="review"):
+        reviews, late = self._oldest(needs="review"), self._oldest(needs="late")
+        self._unlisted = {kind for kind, page in (("review", reviews), ("late", late)) if _goes_on(page)}
+        ended = self._client.jobs(order="newest", limit=_LATELY, status=",".join(sorted(TERMINAL)))
+        for job in ended.jobs:
+            self._keep_end(job)
+        for job in reviews.jobs:
             self._keep(job)
-        for job in self._newest(SHOWN_MOST, needs="late"):
+        for job in late.jobs:
             self._look_for_late(job)
 
     def note(self, events: Iterable[Event]) -> None:
@@ -106,6 +113,7 @@ class Board:
         if len(ids) > _FETCH_MOST:
             self.load()
             return
+        listed = self._listed()
         for job_id in ids:
             try:
                 job = self._client.job(job_id or "")
@@ -116,6 +124,8 @@ class Board:
             self._keep(job)
             if job.status != Status.DONE and job.fence > 0:
                 self._look_for_late(job)
+        if (listed - self._listed()) & self._unlisted:  # the last one that was listed is dealt with: the next ones
+            self.load()
 
     def look(self) -> Picture:
         """Return the fleet as it is now.
@@ -123,21 +133,21 @@ class Board:
         Raises:
             SpineError
         """
-        running = self._client.jobs(status="running", limit=SHOWN_MOST)
-        waiting = self._client.jobs(status="waiting,queued", limit=SHOWN_MOST)
-        approvals = [job for job in waiting.jobs if job.approval is not None and job.approval.state == "pending"]
-        rest = [job for job in waiting.jobs if job not in approvals]
+        running = self._oldest(status="running")
+        waiting, approvals = self._oldest(status="waiting,queued"), self._oldest(needs="approval")
+        rest = [job for job in waiting.jobs if job.approval is None or job.approval.state != "pending"]
         fleet = self._client.machines()
-        needs = [Need(kind="approval", job=job) for job in approvals]
+        needs = [Need(kind="approval", job=job) for job in approvals.jobs]
         needs += [Need(kind="review", job=job) for job in self._reviews.values()]
         needs += [Need(kind="late", job=job, fence=fence) for job, fence in self._late.values()]
         return Picture(
             at=self._now(),
             running=running.jobs,
-            more_running=isinstance(running.next_cursor, str),
+            more_running=_goes_on(running),
             waiting=[Waiting(job=job, why=self._why(job.id) if n < _WHY_MOST else None) for n, job in enumerate(rest)],
-            more_waiting=isinstance(waiting.next_cursor, str),
+            more_waiting=_goes_on(waiting),
             needs_person=needs,
+            more_needs=bool(self._unlisted) or _goes_on(approvals),
             ended=sorted(self._ended.values(), key=_end, reverse=True)[:_ENDED_MOST],
             machines=[machine for machine in fleet.machines if machine.revoked_at is None],
             paused_targets=fleet.paused_targets,
@@ -148,10 +158,16 @@ class Board:
         if words.needs_review(job):
             self._reviews[job.id] = job
         if job.status in TERMINAL:
-            self._ended[job.id] = job
-            if len(self._ended) > 4 * _ENDED_MOST:
-                kept = sorted(self._ended.values(), key=_end)[-_ENDED_MOST:]
-                self._ended = {one.id: one for one in kept}
+            self._keep_end(job)
+
+    def _keep_end(self, job: Job) -> None:
+        self._ended[job.id] = job
+        if len(self._ended) > 4 * _ENDED_MOST:
+            kept = sorted(self._ended.values(), key=_end)[-_ENDED_MOST:]
+            self._ended = {one.id: one for one in kept}
+
+    def _listed(self) -> set[str]:
+        return {kind for kind, found in (("review", self._reviews), ("late", self._late)) if found}
 
     def _look_for_late(self, job: Job) -> None:
         found = candidates(self._client.attempts(job.id))
@@ -178,9 +194,13 @@ class Board:
         """Return the spine's time."""
         return str(self._client.health()["time"])
 
-    def _newest(self, most: int, **query: str) -> list[Job]:
-        """Return the newest jobs that match."""
-        return self._client.jobs(order="newest", limit=most, **query).jobs
+    def _oldest(self, **query: str) -> JobList:
+        """Return the jobs that match and have been there for longest."""
+        return self._client.jobs(limit=SHOWN_MOST, **query)
+
+
+def _goes_on(page: JobList) -> bool:
+    return isinstance(page.next_cursor, str)
 
 
 def _end(job: Job) -> str:

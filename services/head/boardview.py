@@ -55,7 +55,7 @@ class BoardView:
         for part in (
             _running(picture, now, rows[0]),
             _waiting(picture, now, rows[1]),
-            _needs(picture.needs_person, rows[2]),
+            _needs(picture, rows[2]),
             _ended(picture.ended, now, rows[3]),
         ):
             if apart:
@@ -87,10 +87,11 @@ def bar(done: float | None, width: int = _BAR) -> Text:
 def _counters(picture: Picture, now_ms: int, width: int) -> Text:
     """Return how many of each there are; what is furthest from now is left out first where room is short."""
     counts = picture.counts
+    needed = _of(picture.needs_person, picture.more_needs, {})
     found = [
         (f"{_of(picture.running, picture.more_running, counts, 'running')} running", "yellow"),
         (f"{_of(picture.waiting, picture.more_waiting, counts, 'queued', 'waiting')} waiting", "cyan"),
-        (f"{len(picture.needs_person)} for a person", "magenta" if picture.needs_person else ""),
+        (f"{needed} for a person", "magenta" if picture.needs_person else ""),
         *((f"{counts[s]} {s}", words.style(s)) for s in (Status.DONE, Status.FAILED, Status.DEAD) if counts.get(s)),
         (time.strftime("%H:%M:%S UTC", time.gmtime(now_ms / 1000)), "dim"),
     ]
@@ -104,7 +105,7 @@ def _counters(picture: Picture, now_ms: int, width: int) -> Text:
     return line
 
 
-def _of(listed: list[Job] | list[Waiting], more: bool, counts: dict[str, int], *statuses: str) -> str:
+def _of(listed: list[Job] | list[Waiting] | list[Need], more: bool, counts: dict[str, int], *statuses: str) -> str:
     """Say how many there are: those that are listed, or, where these are not all, what the spine counts."""
     counted = sum(counts.get(status, 0) for status in statuses)
     if not more:
@@ -167,13 +168,13 @@ def _waiting(picture: Picture, now_ms: int, rows: int) -> RenderableType:
     )
 
 
-def _needs(needs: list[Need], rows: int) -> RenderableType:
-    found = needs[:rows]
+def _needs(picture: Picture, rows: int) -> RenderableType:
+    found = picture.needs_person[:rows]
     kinds = [need.kind if need.kind != "late" else "late result" for need in found]
     commands = [_DO[need.kind] + ("" if need.fence is None else f" {need.fence}") for need in found]
     return _part(
-        f"Needs a person {len(needs)}",
-        len(needs) - rows,
+        f"Needs a person {_of(picture.needs_person, picture.more_needs, {})}",
+        len(picture.needs_person) - rows,
         [Text(need.job.id, "bold") for need in found],
         Column("FOR", [Text(kind, "magenta") for kind in kinds], 0),
         Column("WHAT", [Text(words.what(need.job)) for need in found], 1, 8),

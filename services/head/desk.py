@@ -60,7 +60,7 @@ class Desk:
             SettingsError
         """
         used = settings.from_env()
-        return NoticeClient(used.base_urls, used.token)
+        return NoticeClient(used.base_urls, used.token, renew=used.newer_token)
 
     def schedules(self) -> ScheduleClient:
         """Return a client of schedules.
@@ -69,7 +69,7 @@ class Desk:
             SettingsError
         """
         used = settings.from_env()
-        return ScheduleClient(used.base_urls, used.token, retry=PATIENT)
+        return ScheduleClient(used.base_urls, used.token, retry=PATIENT, renew=used.newer_token)
 
 
 class Head(click.Group):

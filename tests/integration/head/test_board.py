@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -126,9 +127,9 @@ def test_what_has_ended_costs_no_more_requests(head: Head, spine: SpineProcess, 
     board.load()
     ended = "cancelled,dead,done,failed"
     assert client.asked == [
+        {"limit": 50, "needs": "review"},
+        {"limit": 50, "needs": "late"},
         {"order": "newest", "limit": 200, "status": ended},
-        {"order": "newest", "limit": 50, "needs": "review"},
-        {"order": "newest", "limit": 50, "needs": "late"},
     ]
     assert [job.spec for job in board.look().ended] == list(range(599, 589, -1))
 
@@ -140,6 +141,35 @@ def test_a_review_is_asked_for_however_many_jobs_came_after_it(head: Head, spine
     client.submit_all([{"target": "any", "spec": n} for n in range(300)])
     client.bulk("cancel", {"status": ["queued"]})
     assert kinds(json.loads(head.run("watch", "--once").stdout), job_id) == ["review"]
+
+
+def test_what_there_is_no_room_for_comes_once_the_oldest_is_dealt_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("head.board.SHOWN_MOST", 2)
+    spine = SpineProcess(tmp_path).start()
+    try:
+        client, claw = HeadClient(spine.url, TOKENS["HEAD_TOKEN"]), Claw(spine.url, TOKENS["LEFT_CLAW_TOKEN"])
+        reviews = [client.submit({"target": "any", "spec": n, "needsReview": True}).id for n in range(3)]
+        for job_id in reviews:
+            claw.complete(job_id, claw.take(job_id).fence, 1)
+        board = Board(client)
+        place = board.place()
+        board.load()
+        seen = board.look()
+        assert ([need.job.id for need in seen.needs_person], seen.more_needs) == (reviews[:2], True)
+        for job_id in reviews[:2]:
+            client.review(job_id, "accept")
+        board.note(client.events(place).events)
+        seen = board.look()
+        assert ([need.job.id for need in seen.needs_person], seen.more_needs) == (reviews[2:], False)
+        # Behind what waits already.
+        client.submit_all([{"target": "any", "spec": n} for n in range(2)])
+        asked = [client.submit({"target": "any", "spec": n, "needsApproval": True}).id for n in range(3)]
+        seen = board.look()
+        assert ([need.job.id for need in seen.needs_person], seen.more_needs) == ([*asked[:2], *reviews[2:]], True)
+    finally:
+        assert spine.stop() == 0
 
 
 def test_it_outlives_the_spine(lines: Lines, head: Head, spine: SpineProcess) -> None:
