@@ -15,8 +15,9 @@ sql() { # sql DATABASE STATEMENT…, as the owner of everything, from inside the
   timeout 20 docker compose --project-directory . exec -T "$on" psql -AtXq -v ON_ERROR_STOP=1 -d postgres "${words[@]}" </dev/null
 }
 awaits() { sql "$1" "ALTER SYSTEM SET synchronous_standby_names = '$2'" 'SELECT pg_reload_conf()' >/dev/null; }
-went_alone() { # whether commits on a database waited for no standby, by what its files say: it may be gone
-  compose run --rm --no-deps -T "$1" sh -c 'grep -qx "synchronous_standby_names = '"''"'" "$PGDATA/postgresql.auto.conf"' </dev/null >/dev/null 2>&1
+commits() { # alone, or together with a standby, by what a database's files say: it may be gone; nothing where they do not tell
+  compose run --rm --no-deps -T "$1" sh -c '[ -s "$PGDATA/PG_VERSION" ] && said=$(cat "$PGDATA/postgresql.auto.conf") || exit
+    case $said in *"synchronous_standby_names = '"''"'"*) echo alone ;; *) echo together ;; esac' </dev/null 2>/dev/null || :
 }
 primary() { # the one that takes writes
   local one
@@ -35,8 +36,12 @@ promote)
   *) echo "ha: which becomes the primary? ha.sh promote ${databases[0]} or ${databases[1]}" >&2; exit 2 ;;
   esac
   [ "$(sql "$node" 'SELECT pg_is_in_recovery()')" = t ] || { echo "ha: $node stands by for nobody; nothing was changed" >&2; exit 1; }
-  if [ "$lossy" != lossy ] && went_alone "$old"; then
-    echo "ha: commits on $old waited for no standby: what it acknowledged may be on its disk alone; nothing was changed" >&2
+  how=$([ "$lossy" = lossy ] || commits "$old")
+  if [ "$lossy" != lossy ] && [ "$how" != together ]; then
+    case $how in
+    alone) echo "ha: commits on $old waited for no standby: what it acknowledged may be on its disk alone; nothing was changed" >&2 ;;
+    *) echo "ha: what $old has left does not tell whether its commits waited for a standby; nothing was changed" >&2 ;;
+    esac
     echo "ha: if it runs, or can be started, \`make up-ha\` first; if it is lost: compose/ha.sh promote $node lossy" >&2
     exit 1
   fi

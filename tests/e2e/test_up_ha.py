@@ -43,6 +43,10 @@ class Doubled(Stack):
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    def beside(self, service: str, script: str) -> str:
+        """Run a script with what a service has that does not run; return what it printed."""
+        return self.run("run", "--rm", "--no-deps", "-T", service, "sh", "-euc", script)
+
 
 class Submitting:
     """A thread that submits one job after another through the proxy, each until it is answered."""
@@ -167,6 +171,9 @@ def test_a_primary_that_is_killed_has_its_standby_in_its_place(
     with Submitting(doubled) as work:
         work.more(5)
         doubled.container("postgres-a").kill()
+        doubled.beside("postgres-a", 'mv "$PGDATA" "$PGDATA.lost"')
+        assert "does not tell whether its commits waited" in doubled.ha("promote", "postgres-b", code=1)
+        doubled.beside("postgres-a", 'mv "$PGDATA.lost" "$PGDATA"')
         assert doubled.ha("promote", "postgres-b").startswith("ha: postgres-b is the primary, and has no standby")
         work.more(10)
     work.all_done_once()
@@ -198,3 +205,19 @@ def test_a_standby_that_was_away_for_longer_than_the_log_is_kept_is_copied_anew(
     assert "its data is copied anew" in doubled.container(standby).logs().decode()
     lines = {primary: GUARDED, standby: "standby"}
     assert doubled.ha("status") == STATUS.format(lines["postgres-a"], lines["postgres-b"])
+
+
+def test_a_standby_that_was_killed_as_it_took_its_copy_goes_on_with_it(doubled: Doubled) -> None:
+    standby = "postgres-a" if "postgres-a: standby" in doubled.ha("status") else "postgres-b"
+    doubled.container(standby).kill()
+    # As between the two moves: what it had is set aside, and the copy has not its place yet.
+    doubled.beside(
+        standby, 'touch "$PGDATA/of-the-copy" /data/late; mv "$PGDATA" "$PGDATA.whole"; mkdir "$PGDATA.aside"'
+    )
+    doubled.up()
+    doubled.ha("guard")
+    assert f"{standby}: standby" in doubled.ha("status")
+    found = doubled.sh(
+        standby, 'ls "$PGDATA/of-the-copy"; ls -d "$PGDATA.whole" "$PGDATA.aside" /data/late 2>/dev/null'
+    )
+    assert found[1].splitlines() == ["/data/cluster/of-the-copy"]
