@@ -53,15 +53,18 @@ def read(folder: Path, config: Path | None, environ: Mapping[str, str], faults: 
     where = str(config or folder / CONFIG)
     flat: dict[str, Any] = {}
     redis: dict[str, Any] = {}
+    written = False
     if isinstance(found.get("cluster"), dict):
         found, own = _modern(found["cluster"]), found["cluster"].get("redis")
         redis |= _login(own, f"{where}: cluster.redis", environ, faults)
+        written = _has_password(own)
     for section, members in found.items():
         if not isinstance(members, dict):
             notes.append(f"{where}: {section} is not known, and passed over")
             continue
         if section == "redis":
             redis |= _login(members, f"{where}: redis", environ, faults)
+            written = written or _has_password(members)
             continue
         for name, value in members.items():
             path = f"{section}.{name}"
@@ -69,7 +72,7 @@ def read(folder: Path, config: Path | None, environ: Mapping[str, str], faults: 
                 _take(flat, path, value, where, faults, notes)
     secrets = folder / SECRETS
     login = _load(secrets, faults, needed=False)
-    for file, secret in ((config or folder / CONFIG, redis.get("password")), (secrets, login)):
+    for file, secret in ((config or folder / CONFIG, written), (secrets, bool(login))):
         if secret and file.stat().st_mode & 0o007:
             notes.append(f"{file}: others may read it; chmod 600 {file}")
     return Files(flat, redis | _login(login.get("redis", {}), f"{secrets}: redis", environ, faults), notes)
@@ -134,6 +137,18 @@ def _take(flat: dict[str, Any], path: str, value: Any, where: str, faults: list[
         notes.append(f"{where}: {path} is not known, and passed over")
 
 
+def _variable(value: Any) -> str | None:
+    """Return the variable that stands for a value, None for one that is written as it is."""
+    indirect = isinstance(value, str) and value.startswith(_INDIRECT[0]) and value.endswith(_INDIRECT[1])
+    return value[2:-1] if indirect else None
+
+
+def _has_password(members: Any) -> bool:
+    """Tell whether a password itself is written there, and not where it is to be had."""
+    password = members.get("password") if isinstance(members, dict) else None
+    return bool(password) and _variable(password) is None
+
+
 def _login(members: Any, where: str, environ: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
     """Return host, port, password and db as far as they are given; `${NAME}` stands for a variable."""
     if members is None:
@@ -144,8 +159,7 @@ def _login(members: Any, where: str, environ: Mapping[str, str], faults: list[st
     found: dict[str, Any] = {}
     for name in _REDIS:
         value = members.get(name)
-        if isinstance(value, str) and value.startswith(_INDIRECT[0]) and value.endswith(_INDIRECT[1]):
-            variable = value[2:-1]
+        if (variable := _variable(value)) is not None:
             value = environ.get(variable, "").strip()
             if not value:
                 faults.append(f"{where}.{name}: ${{{variable}}} is not set; set it, or write the value here")

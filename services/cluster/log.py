@@ -101,11 +101,12 @@ class _SharedFile(logging.handlers.RotatingFileHandler):
         """Go on in the file that has the name now; tell whether it is another one."""
         try:
             named = Path(self.baseFilename).stat()
-        except FileNotFoundError:
+        except OSError:
             named = None
         if self.stream is None or (named is not None and os.path.samestat(named, os.fstat(self.stream.fileno()))):
             return False
-        self.stream.close()
+        before, self.stream = self.stream, None  # where no other can be opened: the next line tries again
+        before.close()
         self.stream = self._open()
         return True
 

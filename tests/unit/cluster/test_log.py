@@ -50,6 +50,18 @@ def test_the_file_is_rotated(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.log", "a.log.1", "a.log.2"]
 
 
+def test_a_file_that_could_not_be_opened_for_a_while_is_written_on(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    log.configure(wanted(folder / "a.log"), dev_log="/nonexistent")
+    structlog.get_logger().info("before")
+    folder.rename(tmp_path / "elsewhere")
+    structlog.get_logger().info("lost")
+    folder.mkdir()
+    (folder / "a.log").write_text("another's\n")
+    structlog.get_logger().info("after")
+    assert [line.split()[-1] for line in (folder / "a.log").read_text().splitlines()] == ["another's", "after"]
+
+
 def test_every_file_of_a_rotation_is_kept_from_others(tmp_path: Path) -> None:
     log.configure(wanted(tmp_path / "a.log", max_bytes=1024), dev_log="/nonexistent")
     for n in range(200):

@@ -180,6 +180,8 @@ def test_an_old_file_with_a_password_that_others_may_read_is_told_of() -> None:
     assert from_env({}, config=path).notes == []
     path.chmod(0o644)
     assert from_env({}, config=path).notes == ["old.json: others may read it; chmod 600 old.json"]
+    write("old.json", {"cluster": {"redis": {"host": "h", "password": "${REDIS_PASSWORD}"}}}).chmod(0o644)
+    assert from_env({"REDIS_PASSWORD": "p"}, config=path).notes == []
 
 
 @pytest.mark.parametrize("name", ["CLAWSTER_CONFIG_DIR", "CLUSTER_LOG_FILE"])
