@@ -7,6 +7,7 @@ from tests.bench.figures import Part
 from tests.support.spine_process import REPO
 
 PAGE = REPO / "docs" / "reference" / "speed.md"
+BUILD = REPO / "build"
 MACHINE = "2 shared cores"
 HEAD = """# Speed
 

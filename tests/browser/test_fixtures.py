@@ -1,11 +1,11 @@
 """The fixtures of this folder: a browser opens pages, and what goes wrong in one is told."""
 
+import os
 from pathlib import Path
 
 import pytest
-from docker.types import IPAMConfig, IPAMPool
 from playwright.sync_api import Page, expect
-from tests.support.engine import free_net, labels, opened
+from tests.support.engine import made_net, opened
 from tests.support.looking import Faults, assert_accessible, sign_in, take_pictures
 from tests.support.server import Server
 from tests.support.spine_process import TOKENS
@@ -67,9 +67,7 @@ window.asked = (async () => {
 def test_no_request_is_lost_by_networks_that_others_make(page: Page, server: Server) -> None:
     page.goto(f"{server.process.url}/ui")
     with opened() as client:
-        net = free_net(client)
         page.evaluate(f"() => {{ {ASKS_ALL_THE_TIME} }}")
         for _ in range(10):
-            pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
-            client.networks.create(f"spine-test-{net}", driver="bridge", ipam=pool, labels=labels()).remove()
+            made_net(client, f"spine-test-noise-{os.getpid()}")[0].remove()
     assert page.evaluate("() => { window.enough = true; return window.asked; }") > 40

@@ -17,7 +17,18 @@ from tests.support.eventually import eventually
 from contract.procfs import over, stat_fields
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_COPIED = (".git", ".venv", ".*cache", ".hypothesis", ".spinal-cord", "build", "secrets", "tests", "docs")
+NOT_COPIED = (
+    ".git",
+    ".venv",
+    ".*cache",
+    ".hypothesis",
+    ".spinal-cord",
+    "build",
+    "secrets",
+    "tests",
+    "docs",
+    "__pycache__",
+)
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import docker
 from docker.errors import APIError
 from docker.models.containers import Container
+from docker.models.networks import Network
+from docker.types import IPAMConfig, IPAMPool
 
 from claw.process.identity import start_mark
 
@@ -22,7 +24,7 @@ LABEL = "spine.test"
 OWNER = "spine.test.pid"
 # A pid is soon given to another process.
 START = "spine.test.start"
-_FREEZE_TRIES = 5
+_FREEZE_TRIES = _NET_TRIES = 5
 # Reserved for tests of networks, so that no real one is hidden.
 NETS = [f"198.18.{n}" for n in range(1, 255)]
 
@@ -43,9 +45,9 @@ def opened() -> Iterator[docker.DockerClient]:
         client.close()
 
 
-def sweep(client: docker.DockerClient) -> None:
+def sweep(client: docker.DockerClient, label: str = LABEL) -> None:
     """Remove what killed sessions have left; a session that still runs keeps its own."""
-    marked = {"label": f"{LABEL}=1"}
+    marked = {"label": f"{label}=1"}
     for container in client.containers.list(all=True, filters=marked, ignore_removed=True):
         if _abandoned(container.labels):
             with contextlib.suppress(APIError):  # another session may be sweeping too
@@ -86,11 +88,28 @@ def free_net(client: docker.DockerClient) -> str:
     for network in client.networks.list():
         for config in (network.attrs["IPAM"] or {}).get("Config") or []:
             taken.append(ipaddress.ip_network(config["Subnet"]))
-    start = os.getpid() % len(NETS)
+    start = os.getpid() * 61 % len(NETS)  # far from those of processes that were started together with this one
     for net in NETS[start:] + NETS[:start]:
         if not any(ipaddress.ip_network(f"{net}.0/24").overlaps(other) for other in taken):
             return net
     raise AssertionError("no free network is left")
+
+
+def made_net(client: docker.DockerClient, name: str) -> tuple[Network, str]:
+    """Make a network; return it and the first three numbers of its addresses.
+
+    Raises:
+        APIError
+    """
+    for left in reversed(range(_NET_TRIES)):
+        net = free_net(client)
+        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
+        try:
+            return client.networks.create(name, driver="bridge", ipam=pool, labels=labels()), net
+        except APIError as e:
+            if "overlaps" not in str(e) or not left:  # another process may have taken it meanwhile
+                raise
+    raise AssertionError("unreachable")
 
 
 def image(client: docker.DockerClient, context: Path) -> str:

@@ -14,9 +14,7 @@ from typing import Any
 import docker
 from docker.errors import APIError
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, freeze, image, labels
+from tests.support.engine import freeze, image, labels, made_net
 from tests.support.eventually import eventually
 from tests.support.failover import CUT_OFF, FROZEN, KILLED, Load, Striking
 from tests.support.postgres_pair import DATABASE, Node
@@ -37,9 +35,7 @@ class PatroniCluster:
 
     def __init__(self, client: docker.DockerClient) -> None:
         self._client, self._name = client, f"spine-test-patroni-{os.getpid()}"
-        net = free_net(client)
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
-        self._network: Network = client.networks.create(self._name, driver="bridge", ipam=pool, labels=labels())
+        self._network, net = made_net(client, self._name)
         self._image = image(client, CONTEXT)
         self._containers: list[Container] = []
         self.members: dict[str, Node] = {}

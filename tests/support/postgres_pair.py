@@ -7,9 +7,7 @@ import os
 
 import docker
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, freeze, image, labels, run_in
+from tests.support.engine import freeze, image, labels, made_net, run_in
 from tests.support.eventually import eventually
 from tests.support.postgres_server import CONTEXT, PostgresAt
 
@@ -36,9 +34,7 @@ class PostgresPair:
 
     def __init__(self, client: docker.DockerClient) -> None:
         self._client, self._name = client, f"spine-test-pair-{os.getpid()}"
-        net = free_net(client)
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
-        self._network: Network = client.networks.create(self._name, driver="bridge", ipam=pool, labels=labels())
+        self._network, net = made_net(client, self._name)
         self._image = image(client, CONTEXT)
         self._addresses = [f"{net}.2", f"{net}.3"]
         self.primary = self._start(self._addresses[0], None)

@@ -10,9 +10,7 @@ from pathlib import Path
 import docker
 import psycopg
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, image, labels
+from tests.support.engine import image, labels, made_net
 from tests.support.eventually import eventually
 
 from contract.clock import Clock
@@ -81,10 +79,8 @@ class PostgresServer(PostgresAt):
     """A server that is started at once; `stop` removes it with all that was in it. Its data lives in memory or not."""
 
     def __init__(self, client: docker.DockerClient, in_memory: bool = True) -> None:
-        net = free_net(client)
         name = f"spine-test-postgres-{os.getpid()}"
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{net}.0/24")])
-        self._network: Network = client.networks.create(name, driver="bridge", ipam=pool, labels=labels())
+        self._network, net = made_net(client, name)
         super().__init__(f"{net}.2")
         self.spare: list[str] = []  # empty databases
         self.container: Container = client.containers.run(

@@ -10,9 +10,7 @@ from pathlib import Path
 import docker
 import redis
 from docker.models.containers import Container
-from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, image, labels
+from tests.support.engine import image, labels, made_net
 from tests.support.eventually import eventually
 
 from cluster.redis_backend import RedisBackend
@@ -29,9 +27,7 @@ class RedisNet:
 
     def __init__(self, client: docker.DockerClient, name: str) -> None:
         self._client, self._name = client, f"spine-test-{name}-{os.getpid()}"
-        self.net = free_net(client)
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{self.net}.0/24")])
-        self._network: Network = client.networks.create(self._name, driver="bridge", ipam=pool, labels=labels())
+        self._network, self.net = made_net(client, self._name)
         self._image = image(client, CONTEXT)
         self.containers: list[Container] = []
 

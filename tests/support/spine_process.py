@@ -1,6 +1,8 @@
 """A real `spine serve` on a free loopback port: start, wait until ready, stop, kill, read its log."""
 
+import contextlib
 import http.client
+import itertools
 import os
 import signal
 import socket
@@ -21,6 +23,8 @@ TOKENS = {
 }
 START_TRIES = 5
 READY_SECONDS = 30.0
+_PORTS, _BLOCK = range(10_000, 32_000), 500  # below those that a system gives out; each process has a block
+_counted = itertools.count()
 STOP_SECONDS = 40.0
 # What no run of a sound server writes.
 FAULTS = ("Traceback", "never retrieved", "never awaited", "Task was destroyed", "Warning:")
@@ -250,11 +254,18 @@ def is_fault(line: str) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on now; it may be taken by the time it is used."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of the loopback that nobody listens on, and that is given to nobody else for a while.
+
+    Of those that the system gives to whoever asks for any, it would soon give it to another process, which then serves
+    in the place of the one that was meant.
+    """
+    first = _PORTS.start + os.getpid() * 61 % (len(_PORTS) // _BLOCK) * _BLOCK  # far from those of its neighbours
+    for _ in range(_BLOCK):
+        port = first + next(_counted) % _BLOCK
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError(f"no port from {first} on is free")
 
 
 def _group_alive(pgid: int) -> bool:

@@ -3,7 +3,6 @@
 `Hosts` is one network with machines in it.
 """
 
-import hashlib
 import io
 import os
 import shutil
@@ -17,8 +16,7 @@ from typing import Any, NamedTuple
 import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
-from docker.types import IPAMConfig, IPAMPool
-from tests.support.engine import free_net, labels, run_in
+from tests.support.engine import image, labels, made_net, run_in
 from tests.support.eventually import eventually
 
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
@@ -143,7 +141,7 @@ class Hosts:
         `shared` is a folder that both have under one path, so that the engine finds there what the machine names.
         """
         if self._network is None:
-            self._network = self._make_network()
+            self._network, self._prefix = made_net(self._client, f"spine-test-{os.getpid()}")
         self._count += 1
         address = f"{self._prefix}.{10 + self._count}"
         volumes = {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "rw"}}
@@ -156,7 +154,7 @@ class Hosts:
             volumes["/var/run/docker.sock"] = {"bind": "/var/run/docker.sock", "mode": "rw"}
             volumes[str(Path(client).resolve())] = {"bind": "/usr/bin/docker", "mode": "ro"}
         container = self._client.containers.create(
-            image(self._client),
+            image(self._client, CONTEXT),
             name=f"spine-test-{os.getpid()}-{self._count}-{name}",
             hostname=name,
             cap_add=list(CAPABILITIES),
@@ -209,24 +207,3 @@ class Hosts:
         self.remove(*self.machines)
         if self._network is not None:
             self._network.remove()
-
-    def _make_network(self) -> Network:
-        self._prefix = free_net(self._client)
-        pool = IPAMConfig(pool_configs=[IPAMPool(subnet=f"{self._prefix}.0/24")])
-        return self._client.networks.create(
-            f"spine-test-{os.getpid()}", driver="bridge", ipam=pool, labels=self._labels
-        )
-
-
-def image(client: docker.DockerClient) -> str:
-    """Return the name of the machines' image, built when it is not there; it is named by what it is made of."""
-    digest = hashlib.sha256()
-    for path in sorted(CONTEXT.iterdir()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    name = f"spinal-cord/machine:{digest.hexdigest()[:12]}"
-    try:
-        client.images.get(name)
-    except docker.errors.ImageNotFound:
-        # The command line, because its output is what a person wants to read when a build fails.
-        subprocess.run(["docker", "build", "--quiet", "--tag", name, str(CONTEXT)], check=True, timeout=600)
-    return name

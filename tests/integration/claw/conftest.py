@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.support.eventually import eventually
+from tests.support.spine_process import free_port
 
 from contract.errors import SpineError
 from contract.head_client import HeadClient
@@ -41,9 +42,7 @@ class Spine:
     """One server process, which can be killed and started again on the same port and data."""
 
     def __init__(self, folder: Path, lease_seconds: int = LEASE_SECONDS, **more: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder, self._lease_seconds, self._more = folder, lease_seconds, more
         self.process: subprocess.Popen[bytes] | None = None

@@ -1,7 +1,6 @@
 """Skyclaw's two commands: what goes over the wire, fail-over, what is printed; and jobs on a real spine."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.integration.head.conftest import Head
-from tests.support.spine_process import TOKENS, SpineProcess
+from tests.support.spine_process import TOKENS, SpineProcess, free_port
 
 from contract.client import SpineClient
 
@@ -110,9 +109,7 @@ def test_without_a_token_no_header_is_sent(head: Head, coordinators: Any) -> Non
 
 
 def test_every_coordinator_is_tried_once_in_order(head: Head, coordinators: Any) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        closed = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    closed = f"http://127.0.0.1:{free_port()}"
     failing = [coordinators(*answer) for answer in ((401, {}), (409, {}), (500, {}), (200, b"<html>"), (302, {}))]
     taking, never = coordinators(*TAKEN), coordinators(*TAKEN)
     urls = [closed, "no address", *(place.url for place in (*failing, taking, never))]

@@ -1,6 +1,5 @@
 """A real HTTP server that answers as a test tells it, so that the client's every byte crosses a socket."""
 
-import socket
 import socketserver
 import sys
 import threading
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.support.spine_process import free_port
 
 
 @dataclass
@@ -129,7 +129,4 @@ def another() -> Iterator[FakeSpine]:
 @pytest.fixture
 def closed_url() -> str:
     """Return a URL at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{free_port()}"

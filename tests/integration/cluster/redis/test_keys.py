@@ -38,7 +38,7 @@ def test_a_leader_is_shown_as_clawster_shows_its_own(server: RedisServer, connec
     grant = granted(backend.take(US, 30))
     node_id, _, ms = server.client.get(LOCK).partition(":")
     assert (node_id, int(ms)) == ("ours", grant.token)
-    assert 29_000 < server.client.pttl(LOCK) <= 30_000
+    assert 20_000 < server.client.pttl(LOCK) <= 30_000
     backend.release(grant)
     released, elected = map(json.loads, server.client.lrange(HISTORY, 0, -1))
     stamp = elected.pop("timestamp")
@@ -80,11 +80,11 @@ def test_a_node_is_shown_in_the_fields_of_both_of_clawsters_writers(server: Redi
     }  # fmt: skip
     beat = json.loads(server.client.get("hb:ours"))
     assert abs(server.client.time()[0] - beat.pop("timestamp")) < 5
-    assert beat.pop("leader_ttl") in (29, 30)
+    assert 20 < beat.pop("leader_ttl") <= 30
     assert beat == {
         "is_leader": True, "state": "leader", "term": token, "node": "ours", "status": "online", "role": "leader",
     }  # fmt: skip
-    assert 29_000 < server.client.pttl("hb:ours") <= 30_000
+    assert 20_000 < server.client.pttl("hb:ours") <= 30_000
     backend.leave("ours", "1")
     assert (server.client.hget(NODES, "ours"), server.client.get("hb:ours")) == (None, None)
 
@@ -160,7 +160,7 @@ def test_the_lock_of_an_old_node_is_left_alone(server: RedisServer, connect: Con
     leader = backend.leader()
     assert leader is not None
     assert (leader.node_id, leader.token) == ("ns:node:1", 0)
-    assert 29 < leader.remaining_seconds <= 30
+    assert 20 < leader.remaining_seconds <= 30
     server.client.delete(LOCK)
     assert backend.take(US, 30)
 
