@@ -85,8 +85,8 @@ def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
     """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
 
     Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
-    of them: at first for as many as the transaction before took, within reason, later for as many again as have been
-    given out already. What is held and not taken is hidden from others until the commit.
+    of them: at first for as many as those before it took at most, of late and within reason, later for as many
+    again as have been given out already. What is held and not taken is hidden from others until the commit.
     """
     held, key = _held(tx), tuple(lanes)
     first = min(tx.lasting.get(_start_all, 0), STOCK_MOST)
@@ -115,7 +115,7 @@ def start(tx: Tx, claims: list[Claim]) -> list[JobRow]:
 
 
 def _start_all(tx: Tx, claims: list[Claim]) -> None:
-    tx.lasting[_start_all] = len(claims)
+    tx.lasting[_start_all] = max(len(claims), tx.lasting.get(_start_all, 0) * 7 // 8)
     names = tuple(claims[0].changes)
     given: dict[str, list[Any]] = {name: [claim.changes[name] for claim in claims] for name in names}
     given["guard_seq"] = [claim.job.seq for claim in claims]
