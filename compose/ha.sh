@@ -17,7 +17,7 @@ sql() { # sql DATABASE STATEMENT…, as the owner of everything, from inside the
 awaits() { sql "$1" "ALTER SYSTEM SET synchronous_standby_names = '$2'" 'SELECT pg_reload_conf()' >/dev/null; }
 commits() { # alone, or together with a standby, by what a database's files say: it may be gone; nothing where they do not tell
   compose run --rm --no-deps -T "$1" sh -c '[ -s "$PGDATA/PG_VERSION" ] && said=$(cat "$PGDATA/postgresql.auto.conf") || exit
-    case $said in *"synchronous_standby_names = '"''"'"*) echo alone ;; *) echo together ;; esac' </dev/null 2>/dev/null || :
+    case $said in *"synchronous_standby_names = '"''"'"*) echo alone ;; *"synchronous_standby_names = '"'standby'"'"*) echo together ;; esac' </dev/null 2>/dev/null || :
 }
 primary() { # the one that takes writes
   local one
@@ -52,7 +52,7 @@ promote)
   [ "$(sql "$node" 'SELECT pg_promote(true, 15)')" = t ] || { echo "ha: $node did not become the primary; see its log" >&2; exit 1; }
   echo "ha: $node is the primary, and has no standby; \`make up-ha\` makes $old one"
   # What the old one has is set aside, so that it is never a second primary, also when it starts while the other is away.
-  compose run --rm --no-deps -T "$old" sh -c 'rm -rf "$PGDATA.aside"; [ ! -e "$PGDATA" ] || mv "$PGDATA" "$PGDATA.aside"' </dev/null >/dev/null 2>&1
+  compose run --rm --no-deps -T "$old" sh -c 'rm -rf "$PGDATA.aside" "$PGDATA.whole"; [ ! -e "$PGDATA" ] || mv "$PGDATA" "$PGDATA.aside"' </dev/null >/dev/null 2>&1
   ;;
 guard)
   # Commits wait for the standby again, once it has caught up.

@@ -113,7 +113,7 @@ class Board:
         if len(ids) > _FETCH_MOST:
             self.load()
             return
-        listed = self._listed()
+        listed = self._listed() & self._unlisted
         for job_id in ids:
             try:
                 job = self._client.job(job_id or "")
@@ -124,7 +124,7 @@ class Board:
             self._keep(job)
             if job.status != Status.DONE and job.fence > 0:
                 self._look_for_late(job)
-        if (listed - self._listed()) & self._unlisted:  # the last one that was listed is dealt with: the next ones
+        if listed - self._listed():  # there is room for the next ones
             self.load()
 
     def look(self) -> Picture:
@@ -167,7 +167,9 @@ class Board:
             self._ended = {one.id: one for one in kept}
 
     def _listed(self) -> set[str]:
-        return {kind for kind, found in (("review", self._reviews), ("late", self._late)) if found}
+        """Return the kinds of which at least half as many are listed as there is room for."""
+        kinds = {"review": len(self._reviews), "late": len(self._late)}
+        return {kind for kind, count in kinds.items() if 2 * count >= SHOWN_MOST}
 
     def _look_for_late(self, job: Job) -> None:
         found = candidates(self._client.attempts(job.id))

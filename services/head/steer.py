@@ -125,7 +125,7 @@ def why(desk: Desk, job_id: str, json: bool) -> None:
 
 def candidates(attempts: list[Attempt]) -> list[Attempt]:
     """Return the attempts whose late result can be adopted."""
-    return [found for found in attempts if found.late_at is not UNSET and found.late_result not in (UNSET, None)]
+    return [found for found in attempts if found.late_result is not UNSET and found.late_error in (UNSET, None)]
 
 
 def _tell(desk: Desk, json: bool, job: Job, done: str) -> None:

@@ -187,13 +187,16 @@ class DigestsFile:
     def __init__(self, path: Path, adopt: Callable[[dict[str, Principal]], None]) -> None:
         self._path, self._adopt = path, adopt
         self._seen: tuple[int, ...] | None = None
+        self._told = ""
 
     def turn(self) -> None:
         """Look at the file. Never raises."""
         try:
             self.look()
-        except Mistaken as e:
-            self._refuse(e)
+        except Mistaken as e:  # it is looked at again each time: the claw may be revoked meanwhile
+            self._seen = None
+            if str(e) != self._told:
+                self._refuse(e)
 
     def look(self) -> None:
         """Look at the file.
@@ -215,10 +218,12 @@ class DigestsFile:
             self._refuse(e)
             return
         self._adopt(found)
+        self._told = ""
         _log.info("tokens.listed", tokens=len(found), names=sorted({principal.name for principal in found.values()}))
 
     def _refuse(self, fault: Exception) -> None:
-        _log.error("tokens.refused", error=str(fault), kept="the tokens that it named before")
+        self._told = str(fault)
+        _log.error("tokens.refused", error=self._told, kept="the tokens that it named before")
 
 
 class Keeper:

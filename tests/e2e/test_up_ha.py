@@ -32,7 +32,7 @@ class Doubled(Stack):
         super().__init__(client, folder, image_tag)
         files = f"{self.folder}/compose.ha.yaml:{OVERLAY}"
         # A pause of the database must not end a lease: each job is then done once.
-        self.configure({"COMPOSE_FILE": files, "LEASE_SECONDS": "60", "SPINE_ACCEPT_LEASE_SECONDS": "30"})
+        self.configure({"COMPOSE_FILE": files, "LEASE_SECONDS": "60", "SPINE_ACCEPT_LEASE_SECONDS": "60"})
         self.files = files
 
     def ha(self, *words: str, code: int = 0) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ TOKENS = {
 START_TRIES = 5
 READY_SECONDS = 30.0
 _PORTS, _BLOCK = range(10_000, 32_000), 500  # below those that a system gives out; each process has a block
-_counted = itertools.count()
+_counted = itertools.count(random.randrange(_BLOCK))
 STOP_SECONDS = 40.0
 # What no run of a sound server writes.
 FAULTS = ("Traceback", "never retrieved", "never awaited", "Task was destroyed", "Warning:")

@@ -85,11 +85,12 @@ def pick(tx: Tx, lanes: list[int], most: int) -> list[JobRow]:
     """Hold the next jobs of some lanes beside other writers, up to `most`, without those that others hold.
 
     Several claims of one transaction, such as those of many claws at once, ask the database fewer times than there are
-    of them: at first for as many as those before it took at most, of late and within reason, later for as many
-    again as have been given out already. What is held and not taken is hidden from others until the commit.
+    of them: at first for as many as those before it took at most, of late and within reason, and no more than all its
+    operations would take; later for as many again as have been given out already. What is held and not taken is hidden
+    from others until the commit.
     """
     held, key = _held(tx), tuple(lanes)
-    first = min(tx.lasting.get(_start_all, 0), STOCK_MOST)
+    first = min(tx.lasting.get(_start_all, 0), most * tx.batch, STOCK_MOST)
     stock = [job for job in held.stock.get(key, ()) if job.seq not in held.out]
     if len(stock) < most:
         limit = len(held.out) + max(most, first, len(held.out))  # what this transaction holds itself comes up again

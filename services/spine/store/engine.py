@@ -107,15 +107,16 @@ class Tx:
     not all of them may be needed; where rows are fetched one by one that is all of them. `known`: the newest lane and
     the newest message as the transaction began, by which a cache of them tells that another server has added some; a
     server that is the only one has no need of it. `paused`: the targets that were paused then, where that was asked.
-    `memo`: what operations of one transaction beside others leave for those after them; `done`: what those before it
-    have put off to the end, if they are through; `lasting`: what they leave for later transactions of this server,
-    which may be of no use to them.
+    `batch`: of how many operations it is. `memo`: what operations of one transaction beside others leave for those
+    after them; `done`: what those before it have put off to the end, if they are through; `lasting`: what they leave
+    for later transactions of this server, which may be of no use to them.
     """
 
     beside = False
     page = 1 << 30
     known: tuple[int, int] = (0, 0)
     paused: frozenset[str] | None = None
+    batch = 1
 
     def __init__(self, connection: Any, dialect: str, now: int) -> None:
         self._execute = connection.execute

@@ -302,7 +302,7 @@ class PostgresEngine(Writer):
                 for operation in operations:
                     tx = kind(link, now, self._origin, known=(lane, message))
                     if kind.beside:  # alone, an operation may change what one before it has read
-                        tx.memo, tx.done, tx.lasting = memo, ends, self._lasting
+                        tx.memo, tx.done, tx.lasting, tx.batch = memo, ends, self._lasting, len(operations)
                         tx.paused = frozenset(paused[0] or ())
                     outcomes.append(self._operate(operation, tx, pen, savepoints, signals))
                     if outcomes[-1] is not POSTPONED and not isinstance(outcomes[-1], Failed):

@@ -73,6 +73,18 @@ def test_adopt_shows_candidates_and_takes_one(head: Head, claw: Claw) -> None:
     assert claw.job(job_id).result == {"notes": "late \x1b[2J"}
 
 
+def test_a_late_success_without_a_result_can_be_adopted(head: Head, claw: Claw) -> None:
+    job_id = head.submit()
+    first = claw.take(job_id).fence
+    claw.release(job_id, first)
+    claw.take(job_id)
+    with pytest.raises(StaleFence):
+        claw.complete(job_id, first, None)
+    assert [found["fence"] for found in head.json("adopt", job_id)["candidates"]] == [first]
+    head.run("adopt", job_id, str(first))
+    assert claw.job(job_id).status == "done"
+
+
 def test_why_names_what_unblocks_it_first(head: Head) -> None:
     first = head.submit("first")
     job_id = head.submit("a task", "--needs-approval", "--after", first)

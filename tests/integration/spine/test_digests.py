@@ -106,8 +106,8 @@ def test_a_claws_line_is_no_way_to_a_role_of_its_name(spine: SpineProcess, diges
     eventually(lambda: "tokens.refused" in spine.log(), what="a word in the log")
     assert [is_taken(spine, token) for token in (HEAD, OLD, NEW)] == [True, True, False]
     assert SpineClient(spine.url, "token-of-a-claw", worker_id="w-1", retry=ONCE).claim(wait=0) == []
-    write(digests, ("head", HEAD), ("left-claw", OLD), ("chatty", "token-of-a-claw"))
-    HeadClient(spine.url, HEAD, retry=ONCE).machine("chat", "revoke")
-    assert spine.stop() == 0
+    assert spine.log().count("tokens.refused") == 1
+    # As the word says; the file may be right before the claw is revoked.
     write(digests, ("head", HEAD), ("left-claw", OLD), ("chatty", "token-of-a-claw"), ("chat", "token-of-a-front"))
-    assert is_taken(spine.start(), "token-of-a-front")
+    HeadClient(spine.url, HEAD, retry=ONCE).machine("chat", "revoke")
+    eventually(lambda: is_taken(spine, "token-of-a-front"), what="the front's token")
