@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from docker.models.containers import Container
 from tests.docs.pages import DOCS, Step, read, says, steps
-from tests.support.engine import run_in
+from tests.support.engine import ONE_STREAM, run_in
 
 from .conftest import ROOT, Start
 
@@ -56,7 +56,7 @@ def shell(start_container: Start, wheelhouse: Path, tmp_path_factory: pytest.Tem
 
     def run(command: str, seconds: int = 180) -> tuple[int, str]:
         environment = {"HOME": "/home/person", "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels", "LANG": "C.UTF-8"}
-        script = ["timeout", "--kill-after=10", str(seconds), "bash", "-c", command]
+        script = ["timeout", "--kill-after=10", str(seconds), "bash", "-c", f"{ONE_STREAM}{command}"]
         code, output = run_in(machine, script, user="person", environment=environment, workdir="/home/person")
         return code, output.decode(errors="replace")
 

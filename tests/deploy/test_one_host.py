@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from docker.models.containers import Container
 from tests.deploy import native
-from tests.support.engine import run_in
+from tests.support.engine import ONE_STREAM, run_in
 from tests.support.eventually import eventually
 from tests.support.systemd_host import Host, Hosts, Output
 
@@ -48,7 +48,7 @@ def shell(start_container: Start, wheelhouse: Path) -> Shell:
 
     def run(command: str, check: bool = True, user: str = "person", **env: str) -> Output:
         environment = {"HOME": "/home/person", "LANG": "C.UTF-8", **PIP, **env}
-        words = ["timeout", "--kill-after=10", "200", "bash", "-c", command]
+        words = ["timeout", "--kill-after=10", "200", "bash", "-c", f"{ONE_STREAM}{command}"]
         code, output = run_in(machine, words, user=user, environment=environment, workdir="/home/person")
         found = Output(code, output.decode(errors="replace"))
         assert found.code == 0 or not check, f"{command}: {found.code}\n{found.text}"

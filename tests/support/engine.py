@@ -22,6 +22,8 @@ from claw.process.identity import start_mark
 
 LABEL = "spine.test"
 OWNER = "spine.test.pid"
+ONE_STREAM = "exec 2>&1\n"
+"""Before a shell's script: of two streams the engine may hand on first what was printed last."""
 # A pid is soon given to another process.
 START = "spine.test.start"
 _FREEZE_TRIES = _NET_TRIES = 5

@@ -19,7 +19,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from testcontainers.compose import DockerCompose
-from tests.support.engine import OWNER, START, free_net, labels, run_in
+from tests.support.engine import ONE_STREAM, OWNER, START, free_net, labels, run_in
 from tests.support.eventually import eventually, until_status
 from tests.support.ledger import Ledger
 from tests.support.spine_process import REPO, free_port, is_fault
@@ -237,7 +237,7 @@ class Stack:
 
     def sh(self, service: str, script: str) -> tuple[int, str]:
         """Run a shell line inside; return its exit code and output, without line ends behind it."""
-        code, output = run_in(self.container(service), ["sh", "-c", script])
+        code, output = run_in(self.container(service), ["sh", "-c", f"{ONE_STREAM}{script}"])
         return code, output.decode(errors="replace").rstrip("\n")
 
     def token(self, role: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import docker
 from docker.models.containers import Container
 from docker.models.networks import Network
-from tests.support.engine import image, labels, made_net, run_in
+from tests.support.engine import ONE_STREAM, image, labels, made_net, run_in
 from tests.support.eventually import eventually
 
 CONTEXT = Path(__file__).resolve().parents[1] / "deploy" / "machine"
@@ -40,7 +40,7 @@ class Host:
 
     def run(self, command: str, seconds: int = 180, check: bool = True, user: str = "root") -> Output:
         """Run a shell command; one that fails is an AssertionError with all that it printed, unless not checked."""
-        words = ["timeout", "--kill-after=5", str(seconds), "bash", "-c", command]
+        words = ["timeout", "--kill-after=5", str(seconds), "bash", "-c", f"{ONE_STREAM}{command}"]
         code, output = run_in(self.container, words, user=user, environment={"LANG": "C.UTF-8"})
         found = Output(code, output.decode(errors="replace"))
         assert found.code == 0 or not check, f"{self.name}: {command}\nended with {found.code}:\n{found.text}"
